@@ -1,0 +1,2 @@
+//! SEAM
+fn main() {}

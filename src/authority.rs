@@ -1,0 +1,197 @@
+//! The authority: a token and a proof go in, a logged certificate comes out.
+//!
+//! [`Authority::issue`] is the whole story; everything above this module is a step of it, and
+//! everything below only carries requests to it. Whose fault an error is stands in its type:
+//! [`Refusal`] is the caller's, [`Failure`] is ours, and the `From` impls below are the policy.
+
+use std::sync::Arc;
+
+use crate::certificate::check::{CheckError, CheckedTbs};
+use crate::certificate::profile::{Profile, ProfileError};
+use crate::certificate::tbs::CtExtension;
+use crate::certificate::{Certificate, Chain, Serial};
+use crate::identity::{Identity, IdentityError};
+use crate::keyset::{Keyset, KeysetError};
+use crate::log::{Log, LogError};
+use crate::policy::{Policy, PolicyError};
+use crate::possession::{PossessionError, Proof};
+use crate::record::{Caller, Record};
+use crate::signer::{Signer, SignerError};
+use crate::time::Clock;
+use crate::token::{TokenError, UnverifiedToken};
+
+/// What a caller sends, by whichever door.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The compact JWS; empty when the caller sent none.
+    pub token: String,
+    /// The key and the proof that the caller holds it.
+    pub proof: Proof,
+    /// Who sends it, for the log line and the record.
+    pub caller: Caller,
+}
+
+/// A certificate whose entry is durable in the log.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The certificate, with its SCT embedded.
+    pub certificate: Certificate,
+    /// The authority's chain: issuing certificate first, root last.
+    pub chain: Arc<Chain>,
+}
+
+/// Yields a serial number nobody had before: 159 random bits, or a count in tests.
+pub type Serials = Arc<dyn Fn() -> Serial + Send + Sync>;
+
+/// A certificate authority with its log.
+pub struct Authority {
+    /// Read once per request.
+    pub clock: Arc<dyn Clock>,
+    /// Where serial numbers come from.
+    pub serials: Serials,
+    /// The trusted issuers and their keys.
+    pub keyset: Keyset,
+    /// Who may have a certificate.
+    pub policy: Policy,
+    /// What all certificates share.
+    pub profile: Profile,
+    /// The signing key of the issuing certificate.
+    pub signer: Arc<dyn Signer>,
+    /// The issuing certificate and those above it.
+    pub chain: Arc<Chain>,
+    /// Where every certificate is logged before it leaves.
+    pub log: Log,
+}
+
+impl Authority {
+    /// Exchanges a token and a proof of possession for a certificate, durable in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`IssueError::Refused`] when the request is at fault, [`IssueError::Failed`] when we are.
+    pub async fn issue(&self, request: Request) -> Result<Issued, IssueError> {
+        let outcome = self.exchange(&request).await;
+        match &outcome {
+            Ok(_) => tracing::info!(request = request.caller.request_id, "issued"),
+            Err(IssueError::Refused(refusal)) => {
+                tracing::info!(request = request.caller.request_id, %refusal, "refused");
+            }
+            Err(IssueError::Failed(failure)) => {
+                tracing::error!(request = request.caller.request_id, %failure, "failed");
+            }
+        }
+        outcome
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Issued, IssueError> {
+        let now = self.clock.now();
+
+        let token = UnverifiedToken::parse(&request.token)?;
+        let claims = self.keyset.verify(token, now).await?;
+        let identity = Identity::from_claims(&claims)?;
+        let key = request.proof.verify(identity.challenge())?;
+        let grant = self.policy.grant(&claims, identity, key)?;
+
+        let serial = (self.serials)();
+        let record = Record::issued(&request.caller, &grant, serial, now);
+        let tbs = self.profile.certificate(&grant, serial, now)?;
+        let precertificate = self.sign(tbs.check(CtExtension::Poison)?).await?;
+        let sct = self.log.append(tbs.entry(&precertificate), record).await?;
+        let certificate = self.sign(tbs.check(CtExtension::Scts(&[sct]))?).await?;
+
+        Ok(Issued { certificate, chain: Arc::clone(&self.chain) })
+    }
+
+    /// Signs what was checked, and nothing else: `CheckedTbs` is spent by it.
+    async fn sign(&self, tbs: CheckedTbs) -> Result<Certificate, SignerError> {
+        let signature = self.signer.sign(tbs.der()).await?;
+        Ok(Certificate::assemble(tbs, self.signer.algorithm(), &signature))
+    }
+}
+
+/// Why there is no certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssueError {
+    /// The request is at fault; its sender is told why.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// We are at fault; the sender gets a fixed sentence, the operator the cause.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+/// The caller's fault. No variant can hold an error of a backend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The token does not hold.
+    #[error(transparent)]
+    Token(TokenError),
+    /// Nobody here trusts the token's issuer. Quoted, cut: the texts are the caller's.
+    #[error("{0}")]
+    IssuerUnknown(String),
+    /// The claims make no identity.
+    #[error(transparent)]
+    Identity(IdentityError),
+    /// The key or the proof of possession does not hold.
+    #[error(transparent)]
+    Possession(PossessionError),
+    /// The rules say no.
+    #[error(transparent)]
+    Policy(PolicyError),
+}
+
+/// Our fault, or at least not the caller's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The token's issuer cannot be asked for its keys.
+    #[error("{0}")]
+    IssuerUnreachable(String),
+    /// The authority cannot issue at this time.
+    #[error(transparent)]
+    Profile(ProfileError),
+    /// What we were about to sign is not what we meant to sign.
+    #[error(transparent)]
+    Check(CheckError),
+    /// The signing key cannot be used.
+    #[error(transparent)]
+    Signer(SignerError),
+    /// The log did not take the entry.
+    #[error(transparent)]
+    Log(LogError),
+}
+
+impl From<KeysetError> for IssueError {
+    fn from(error: KeysetError) -> Self {
+        match error {
+            KeysetError::Token(token) => Self::Refused(Refusal::Token(token)),
+            unknown @ KeysetError::UnknownIssuer { .. } => {
+                Self::Refused(Refusal::IssuerUnknown(unknown.to_string()))
+            }
+            unreachable @ KeysetError::Unreachable { .. } => {
+                Self::Failed(Failure::IssuerUnreachable(unreachable.to_string()))
+            }
+        }
+    }
+}
+
+/// Whose fault each stage's error is: one line a stage.
+macro_rules! fault {
+    ($($error:ty => $side:ident($kind:ident::$variant:ident);)*) => {$(
+        impl From<$error> for IssueError {
+            fn from(error: $error) -> Self {
+                Self::$side($kind::$variant(error))
+            }
+        }
+    )*};
+}
+
+fault! {
+    TokenError      => Refused(Refusal::Token);
+    IdentityError   => Refused(Refusal::Identity);
+    PossessionError => Refused(Refusal::Possession);
+    PolicyError     => Refused(Refusal::Policy);
+    ProfileError    => Failed(Failure::Profile);
+    CheckError      => Failed(Failure::Check);
+    SignerError     => Failed(Failure::Signer);
+    LogError        => Failed(Failure::Log);
+}

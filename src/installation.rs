@@ -1,0 +1,1 @@
+//! SEAM: the data folder: made once (`create`), recognised ever after (`open`); root and intermediate by rcgen

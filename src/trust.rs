@@ -1,0 +1,1 @@
+//! SEAM: keys and their validity → trusted_root.json (spec/clients.md §5)

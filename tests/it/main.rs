@@ -1,0 +1,15 @@
+//! The one integration-test binary: one module a file, real servers, no sleeps.
+
+mod support;
+
+mod tidy;
+mod config;
+mod keyset;
+mod possession;
+mod golden;
+mod log;
+mod signers;
+mod http;
+mod vectors;
+mod commands;
+mod clients;
