@@ -44,6 +44,19 @@ impl Reading {
         Ok(Self { der: der.to_vec(), certificate })
     }
 
+    /// Reads the first certificate of a PEM text.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadingError::Unreadable`] when there is none.
+    pub fn of_pem(pem: &str) -> Result<Self, ReadingError> {
+        let chain = Certificate::load_pem_chain(pem.as_bytes());
+        let first = chain.ok().and_then(|chain| chain.into_iter().next());
+        let certificate = first.ok_or(ReadingError::Unreadable)?;
+        let der = certificate.to_der().map_err(|_| ReadingError::Unreadable)?;
+        Ok(Self { der, certificate })
+    }
+
     /// The serial number, lower-case hex.
     pub fn serial(&self) -> String {
         let serial = self.certificate.tbs_certificate().serial_number();
