@@ -15,6 +15,7 @@ pub mod client;
 pub mod demo;
 pub mod init;
 pub mod instance;
+pub mod proof;
 pub mod requester;
 pub mod search;
 pub mod serve;

@@ -4,8 +4,6 @@
 //! and what the log hashed is found by taking the SCT list out of the certificate again, so that a
 //! mistake of the encoder shows.
 
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, Utf8StringRef};
 use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::Certificate;
@@ -17,7 +15,9 @@ use crate::ct::entry::Entry;
 use crate::ct::sct::{Sct, decode_list};
 use crate::extensions::{Encoding, Extension};
 use crate::time::Timestamp;
+use crate::tlog::key::PublicKey;
 use crate::tlog::merkle::{Hash, leaf_hash};
+use crate::tlog::tls::DigitallySigned;
 
 /// RFC 6962 §3.3.
 const SCT_LIST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2");
@@ -112,19 +112,20 @@ impl Reading {
             .into_iter()
             .find(|a| identifier.as_ref().is_ok_and(|der| der == a.identifier()))
             .ok_or(ReadingError::Signature)?;
-        let spki = issuer.spki()?;
-        let signature = self.certificate.signature().raw_bytes();
-        verify(&spki, algorithm, (self.tbs()?, signature)).ok_or(ReadingError::Signature)
+        let signature = self.certificate.signature().raw_bytes().to_vec();
+        issuer
+            .public_key()?
+            .verify(self.tbs()?, &DigitallySigned { algorithm, signature })
+            .map_err(|_| ReadingError::Signature)
     }
 
-    /// The subject's public key: DER `SubjectPublicKeyInfo`.
+    /// The subject's public key.
     ///
     /// # Errors
     ///
-    /// [`ReadingError::Unreadable`].
-    pub fn spki(&self) -> Result<Vec<u8>, ReadingError> {
-        let spki = self.certificate.tbs_certificate().subject_public_key_info();
-        spki.to_der().map_err(|_| ReadingError::Unreadable)
+    /// [`ReadingError::Unreadable`] when it is of a kind that signs no certificates here.
+    pub fn public_key(&self) -> Result<PublicKey, ReadingError> {
+        PublicKey::from_certificate(&self.der).map_err(|_| ReadingError::Unreadable)
     }
 
     /// The one embedded SCT.
@@ -143,17 +144,17 @@ impl Reading {
     }
 
     /// What the log hashed for this certificate: the `MerkleTreeLeaf`, rebuilt from the certificate
-    /// alone. `issuer_spki` is the issuing certificate's key, DER.
+    /// alone. `issuer` is the issuing certificate's key.
     ///
     /// Spec: RFC 6962 §3.2, §3.4; the SCT list taken out again, nothing else touched.
     ///
     /// # Errors
     ///
     /// [`ReadingError::Sct`], [`ReadingError::Unreadable`].
-    pub fn merkle_tree_leaf(&self, issuer_spki: &[u8]) -> Result<Vec<u8>, ReadingError> {
+    pub fn merkle_tree_leaf(&self, issuer: &PublicKey) -> Result<Vec<u8>, ReadingError> {
         let sct = self.sct()?;
         let entry = Entry {
-            issuer_key_hash: sha256(issuer_spki),
+            issuer_key_hash: issuer.id(),
             tbs: self.logged_tbs()?,
             precertificate: Vec::new(),
             chain: [].into(),
@@ -168,15 +169,15 @@ impl Reading {
     /// [`ReadingError::Sct`] when it is not of this log, or its signature does not hold.
     pub fn verify_sct(
         &self,
-        log_spki: &[u8],
-        issuer_spki: &[u8],
+        log: &PublicKey,
+        issuer: &PublicKey,
     ) -> Result<(Sct, Hash), ReadingError> {
         let sct = self.sct()?;
-        let leaf = self.merkle_tree_leaf(issuer_spki)?;
-        if sct.log_id != sha256(log_spki) {
+        let leaf = self.merkle_tree_leaf(issuer)?;
+        if sct.log_id != log.id() {
             return Err(ReadingError::Sct);
         }
-        verify(log_spki, sct.algorithm, (&leaf, &sct.signature)).ok_or(ReadingError::Sct)?;
+        log.verify(&leaf, &sct.signed()).map_err(|_| ReadingError::Sct)?;
         Ok((sct, leaf_hash(&leaf)))
     }
 
@@ -248,28 +249,6 @@ fn name_text(name: &GeneralName) -> String {
         },
         other => format!("{other:?}"),
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
-}
-
-/// Whether `signed`'s second part is a signature of its first by the key `spki` (DER); `None` if not.
-///
-/// The key must be of the algorithm's kind; curves and hashes go together as everywhere here.
-pub fn verify(spki: &[u8], algorithm: SignatureAlgorithm, signed: (&[u8], &[u8])) -> Option<()> {
-    let parsed = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(spki).ok()?;
-    let verifier: &'static dyn VerificationAlgorithm = match algorithm {
-        SignatureAlgorithm::EcdsaP256Sha256 => &signature::ECDSA_P256_SHA256_ASN1,
-        SignatureAlgorithm::EcdsaP384Sha384 => &signature::ECDSA_P384_SHA384_ASN1,
-        SignatureAlgorithm::EcdsaP521Sha512 => &signature::ECDSA_P521_SHA512_ASN1,
-        SignatureAlgorithm::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
-        SignatureAlgorithm::Ed25519 => &signature::ED25519,
-    };
-    let key = UnparsedPublicKey::new(verifier, parsed.subject_public_key.raw_bytes());
-    key.verify(signed.0, signed.1).ok()
 }
 
 /// Why a certificate does not say what it should.

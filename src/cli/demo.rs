@@ -138,8 +138,8 @@ impl Story {
 
     async fn log_entry(&self, leaf: &Reading, issuing: &Reading) -> Result<(), CommandError> {
         let log = LogClient::of(&self.client, &self.shard).await?;
-        let spki = issuing.spki().map_err(CommandError::failed)?;
-        let (sct, hash) = leaf.verify_sct(log.public_key(), &spki).map_err(CommandError::failed)?;
+        let issuer = issuing.public_key().map_err(CommandError::failed)?;
+        let (sct, hash) = leaf.verify_sct(log.key(), &issuer).map_err(CommandError::failed)?;
         self.step("log entry", &format!("index {} of {}", sct.leaf_index, log.origin()));
         self.detail("timestamp", &sct.timestamp.to_string());
         self.holds("the log's timestamp in the certificate is signed by the log");
