@@ -16,10 +16,12 @@ pub const INTEGER: u8 = 0x02;
 pub const BIT_STRING: u8 = 0x03;
 /// OCTET STRING.
 pub const OCTET_STRING: u8 = 0x04;
-/// OBJECT IDENTIFIER.
-pub const OBJECT_IDENTIFIER: u8 = 0x06;
 /// UTF8String.
 pub const UTF8_STRING: u8 = 0x0c;
+/// UTCTime.
+pub const UTC_TIME: u8 = 0x17;
+/// GeneralizedTime.
+pub const GENERALIZED_TIME: u8 = 0x18;
 /// SEQUENCE.
 pub const SEQUENCE: u8 = 0x30;
 
@@ -36,18 +38,17 @@ pub const fn context_constructed(number: u8) -> u8 {
 /// Appends `tag`, the length of `content`, and `content`.
 pub fn value(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.push(tag);
-    length(out, content.len());
+    out.extend(length(content.len()));
     out.extend_from_slice(content);
 }
 
 /// Appends `tag`, a length, and what `write` writes.
 pub fn nested(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    out.push(tag);
+    // One octet is kept for the length, the most frequent case; a longer one moves the content.
+    out.extend([tag, 0]);
     let start = out.len();
     write(out);
-    let mut octets = Vec::with_capacity(8);
-    length(&mut octets, out.len() - start);
-    out.splice(start..start, octets);
+    out.splice(start - 1..start, length(out.len() - start));
 }
 
 /// Appends a non-negative INTEGER, given as big-endian octets with any number of leading zeros.
@@ -63,18 +64,18 @@ pub fn unsigned(out: &mut Vec<u8>, octets: &[u8]) {
     });
 }
 
-fn length(out: &mut Vec<u8>, length: usize) {
-    match u8::try_from(length) {
-        Ok(short @ 0..0x80) => out.push(short),
+/// The octets of a length, in the shortest form.
+fn length(length: usize) -> impl Iterator<Item = u8> {
+    let octets = length.to_be_bytes();
+    let (first, skipped) = match u8::try_from(length) {
+        Ok(short @ 0..0x80) => (short, octets.len()),
         _ => {
-            let octets = length.to_be_bytes();
             let zeros = octets.iter().take_while(|octet| **octet == 0).count();
-            let octets = octets.get(zeros..).unwrap_or_default();
-            // At most eight octets, so that the count fits.
-            out.push(0x80 | octets.len() as u8);
-            out.extend_from_slice(octets);
+            // At most eight octets follow, so that their number fits.
+            (0x80 | (octets.len() - zeros) as u8, zeros)
         }
-    }
+    };
+    std::iter::once(first).chain(octets.into_iter().skip(skipped))
 }
 
 #[cfg(test)]

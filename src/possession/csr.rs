@@ -75,13 +75,13 @@ fn decode_info(info: &[u8]) -> der::Result<&[u8]> {
         if u8::decode(fields)? != 0 {
             return Err(Tag::Integer.value_error().into());
         }
-        fields.peek_tag()?.assert_eq(Tag::Sequence)?;
+        Tag::peek(fields)?.assert_eq(Tag::Sequence)?;
         fields.tlv_bytes()?;
         let spki = fields.tlv_bytes()?;
         // Quirk: the attributes are not optional, yet some tools leave an empty list out.
         if !fields.is_finished() {
             let attributes = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
-            fields.peek_tag()?.assert_eq(attributes)?;
+            Tag::peek(fields)?.assert_eq(attributes)?;
             fields.tlv_bytes()?;
         }
         Ok::<_, der::Error>(spki)
