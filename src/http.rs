@@ -1,1 +1,163 @@
-//! SEAM
+//! The door: Fulcio's two HTTP APIs and its gRPC API on one port.
+//!
+//! Three doors ([`v1`], [`v2`], [`grpc`]), each thin: they make the same [`authority::Request`] of what
+//! came and say the same [`Issued`] in their own words. [`problem`] says why there is nothing to say.
+//! [`server`] owns the sockets: what may connect, how long it may take, how it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Uri;
+use axum::http::uri::PathAndQuery;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use crate::authority;
+use crate::authority::{Authority, Issued};
+
+pub mod answers;
+pub mod bearer;
+pub mod body;
+pub mod cors;
+pub mod envelope;
+pub mod grpc;
+pub mod health;
+pub mod problem;
+pub mod protojson;
+pub mod server;
+pub mod tls;
+pub mod v1;
+pub mod v2;
+
+pub use envelope::{Peer, RequestId};
+
+use answers::Answers;
+use envelope::RequestIds;
+use health::Health;
+use problem::Problem;
+
+/// How many exchanges may be under way at once; the next one is told to come again.
+const EXCHANGES: usize = 1024;
+
+/// How long an exchange may take: longer than an issuer's keys may take to fetch, shorter than
+/// clients wait.
+const EXCHANGE: Duration = Duration::from_secs(20);
+
+/// What every route shares. Cloning is cheap.
+#[derive(Clone)]
+pub struct App {
+    /// The authority behind the doors.
+    pub authority: Arc<Authority>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    answers: Answers,
+    health: Health,
+    ids: RequestIds,
+    exchanges: Semaphore,
+}
+
+impl App {
+    /// The doors of `authority`; what never changes is formatted here, once.
+    pub fn new(authority: Arc<Authority>) -> Self {
+        let shared = Shared {
+            answers: Answers::new(&authority),
+            health: Health::default(),
+            ids: RequestIds::default(),
+            exchanges: Semaphore::new(EXCHANGES),
+        };
+        Self { authority, shared: Arc::new(shared) }
+    }
+
+    /// Exchanges a request for a certificate, whichever door it came through.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`]: the authority's error, or that we are too busy or too slow.
+    async fn issue(&self, request: authority::Request) -> Result<Issued, Problem> {
+        let _place = self.shared.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
+        let exchange = tokio::time::timeout(EXCHANGE, self.authority.issue(request));
+        let outcome = exchange.await.map_err(|_| Problem::too_slow())?;
+        self.shared.health.note(&outcome, self.authority.clock.as_ref());
+        outcome.map_err(Problem::from)
+    }
+}
+
+/// Every route of the port.
+pub fn router(app: App) -> Router {
+    let routes = Router::new()
+        .merge(fulcio())
+        .route("/readyz", get(health::ready))
+        .merge(grpc::routes(&app))
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(DefaultBodyLimit::max(body::OURS))
+        .layer(from_fn_with_state(app.clone(), envelope::wrap))
+        .with_state(app);
+    // A quirk of clients: a base URL that ends in a slash makes some ask for `//api/v2/signingCert`.
+    Router::new().fallback_service(routes.map_request(single_slashes))
+}
+
+/// Fulcio's HTTP routes, with upstream's answer to wrong methods and to other origins.
+fn fulcio() -> Router<App> {
+    use body::{fulcio_get, fulcio_post};
+    Router::new()
+        .route("/api/v2/signingCert", fulcio_post(v2::signing_cert))
+        .route("/api/v2/trustBundle", fulcio_get(v2::trust_bundle))
+        .route("/api/v2/configuration", fulcio_get(v2::configuration))
+        .route("/api/v1/signingCert", fulcio_post(v1::signing_cert))
+        .route("/api/v1/rootCert", fulcio_get(v1::root_cert))
+        .route("/healthz", fulcio_get(health::alive))
+        .route_layer(from_fn(cors::answer))
+}
+
+/// Takes runs of slashes in the path for one.
+fn single_slashes(mut request: Request) -> Request {
+    if request.uri().path().contains("//")
+        && let Some(uri) = squeezed(request.uri())
+    {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+fn squeezed(uri: &Uri) -> Option<Uri> {
+    let mut path = String::with_capacity(uri.path().len());
+    for c in uri.path().chars() {
+        if c != '/' || !path.ends_with('/') {
+            path.push(c);
+        }
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(uri: &str, expected: &str) {
+        let request = Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap();
+        assert_eq!(single_slashes(request).uri().to_string(), expected);
+    }
+
+    #[test]
+    fn runs_of_slashes_are_one() {
+        check("/api/v2/signingCert", "/api/v2/signingCert");
+        check("//api/v2/signingCert", "/api/v2/signingCert");
+        check("/api///v2//signingCert/?a=//b", "/api/v2/signingCert/?a=//b");
+        check("http://h//api", "http://h/api");
+        check("*", "*");
+    }
+}

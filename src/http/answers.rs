@@ -1,0 +1,177 @@
+//! What every caller gets alike: the chain, the trust bundle, the trusted issuers. Formatted once, at
+//! the start, for all three doors.
+//!
+//! The answers to a signing request differ in their first certificate only; the rest is kept as text.
+//! A quirk of upstream's: certificates end in a newline in the trust bundle, and do not when signed.
+
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::authority::{Authority, Issued};
+use crate::issuer::{Issuer, Kind};
+
+use super::grpc::fulcio::{CertificateChain, Configuration, OidcIssuer, TrustBundle, oidc_issuer};
+
+/// Everything that stays the same while we run.
+pub struct Answers {
+    /// PEM, one certificate each, without the last newline.
+    chain: Vec<String>,
+    /// What follows the first certificate in version 2: JSON.
+    v2_rest: String,
+    /// What follows the first certificate in version 1: PEM.
+    v1_rest: String,
+    /// Version 2's trust bundle, JSON.
+    pub trust_bundle_json: Bytes,
+    /// Version 2's configuration, JSON.
+    pub configuration_json: Bytes,
+    /// Version 1's trust bundle, PEM.
+    pub root_cert: Bytes,
+    /// gRPC's trust bundle.
+    pub trust_bundle: TrustBundle,
+    /// gRPC's configuration.
+    pub configuration: Configuration,
+}
+
+const V2_START: &str = r#"{"signedCertificateEmbeddedSct":{"chain":{"certificates":["#;
+
+impl Answers {
+    /// The answers of an authority.
+    pub fn new(authority: &Authority) -> Self {
+        let pems = authority.chain.pems();
+        let chain: Vec<String> = pems.iter().map(|pem| pem.trim().to_owned()).collect();
+        let issuers = authority.keyset.issuers().iter().map(|issuer| describe(issuer)).collect();
+        let configuration = Configuration { issuers };
+        Self {
+            v2_rest: chain
+                .iter()
+                .map(|pem| format!(",{}", Value::from(pem.as_str())))
+                .collect::<String>()
+                + "]}}}",
+            v1_rest: chain.iter().map(|pem| format!("\n{pem}")).collect(),
+            chain,
+            trust_bundle_json: json!({ "chains": [{ "certificates": pems }] }).to_string().into(),
+            configuration_json: configuration_json(&configuration).to_string().into(),
+            root_cert: pems.join("\n").trim().to_owned().into(),
+            trust_bundle: TrustBundle {
+                chains: vec![CertificateChain { certificates: pems.to_vec() }],
+            },
+            configuration,
+        }
+    }
+
+    /// Version 2's answer to a signing request, JSON.
+    pub fn v2(&self, issued: &Issued) -> String {
+        let leaf = Value::from(issued.certificate.pem().trim()).to_string();
+        [V2_START, &leaf, &self.v2_rest].concat()
+    }
+
+    /// Version 1's answer to a signing request: PEM, without the last newline.
+    pub fn v1(&self, issued: &Issued) -> String {
+        [issued.certificate.pem().trim(), &self.v1_rest].concat()
+    }
+
+    /// gRPC's answer to a signing request: PEM, without the last newlines.
+    pub fn grpc(&self, issued: &Issued) -> CertificateChain {
+        let leaf = issued.certificate.pem().trim().to_owned();
+        let certificates = std::iter::once(leaf).chain(self.chain.iter().cloned()).collect();
+        CertificateChain { certificates }
+    }
+}
+
+/// A body that is JSON.
+pub fn json(body: impl Into<axum::body::Body>) -> Response {
+    typed("application/json", body)
+}
+
+/// A body that is a chain of certificates, PEM.
+pub fn pem(body: impl Into<axum::body::Body>) -> Response {
+    typed("application/pem-certificate-chain", body)
+}
+
+fn typed(kind: &'static str, body: impl Into<axum::body::Body>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static(kind))], body.into()).into_response()
+}
+
+/// An issuer as Fulcio describes it: the secrets and the certificates of its configuration left out.
+fn describe(issuer: &Issuer) -> OidcIssuer {
+    let url = issuer.url.clone();
+    let name = if issuer.is_pattern() {
+        oidc_issuer::Issuer::WildcardIssuerUrl(url)
+    } else {
+        oidc_issuer::Issuer::IssuerUrl(url)
+    };
+    let kind = Described::of(&issuer.kind);
+    OidcIssuer {
+        issuer: Some(name),
+        audience: issuer.audiences.first().cloned().unwrap_or_default(),
+        challenge_claim: issuer
+            .challenge_claim
+            .clone()
+            .unwrap_or_else(|| kind.challenge.to_owned()),
+        spiffe_trust_domain: kind.trust_domain.to_owned(),
+        issuer_type: kind.name.to_owned(),
+        subject_domain: kind.subject_domain.to_owned(),
+        skip_email_verification: kind.skip_verification,
+    }
+}
+
+/// A kind of issuer in Fulcio's words.
+struct Described<'a> {
+    name: &'static str,
+    challenge: &'static str,
+    subject_domain: &'a str,
+    trust_domain: &'a str,
+    skip_verification: bool,
+}
+
+impl<'a> Described<'a> {
+    fn of(kind: &'a Kind) -> Self {
+        let plain = |name| Self {
+            name,
+            challenge: "sub",
+            subject_domain: "",
+            trust_domain: "",
+            skip_verification: false,
+        };
+        match kind {
+            Kind::Email { skip_verification, .. } => {
+                Self { challenge: "email", skip_verification: *skip_verification, ..plain("email") }
+            }
+            Kind::Uri { subject_domain } => Self { subject_domain, ..plain("uri") },
+            Kind::Username { subject_domain } => Self { subject_domain, ..plain("username") },
+            Kind::Spiffe { trust_domain } => Self { trust_domain, ..plain("spiffe") },
+            Kind::Kubernetes => plain("kubernetes"),
+            Kind::Chainguard => plain("chainguard-identity"),
+            Kind::Ci(_) => plain("ci-provider"),
+        }
+    }
+}
+
+/// protojson of the configuration, with the fields that are empty.
+fn configuration_json(configuration: &Configuration) -> Value {
+    let issuers: Vec<Value> = configuration.issuers.iter().map(issuer_json).collect();
+    json!({ "issuers": issuers })
+}
+
+fn issuer_json(issuer: &OidcIssuer) -> Value {
+    let mut object = json!({
+        "audience": issuer.audience,
+        "challengeClaim": issuer.challenge_claim,
+        "spiffeTrustDomain": issuer.spiffe_trust_domain,
+        "issuerType": issuer.issuer_type,
+        "subjectDomain": issuer.subject_domain,
+        "skipEmailVerification": issuer.skip_email_verification,
+    });
+    let (name, url) = match &issuer.issuer {
+        Some(oidc_issuer::Issuer::WildcardIssuerUrl(url)) => ("wildcardIssuerUrl", url),
+        Some(oidc_issuer::Issuer::IssuerUrl(url)) => ("issuerUrl", url),
+        None => return object,
+    };
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), Value::from(url.as_str()));
+    }
+    object
+}

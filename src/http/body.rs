@@ -1,0 +1,85 @@
+//! Request bodies, bounded in size and time, and the methods that Fulcio's routes take.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::handler::Handler;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::App;
+use super::problem::Problem;
+use super::protojson::{self, Readable};
+
+/// The longest body that Fulcio's routes take, octets.
+pub const FULCIO: usize = 4 << 20;
+
+/// The longest body that our own routes take, octets.
+pub const OURS: usize = 1 << 20;
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A protobuf message that came as JSON, whatever the content type says.
+pub struct Json<T>(pub T);
+
+impl<T: Readable, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = read(request).await?;
+        protojson::read(&bytes).map(Self)
+    }
+}
+
+/// Reads the body of one of Fulcio's requests.
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if announced
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: u64| length > FULCIO as u64)
+    {
+        return Err(Problem::body_too_large_for_fulcio());
+    }
+    let whole = Limited::new(request.into_body(), FULCIO).collect();
+    match tokio::time::timeout(PATIENCE, whole).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Problem::body_too_large_for_fulcio())
+        }
+        Ok(Err(_)) => Err(Problem::body_broken()),
+        Err(_) => Err(Problem::body_too_slow()),
+    }
+}
+
+/// POST and nothing else; other methods get upstream's answer.
+pub fn fulcio_post<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
+    post(handler).fallback(wrong_method)
+}
+
+/// GET and nothing else, not even HEAD. A quirk of upstream's gateway: a form that is POSTed is
+/// served as the GET.
+pub fn fulcio_get<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
+    post(handler.clone())
+        .layer(from_fn(forms_only))
+        .merge(get(handler).head(wrong_method))
+        .fallback(wrong_method)
+}
+
+async fn wrong_method() -> Problem {
+    Problem::method_not_implemented()
+}
+
+async fn forms_only(request: Request, next: Next) -> Response {
+    let form = "application/x-www-form-urlencoded";
+    if request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == form) {
+        let (parts, _) = request.into_parts();
+        return next.run(Request::from_parts(parts, Body::empty())).await;
+    }
+    Problem::method_not_implemented().into_response()
+}

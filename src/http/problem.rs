@@ -1,0 +1,342 @@
+//! Why there is no certificate, said to callers: one row for every error.
+//!
+//! The tables below are the whole mapping. They have no arm for "everything else", so that a new
+//! variant anywhere stops the build here until it has a row. Over HTTP a problem is the JSON object of
+//! gRPC's HTTP gateway, which Fulcio's clients print as it stands:
+//!
+//! ```text
+//! {"code":3,"message":"…","details":[
+//!   {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"TOKEN_EXPIRED","domain":"mayfly","metadata":{}},
+//!   {"@type":"type.googleapis.com/google.rpc.RequestInfo","requestId":"…","servingData":""}]}
+//! ```
+//!
+//! Over gRPC the same two details travel in `grpc-status-details-bin` as a `google.rpc.Status`.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
+use tonic::Code;
+
+use crate::authority::{Failure, IssueError, Refusal};
+use crate::certificate::profile::ProfileError;
+use crate::identity::IdentityError;
+use crate::log::LogError;
+use crate::policy::PolicyError;
+use crate::possession::PossessionError;
+use crate::token::TokenError;
+
+use super::RequestId;
+
+mod rpc;
+
+/// What `ErrorInfo.domain` says: whose reasons these are.
+const DOMAIN: &str = "mayfly";
+
+/// A refusal or a failure on its way out, by whichever door.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    reason: &'static str,
+    code: Code,
+    status: StatusCode,
+    message: Message,
+    retry_after: Option<Duration>,
+    closes: bool,
+}
+
+/// The sentence for the person who reads the CI log.
+#[derive(Clone, Debug)]
+enum Message {
+    /// It stands.
+    Said(String),
+    /// Our fault: what happened, in words that tell nothing of our insides; the request id follows.
+    Ours(&'static str),
+}
+
+/// One line of the tables: reason, code, and when to come again.
+struct Row(&'static str, Code, Option<Duration>);
+
+const SOON: Option<Duration> = Some(Duration::from_secs(1));
+const LATER: Option<Duration> = Some(Duration::from_secs(5));
+const NEVER: Option<Duration> = None;
+
+impl From<IssueError> for Problem {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Refused(refusal) => {
+                Self::row(refused(&refusal), Message::Said(refusal.to_string()))
+            }
+            IssueError::Failed(Failure::IssuerUnreachable(sentence)) => Self::row(
+                Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER),
+                Message::Said(sentence),
+            ),
+            IssueError::Failed(failure) => {
+                let (row, what) = failed(&failure);
+                Self::row(row, Message::Ours(what))
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Row {
+    match refusal {
+        Refusal::Token(error) => token(error),
+        Refusal::IssuerUnknown(_) => Row("ISSUER_UNKNOWN", Code::InvalidArgument, NEVER),
+        Refusal::Identity(error) => identity(error),
+        Refusal::Possession(error) => possession(error),
+        Refusal::Policy(error) => policy(error),
+    }
+}
+
+fn token(error: &TokenError) -> Row {
+    match error {
+        TokenError::Empty => Row("TOKEN_INVALID", Code::InvalidArgument, NEVER),
+    }
+}
+
+fn identity(error: &IdentityError) -> Row {
+    match error {
+        IdentityError::ClaimMissing { .. } => Row("CLAIM_MISSING", Code::InvalidArgument, NEVER),
+    }
+}
+
+fn possession(error: &PossessionError) -> Row {
+    match error {
+        PossessionError::KeyMissing => Row("KEY_UNACCEPTABLE", Code::InvalidArgument, NEVER),
+    }
+}
+
+fn policy(error: &PolicyError) -> Row {
+    match error {
+        PolicyError::DeniedByRule => Row("DENIED_BY_RULE", Code::PermissionDenied, NEVER),
+    }
+}
+
+/// What happened, in words for strangers; the cause stands in our log alone.
+fn failed(failure: &Failure) -> (Row, &'static str) {
+    match failure {
+        Failure::IssuerUnreachable(_) => (
+            Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER),
+            "the token's issuer cannot be reached",
+        ),
+        Failure::Profile(ProfileError::AuthorityExpired { .. }) => (
+            Row("AUTHORITY_EXPIRED", Code::Unavailable, NEVER),
+            "the authority's own certificate does not last long enough",
+        ),
+        Failure::Check(_) => (
+            Row("CERTIFICATE_UNSOUND", Code::Internal, NEVER),
+            "the certificate did not come out as it should",
+        ),
+        Failure::Signer(_) => (
+            Row("SIGNER_UNAVAILABLE", Code::Unavailable, LATER),
+            "the signing key cannot be used at present",
+        ),
+        Failure::Log(error) => log(error),
+    }
+}
+
+fn log(error: &LogError) -> (Row, &'static str) {
+    match error {
+        LogError::Full => (
+            Row("LOG_FULL", Code::Unavailable, SOON),
+            "the log has more certificates to write than it can take",
+        ),
+        LogError::Closed => {
+            (Row("SHUTTING_DOWN", Code::Unavailable, SOON), "this instance is shutting down")
+        }
+        LogError::Store(_) => (
+            Row("LOG_UNAVAILABLE", Code::Unavailable, LATER),
+            "the log cannot write at present, and nothing is issued without it",
+        ),
+    }
+}
+
+/// Problems that arise at the door, before or instead of an exchange.
+impl Problem {
+    fn row(Row(reason, code, retry_after): Row, message: Message) -> Self {
+        Self { reason, code, status: status(code), message, retry_after, closes: false }
+    }
+
+    fn said(reason: &'static str, code: Code, sentence: impl Into<String>) -> Self {
+        Self::row(Row(reason, code, NEVER), Message::Said(sentence.into()))
+    }
+
+    /// The body is not what the route takes.
+    pub fn malformed(sentence: impl Into<String>) -> Self {
+        Self::said("REQUEST_MALFORMED", Code::InvalidArgument, sentence)
+    }
+
+    /// Version 1 without a key: refused before the token is looked at, as Fulcio does.
+    pub fn key_missing() -> Self {
+        Self::said(
+            "KEY_UNACCEPTABLE",
+            Code::InvalidArgument,
+            "the public key could not be parsed: the request has neither publicKey nor \
+             certificateSigningRequest",
+        )
+    }
+
+    /// The body is longer than the route takes: upstream's answer on its routes.
+    pub fn body_too_large_for_fulcio() -> Self {
+        let sentence = "request body too large: these routes take 4 MiB";
+        Self::said("REQUEST_TOO_LARGE", Code::InvalidArgument, sentence).closing()
+    }
+
+    /// The body is longer than our own routes take.
+    pub fn body_too_large() -> Self {
+        let sentence = "request body too large: this route takes 1 MiB";
+        Self::said("REQUEST_TOO_LARGE", Code::ResourceExhausted, sentence)
+            .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+            .closing()
+    }
+
+    /// The body did not arrive in time.
+    pub fn body_too_slow() -> Self {
+        let sentence = "the request body did not arrive in time";
+        Self::said("REQUEST_TIMEOUT", Code::DeadlineExceeded, sentence)
+            .with_status(StatusCode::REQUEST_TIMEOUT)
+            .closing()
+    }
+
+    /// The body broke off.
+    pub fn body_broken() -> Self {
+        Self::malformed("the request body broke off").closing()
+    }
+
+    /// No such path.
+    pub fn not_found() -> Self {
+        Self::said("NOT_FOUND", Code::NotFound, "Not Found: there is nothing at this path")
+    }
+
+    /// Another method, on one of Fulcio's routes: upstream's answer.
+    pub fn method_not_implemented() -> Self {
+        Self::said("METHOD_NOT_ALLOWED", Code::Unimplemented, "Method Not Allowed")
+    }
+
+    /// Another method, on one of our own routes.
+    pub fn method_not_allowed() -> Self {
+        Self::method_not_implemented().with_status(StatusCode::METHOD_NOT_ALLOWED)
+    }
+
+    /// More exchanges under way than we take at once.
+    pub fn overloaded() -> Self {
+        Self::row(
+            Row("OVERLOADED", Code::Unavailable, SOON),
+            Message::Ours("more requests are under way than this instance takes at once"),
+        )
+    }
+
+    /// The exchange took longer than anybody waits.
+    pub fn too_slow() -> Self {
+        Self::row(
+            Row("TOO_SLOW", Code::Unavailable, LATER),
+            Message::Ours("the certificate was not ready in time"),
+        )
+    }
+
+    /// A defect of ours ended the request.
+    pub fn defect() -> Self {
+        Self::row(
+            Row("INTERNAL", Code::Internal, NEVER),
+            Message::Ours("a defect in the server ended this request"),
+        )
+    }
+
+    fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+}
+
+impl Problem {
+    /// The stable word for machines, `TOKEN_EXPIRED`.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// The sentence as the caller reads it.
+    fn sentence(&self, id: &RequestId) -> String {
+        match &self.message {
+            Message::Said(sentence) => sentence.clone(),
+            Message::Ours(what) => {
+                format!("{what}; this is not your fault, try again; request id {id}")
+            }
+        }
+    }
+
+    /// The JSON object that says it.
+    pub fn body(&self, id: &RequestId) -> String {
+        serde_json::json!({
+            "code": self.code as i32,
+            "message": self.sentence(id),
+            "details": [
+                {
+                    "@type": rpc::ErrorInfo::URL,
+                    "reason": self.reason,
+                    "domain": DOMAIN,
+                    "metadata": {},
+                },
+                { "@type": rpc::RequestInfo::URL, "requestId": id.as_str(), "servingData": "" },
+            ],
+        })
+        .to_string()
+    }
+
+    /// The gRPC status.
+    pub fn status(&self, id: &RequestId) -> tonic::Status {
+        let sentence = self.sentence(id);
+        let details = rpc::Status::encode(
+            self.code as i32,
+            &sentence,
+            rpc::ErrorInfo::new(self.reason, DOMAIN),
+            rpc::RequestInfo::new(id.as_str()),
+        );
+        let mut status = tonic::Status::with_details(self.code, sentence, details);
+        if let Some(after) = self.retry_after {
+            status.metadata_mut().insert("retry-after", after.as_secs().into());
+        }
+        status
+    }
+}
+
+/// Status and headers, and the problem itself in the extensions: the outermost layer, which knows the
+/// request id, writes the body.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(after) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        }
+        if self.closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The HTTP status of a code, as gRPC's gateway maps them.
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+            StatusCode::BAD_REQUEST
+        }
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Cancelled => StatusCode::REQUEST_TIMEOUT,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,142 @@
+//! The port: who may connect, how long they may take, and how it ends.
+//!
+//! The accept loop is our own, because each of its parts guards against something: the cap on
+//! connections against exhaustion (those over it wait in the kernel's queue), `TCP_NODELAY` against
+//! gRPC stalling on delayed acknowledgements, the pause after a failed `accept` against a busy loop
+//! when descriptors run out, and [`connection`]'s clocks against peers that say nothing, slowly.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::select;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::tls::Tls;
+
+mod connection;
+mod line;
+mod pulse;
+
+/// How long to leave `accept` alone after it failed for want of descriptors or memory.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How much of us a peer may have, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// From the connection to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the connection, or the first octet of a request, to the end of its headers.
+    pub headers: Duration,
+    /// Between requests. Longer than load balancers keep their connections (60 s), so that it is they
+    /// who close them.
+    pub idle: Duration,
+    /// For the peer to take some of what we write.
+    pub stall: Duration,
+    /// For requests under way to end when we do.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            stall: Duration::from_secs(30),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+/// What is served, and how.
+pub struct Server {
+    /// Every route.
+    pub router: Router,
+    /// The certificate, unless a proxy has it.
+    pub tls: Option<Tls>,
+    /// How much of us a peer may have.
+    pub limits: Limits,
+}
+
+/// Serves `router` on `listener` until `end`, with the usual [`Limits`]; see [`Server::serve`].
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Tls>,
+    end: impl Future<Output = ()>,
+) -> usize {
+    Server { router, tls, limits: Limits::default() }.serve(listener, end).await
+}
+
+impl Server {
+    /// Accepts connections until `end`, then lets the requests under way finish. Yields how many
+    /// connections had to be cut when their time was up.
+    pub async fn serve(self, listener: TcpListener, end: impl Future<Output = ()>) -> usize {
+        let limits = self.limits;
+        let mut background = JoinSet::new();
+        if let Some(tls) = self.tls.clone() {
+            background.spawn(tls.follow());
+        }
+        let (ending, ended) = watch::channel(false);
+        let server = Arc::new(self);
+        let mut connections = JoinSet::new();
+
+        let places = Arc::new(Semaphore::new(limits.connections));
+        let mut end = pin!(end);
+        loop {
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                (place, accept(&listener).await)
+            };
+            let (place, (stream, peer)) = select! {
+                biased;
+                () = &mut end => break,
+                next = next => next,
+            };
+            while connections.try_join_next().is_some() {}
+            let run = connection::run(Arc::clone(&server), stream, peer, ended.clone());
+            connections.spawn(async move {
+                run.await;
+                drop(place);
+            });
+        }
+
+        drop(listener);
+        ending.send_replace(true);
+        let all = async { while connections.join_next().await.is_some() {} };
+        let _ = timeout(limits.drain, all).await;
+        let cut = connections.len();
+        connections.shutdown().await;
+        cut
+    }
+}
+
+/// The next connection. A peer that gave up in the queue is passed over; anything else that keeps
+/// `accept` from working will not be better at once.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind())
+}

@@ -1,0 +1,112 @@
+//! What a connection is doing, and until when it may.
+//!
+//! Three states: somebody is expected to say what they want (from the connection, or the first octet of
+//! a request, until its headers are whole); requests are under way (their own clocks run); or nothing
+//! is (until the connection has been idle for too long). Written by the [line](super::line) and the
+//! service, read by the connection's task.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::Limits;
+
+/// A write of this many octets or fewer may be HTTP/2's small talk (acknowledgements, pings), which
+/// must not keep a connection alive.
+const SMALL_TALK: usize = 64;
+
+/// The start of HTTP/2's preface, which no method of HTTP/1 shares.
+const PREFACE: [u8; 2] = *b"PR";
+
+/// The state of one connection, shared by the parts that see it change.
+#[derive(Clone)]
+pub struct Pulse(Arc<Mutex<State>>);
+
+struct State {
+    /// The first octets read, as long as they look like HTTP/2's preface.
+    preface: usize,
+    /// Since when a request's headers are awaited.
+    expecting: Option<Instant>,
+    under_way: usize,
+    /// When there was last a sign of life.
+    last: Instant,
+}
+
+/// What the connection's task should do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Look again then.
+    At(Instant),
+    /// The peer does not say what it wants.
+    Expecting,
+    /// The peer wants nothing.
+    Idle,
+}
+
+impl Pulse {
+    /// A connection that was opened now.
+    pub fn new() -> Self {
+        let now = Instant::now();
+        Self(Arc::new(Mutex::new(State {
+            preface: 0,
+            expecting: Some(now),
+            under_way: 0,
+            last: now,
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The peer sent something.
+    pub fn heard(&self, octets: &[u8]) {
+        let mut state = self.state();
+        for octet in octets.iter().take(PREFACE.len()) {
+            if PREFACE.get(state.preface) == Some(octet) {
+                state.preface += 1;
+            }
+        }
+        let speaks_h2 = state.preface == PREFACE.len();
+        if state.under_way == 0 && state.expecting.is_none() && !speaks_h2 && !octets.is_empty() {
+            state.expecting = Some(Instant::now());
+        }
+    }
+
+    /// The peer took something.
+    pub fn said(&self, octets: usize) {
+        if octets > SMALL_TALK {
+            self.state().last = Instant::now();
+        }
+    }
+
+    /// A request's headers are whole; it is under way until the guard is dropped.
+    pub fn begin(&self) -> Beat {
+        let mut state = self.state();
+        state.expecting = None;
+        state.under_way += 1;
+        Beat(self.clone())
+    }
+
+    /// What is due now.
+    pub fn due(&self, limits: &Limits) -> Due {
+        let (state, now) = (self.state(), Instant::now());
+        let (until, then) = match state.expecting {
+            _ if state.under_way > 0 => return Due::At(now + limits.headers.min(limits.idle)),
+            Some(since) => (since + limits.headers, Due::Expecting),
+            None => (state.last + limits.idle, Due::Idle),
+        };
+        if now < until { Due::At(until) } else { then }
+    }
+}
+
+/// A request under way.
+pub struct Beat(Pulse);
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.under_way = state.under_way.saturating_sub(1);
+        state.last = Instant::now();
+    }
+}
