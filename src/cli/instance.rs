@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use axum::Router;
 use clap::Args;
 
 use super::CommandError;
@@ -12,15 +13,14 @@ use crate::authority::{Authority, Serials};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
 use crate::config::{self, Config, Overrides};
+use crate::http;
 use crate::installation::{self, Installation};
 use crate::keyset::Keyset;
 use crate::log::Log;
-use crate::signer::Signer;
-use crate::store::Store;
-use crate::store::sqlite::{self, Sqlite};
-use crate::time::Clock;
-use crate::time::SystemClock;
-use crate::trust::LogTrust;
+use crate::store::sqlite;
+use crate::store::{Owner, Store};
+use crate::time::{Clock, SystemClock};
+use crate::trust::{self, LogTrust};
 
 /// Which instance a command is about.
 #[derive(Clone, Debug, Default, Args)]
@@ -64,5 +64,148 @@ impl Source {
             None => config::load(self.config.as_deref().unwrap_or(default), &overrides),
         };
         config.map_err(CommandError::usage)
+    }
+}
+
+/// An instance whose files were read and checked, at rest.
+pub struct Instance {
+    /// What its file says.
+    pub config: Config,
+    /// Its keys and chain.
+    pub installation: Installation,
+    /// Its certificate log, as verifiers know it.
+    pub trust: LogTrust,
+    /// The database of its certificate log.
+    shard: PathBuf,
+}
+
+impl Instance {
+    /// Reads configuration, chain and keys; touches nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Usage`] for the configuration, [`CommandError::Failed`] for what is in the folder.
+    pub fn read(source: &Source) -> Result<Self, CommandError> {
+        Self::at_rest(source.config()?)
+    }
+
+    fn at_rest(config: Config) -> Result<Self, CommandError> {
+        let now = SystemClock.now();
+        let installation = installation::open(&config, now).map_err(CommandError::failed)?;
+        let (name, shard) = shard(&config.data)?;
+        let trust = LogTrust {
+            url: format!("{}/ct/{name}", config.url),
+            public_key: installation.log.public_key().to_vec(),
+            algorithm: installation.log.algorithm(),
+            id: installation.log_id(),
+            since: installation.chain.not_before(),
+        };
+        Ok(Self { config, installation, trust, shard })
+    }
+
+    /// The log's database, for reading, whether or not a server has it open.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] when there is none yet.
+    pub fn store(&self) -> Result<Box<dyn Store>, CommandError> {
+        let store = sqlite::open_read_only(&self.shard).map_err(CommandError::failed)?;
+        Ok(Box::new(store))
+    }
+
+    /// The authority's chain.
+    pub fn chain(&self) -> &Arc<Chain> {
+        &self.installation.chain
+    }
+
+    /// Opens the log, making it if this is the first time, and puts the authority together.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] says what does not fit.
+    pub fn open(config: Config) -> Result<Running, CommandError> {
+        let instance = Self::at_rest(config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let log = instance.open_log(&clock)?;
+        let trusted_root =
+            trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
+        let Self { config, installation, trust, .. } = instance;
+        let Installation { chain, authority: signer, .. } = installation;
+        let profile =
+            Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
+        let authority = Authority {
+            clock,
+            serials: random_serials(),
+            keyset: Keyset::new(config.issuers.clone()).map_err(CommandError::failed)?,
+            policy: config.policy.clone(),
+            profile,
+            signer,
+            chain,
+            log,
+        };
+        let authority = Arc::new(authority);
+        Ok(Running { config, authority, trust, trusted_root: trusted_root.to_string() })
+    }
+
+    fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
+        let origin = self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned();
+        if !self.shard.exists() {
+            let owner = Owner { origin: origin.clone(), log_id: self.trust.id };
+            sqlite::create(&self.shard, &owner, clock.now()).map_err(CommandError::failed)?;
+        }
+        let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
+        for certificate in self.chain().ders() {
+            store.put_issuer(certificate).map_err(CommandError::failed)?;
+        }
+        let signer = Arc::clone(&self.installation.log);
+        Log::open(store, signer, Arc::clone(clock), origin).map_err(CommandError::failed)
+    }
+}
+
+/// The name and database of the one shard in a data folder: the one there is, else this year's.
+fn shard(data: &Path) -> Result<(String, PathBuf), CommandError> {
+    let folder = data.join("ct");
+    let mut names: Vec<String> = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned))
+            .collect(),
+        Err(_) => Vec::new(),
+    };
+    names.sort();
+    let this_year = || SystemClock.now().to_string().chars().take(4).collect();
+    let name: String = names.pop().unwrap_or_else(this_year);
+    let file = folder.join(format!("{name}.sqlite"));
+    Ok((name, file))
+}
+
+/// 159 random bits each: RFC 5280 §4.1.2.2 allows 20 octets, the first bit clear.
+fn random_serials() -> Serials {
+    let random = SystemRandom::new();
+    Arc::new(move || {
+        let mut octets = [0; 20];
+        // aws-lc's generator, once seeded, does not fail: it ends the process rather than repeat itself.
+        let _ = random.fill(&mut octets);
+        Serial::from_bytes(octets)
+    })
+}
+
+/// An instance with its log open, ready to be served.
+pub struct Running {
+    /// What its file says.
+    pub config: Config,
+    /// The authority.
+    pub authority: Arc<Authority>,
+    /// Its certificate log, as verifiers know it.
+    pub trust: LogTrust,
+    /// `trusted_root.json`.
+    pub trusted_root: String,
+}
+
+impl Running {
+    /// Everything the port serves.
+    pub fn router(&self) -> Router {
+        let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
+        http::router(app)
     }
 }

@@ -95,7 +95,7 @@ fn from_file(
 ) -> Result<Shown, CommandError> {
     let pem = std::fs::read_to_string(file).map_err(CommandError::failed)?;
     let reading = Reading::of_pem(&pem).map_err(CommandError::failed)?;
-    let issuing = instance.chain.ders().first().map(Vec::as_slice).unwrap_or_default();
+    let issuing = instance.chain().ders().first().map(Vec::as_slice).unwrap_or_default();
     let issuing = Reading::of(issuing).map_err(CommandError::failed)?;
     reading.verify_issued_by(&issuing).map_err(CommandError::failed)?;
     let issuer = issuing.public_key().map_err(CommandError::failed)?;

@@ -55,18 +55,18 @@ pub fn run(command: Command) -> Result<(), CommandError> {
         }
         Command::Export { directory, source } => {
             let (root, instance) = files(&source)?;
-            let chain: String = instance.chain.pems().concat();
+            let chain: String = instance.chain().pems().concat();
             std::fs::create_dir_all(&directory).map_err(CommandError::failed)?;
             write(&directory, "trusted_root.json", &format!("{root:#}\n"))?;
             write(&directory, "ca.pem", &chain)?;
-            write(&directory, "ct.pem", &trust::public_key_pem(&instance.log.public_key))
+            write(&directory, "ct.pem", &trust::public_key_pem(&instance.trust.public_key))
         }
     }
 }
 
 fn files(source: &Source) -> Result<(Value, Instance), CommandError> {
     let instance = Instance::read(source)?;
-    let root = trust::trusted_root(&instance.url, &instance.chain, &instance.log);
+    let root = trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
     Ok((root, instance))
 }
 
