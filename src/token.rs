@@ -52,7 +52,7 @@ pub struct UnverifiedToken {
     algorithm: Algorithm,
     key_id: Option<String>,
     issuer: String,
-    members: Map<String, Value>,
+    members: Arc<Map<String, Value>>,
 }
 
 /// Leaves out signature and claims: whoever has the token has the identity.
@@ -75,7 +75,7 @@ impl UnverifiedToken {
         let (signed, [header, claims, signature]) = split(compact)?;
         let header = read(Part::Header, header)?;
         let (algorithm, key_id) = (algorithm(&header)?, key_id(&header)?);
-        let members = read(Part::Claims, claims)?;
+        let members = Arc::new(read(Part::Claims, claims)?);
         let issuer = text(&members, "iss")?.to_owned();
         let signature = decode(Part::Signature, signature)?;
         Ok(Self { signed: signed.to_owned(), signature, algorithm, key_id, issuer, members })
@@ -112,27 +112,40 @@ impl UnverifiedToken {
     /// [`TokenError::IssuerMismatch`], [`TokenError::NoSuchKey`], [`TokenError::SignatureInvalid`],
     /// then whatever the claims break.
     pub fn verify(
-        self,
+        &self,
         issuer: &Arc<Issuer>,
         keys: &[Arc<VerifyingKey>],
         now: Timestamp,
     ) -> Result<Claims, TokenError> {
-        if !issuer.is_pattern() && self.issuer != issuer.url {
-            let configured = issuer.url.clone();
-            return Err(TokenError::IssuerMismatch { issuer: self.issuer, configured });
-        }
-        if !keys.iter().any(|key| self.may_be_signed_by(key)) {
-            let (issuer, algorithm) = (self.issuer, self.algorithm);
-            return Err(TokenError::NoSuchKey { issuer, key_id: self.key_id, algorithm });
-        }
-        if !keys.iter().any(|key| self.is_signed_by(key)) {
-            return Err(TokenError::SignatureInvalid { issuer: self.issuer });
-        }
+        self.check_issuer(issuer)?;
+        self.check_signature(keys)?;
         check_times(&self.members, now)?;
         check_audience(&self.issuer, &self.members, &issuer.audiences)?;
-        let sub = text(&self.members, "sub")?.to_owned();
-        let (issuer, iss, members) = (Arc::clone(issuer), self.issuer, self.members);
-        Ok(Claims { issuer, iss, sub, members })
+        Ok(Claims {
+            issuer: Arc::clone(issuer),
+            iss: self.issuer.clone(),
+            sub: text(&self.members, "sub")?.to_owned(),
+            members: Arc::clone(&self.members),
+        })
+    }
+
+    fn check_issuer(&self, issuer: &Issuer) -> Result<(), TokenError> {
+        if issuer.is_pattern() || self.issuer == issuer.url {
+            return Ok(());
+        }
+        let configured = issuer.url.clone();
+        Err(TokenError::IssuerMismatch { issuer: self.issuer.clone(), configured })
+    }
+
+    fn check_signature(&self, keys: &[Arc<VerifyingKey>]) -> Result<(), TokenError> {
+        if keys.iter().any(|key| self.is_signed_by(key)) {
+            return Ok(());
+        }
+        let (issuer, algorithm) = (self.issuer.clone(), self.algorithm);
+        match keys.iter().any(|key| self.may_be_signed_by(key)) {
+            true => Err(TokenError::SignatureInvalid { issuer }),
+            false => Err(TokenError::NoSuchKey { issuer, key_id: self.key_id.clone(), algorithm }),
+        }
     }
 }
 
@@ -259,7 +272,7 @@ pub struct Claims {
     issuer: Arc<Issuer>,
     iss: String,
     sub: String,
-    members: Map<String, Value>,
+    members: Arc<Map<String, Value>>,
 }
 
 impl Claims {
@@ -292,6 +305,6 @@ impl Claims {
     #[cfg(test)]
     pub(crate) fn assumed(issuer: Arc<Issuer>, members: Map<String, Value>) -> Self {
         let text = |claim| text(&members, claim).unwrap().to_owned();
-        Self { issuer, iss: text("iss"), sub: text("sub"), members }
+        Self { issuer, iss: text("iss"), sub: text("sub"), members: Arc::new(members) }
     }
 }
