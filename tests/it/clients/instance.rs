@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use mayfly::time::{Clock, SystemClock};
 use serde_json::{Value, json};
@@ -78,14 +80,10 @@ impl Instance {
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let serves = lines.by_ref().map_while(Result::ok).any(|line| line.contains(&url));
-        if !serves {
-            let status = server.wait().unwrap();
-            panic!("serve: {status}\n{}", fs::read_to_string(log).unwrap());
-        }
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { url, issuer, folder, source, server }
+        let serves = says(server.stdout.take().unwrap(), &url);
+        let instance = Self { url, issuer, folder, source, server };
+        assert!(serves, "serve:\n{}", fs::read_to_string(log).unwrap());
+        instance
     }
 
     /// A file in a folder of the test's own.
@@ -161,6 +159,21 @@ impl Drop for Instance {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+/// Whether a line of `output` names `url` before it ends, or before half a minute has passed.
+fn says(output: ChildStdout, url: &str) -> bool {
+    let (sender, receiver) = mpsc::channel();
+    let url = url.to_owned();
+    std::thread::spawn(move || {
+        // To the end, though nobody listens any more: a full pipe would stop the server.
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if line.contains(&url) {
+                let _ = sender.send(());
+            }
+        }
+    });
+    receiver.recv_timeout(Duration::from_secs(30)).is_ok()
 }
 
 #[track_caller]
