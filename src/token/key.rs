@@ -180,3 +180,207 @@ pub fn is_sound_ed25519(point: [u8; 32]) -> bool {
     let is_canonical = y.iter().rev().lt(ED25519_PRIME.iter().rev());
     is_canonical && !ED25519_SMALL_ORDER.contains(&y)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Keys that verified real tokens: `tests/vectors/fulcio`.
+    fn published() -> Vec<Value> {
+        let about: Value =
+            serde_json::from_str(include_str!("../../tests/vectors/fulcio/about.json")).unwrap();
+        about["jwks"]["keys"].as_array().unwrap().clone()
+    }
+
+    fn published_key(kid: &str) -> Value {
+        published().into_iter().find(|jwk| jwk["kid"] == kid).unwrap()
+    }
+
+    fn fits(jwk: &Value) -> Vec<String> {
+        let key = VerifyingKey::from_jwk(jwk);
+        key.map_or(Vec::new(), |key| {
+            key.verifiers.iter().map(|(algorithm, _)| algorithm.to_string()).collect()
+        })
+    }
+
+    #[track_caller]
+    fn check(kid: &str, bend: impl FnOnce(&mut Value), expected: &[&str]) {
+        let mut jwk = published_key(kid);
+        bend(&mut jwk);
+        assert_eq!(fits(&jwk), expected, "{jwk}");
+    }
+
+    const ALL_RSA: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+
+    #[test]
+    fn a_key_fits_its_type() {
+        check("kid-rs256", |_| (), &ALL_RSA);
+        check("kid-es256", |_| (), &["ES256"]);
+        check("kid-es384", |_| (), &["ES384"]);
+        check("kid-es512", |_| (), &["ES512"]);
+        check("kid-eddsa", |_| (), &["EdDSA"]);
+    }
+
+    #[test]
+    fn a_key_is_for_what_it_names_alone() {
+        check("kid-rs256", |jwk| jwk["alg"] = json!("PS384"), &["PS384"]);
+        check("kid-rs256", |jwk| jwk["alg"] = json!(null), &ALL_RSA);
+        for alg in [json!("ES256"), json!("RSA-OAEP"), json!("HS256"), json!("none"), json!(1)] {
+            check("kid-rs256", |jwk| jwk["alg"] = alg, &[]);
+        }
+        check("kid-es512", |jwk| jwk["alg"] = json!("ES512"), &["ES512"]);
+        check("kid-es256", |jwk| jwk["alg"] = json!("ES384"), &[]);
+        check("kid-es256", |jwk| jwk["use"] = json!("enc"), &[]);
+        check("kid-es256", |jwk| jwk["use"] = json!("other"), &[]);
+        check("kid-es256", |jwk| drop(jwk.as_object_mut().unwrap().remove("use")), &["ES256"]);
+    }
+
+    #[test]
+    fn odd_keys_are_none() {
+        check("kid-es256", |jwk| jwk["kid"] = json!(1), &[]);
+        check("kid-es256", |jwk| jwk["x5c"] = json!("MIIB"), &[]);
+        check("kid-es256", |jwk| jwk["crv"] = json!("secp256k1"), &[]);
+        check("kid-es256", |jwk| jwk["crv"] = json!("P-384"), &[]);
+        check("kid-es256", |jwk| jwk["kty"] = json!("RSA"), &[]);
+        check("kid-es256", |jwk| jwk["d"] = json!("AQ"), &[]);
+        for odd in
+            [json!(null), json!([]), json!("x"), json!({}), json!({ "kty": "oct", "k": "AA" })]
+        {
+            assert!(VerifyingKey::from_jwk(&odd).is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn points_lie_on_their_curve() {
+        for kid in ["kid-es256", "kid-es384", "kid-es512"] {
+            let flip = |jwk: &mut Value| {
+                let mut y = decode(jwk["y"].as_str().unwrap()).unwrap();
+                *y.last_mut().unwrap() ^= 1;
+                jwk["y"] = json!(BASE64URL.encode(y));
+            };
+            check(kid, flip, &[]);
+            check(kid, |jwk| jwk["x"] = json!(""), &[]);
+            let lengthen = |jwk: &mut Value| {
+                let x = decode(jwk["x"].as_str().unwrap()).unwrap();
+                jwk["x"] = json!(BASE64URL.encode([&[0], x.as_slice()].concat()));
+            };
+            check(kid, lengthen, &[]);
+        }
+        let zero = BASE64URL.encode([0; 32]);
+        check("kid-es256", |jwk| (jwk["x"], jwk["y"]) = (json!(zero), json!(zero)), &[]);
+    }
+
+    #[test]
+    fn rsa_keys_have_2048_to_8192_bits_and_one_exponent() {
+        let modulus = |bits: usize| {
+            let mut n = vec![0xff; bits.div_ceil(8)];
+            n[0] = 0xff >> ((8 - bits % 8) % 8);
+            json!(BASE64URL.encode(n))
+        };
+        for bits in [2048, 2049, 3072, 4096, 8192] {
+            check("kid-rs256", |jwk| jwk["n"] = modulus(bits), &ALL_RSA);
+        }
+        for bits in [8, 512, 1024, 2047, 8193, 16384] {
+            check("kid-rs256", |jwk| jwk["n"] = modulus(bits), &[]);
+        }
+        for e in ["", "AA", "AQ", "Aw", "AQAA", "AQAD", "AQAAAQ"] {
+            check("kid-rs256", |jwk| jwk["e"] = json!(e), &[]);
+        }
+        check("kid-rs256", |jwk| jwk["e"] = json!("AAEAAQ"), &ALL_RSA);
+        check("kid-rs256", |jwk| jwk["n"] = json!(""), &[]);
+    }
+
+    #[test]
+    fn ed25519_keys_are_sound() {
+        let small = ED25519_SMALL_ORDER.into_iter().flat_map(|y| {
+            let mut negative = y;
+            negative[31] |= 0x80;
+            [y, negative]
+        });
+        let mut beyond = ED25519_PRIME;
+        let above = (0xed..=0xff).map(|low| {
+            beyond[0] = low;
+            beyond
+        });
+        for point in small.chain(above) {
+            check("kid-eddsa", |jwk| jwk["x"] = json!(BASE64URL.encode(point)), &[]);
+            assert!(!is_sound_ed25519(point));
+        }
+        check("kid-eddsa", |jwk| jwk["x"] = json!(BASE64URL.encode([2; 31])), &[]);
+        check("kid-eddsa", |jwk| jwk["crv"] = json!("X25519"), &[]);
+    }
+
+    /// Wycheproof: what others got wrong about the signatures themselves.
+    #[track_caller]
+    fn agrees_with_wycheproof(text: &str, algorithm: Algorithm) {
+        let file: Value = serde_json::from_str(text).unwrap();
+        let mut valid = 0;
+        for group in file["groups"].as_array().unwrap() {
+            // Some RSA groups have other exponents than 65537.
+            let Some(key) = VerifyingKey::from_jwk(&jwk(group["pem"].as_str().unwrap())) else {
+                continue;
+            };
+            for test in group["tests"].as_array().unwrap() {
+                let (message, signature) = (unhex(&test["msg"]), unhex(&test["sig"]));
+                let verifies = key.verifies(algorithm, &message, &signature);
+                match test["result"].as_str().unwrap() {
+                    "valid" => assert!(verifies, "{test}"),
+                    "invalid" => assert!(!verifies, "{test}"),
+                    _ => {}
+                }
+                valid += usize::from(verifies);
+            }
+        }
+        assert!(valid > 3);
+    }
+
+    /// A PEM public key as a member of a key set.
+    fn jwk(pem: &str) -> Value {
+        use x509_parser::prelude::FromDer;
+        use x509_parser::public_key::PublicKey;
+        use x509_parser::x509::SubjectPublicKeyInfo;
+        let (_, der) = der::pem::decode_vec(pem.as_bytes()).unwrap();
+        let (_, spki) = SubjectPublicKeyInfo::from_der(&der).unwrap();
+        match spki.parsed().unwrap() {
+            PublicKey::RSA(rsa) => {
+                let [n, e] = [rsa.modulus, rsa.exponent].map(|number| BASE64URL.encode(number));
+                json!({ "kty": "RSA", "n": n, "e": e })
+            }
+            _ => {
+                let x = BASE64URL.encode(&spki.subject_public_key.data);
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": x })
+            }
+        }
+    }
+
+    fn unhex(hex: &Value) -> Vec<u8> {
+        let hex = hex.as_str().unwrap();
+        (0..hex.len() / 2)
+            .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn agrees_with_wycheproof_about_ed25519() {
+        let text = include_str!("../../tests/vectors/wycheproof/ed25519_test.json");
+        agrees_with_wycheproof(text, Algorithm::EdDsa);
+    }
+
+    #[test]
+    fn agrees_with_wycheproof_about_rsa() {
+        let text =
+            include_str!("../../tests/vectors/wycheproof/rsa_signature_2048_sha256_test.json");
+        agrees_with_wycheproof(text, Algorithm::Rs256);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(kty in "(RSA|EC|OKP|oct|x)", crv in "(P-256|P-521|Ed25519|x)", a in "[A-Za-z0-9_=-]{0,90}") {
+            let jwk = json!({ "kty": kty, "crv": crv, "x": a, "y": a, "n": a, "e": "AQAB" });
+            let _ = VerifyingKey::from_jwk(&jwk);
+        }
+    }
+}
