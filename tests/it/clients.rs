@@ -27,31 +27,56 @@ const UNKNOWN_ISSUER: &str = "is not configured";
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn sigstore_python_gets_certificates_and_verifies_them() {
     let Some(python) = installed("sigstore-python", ".cache/python/bin/python") else { return };
-    script(&python, "python/issue.py").await;
+    Script { program: python, file: "python/issue.py" }.is_served_and_refused_rightly().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn sigstore_js_gets_certificates_and_verifies_them() {
-    let Some(_) = installed("sigstore-js", "js/node_modules/sigstore/package.json") else { return };
-    script(Path::new("node"), "js/issue.mjs").await;
+    let Some(js) = Script::js() else { return };
+    js.is_served_and_refused_rightly().await;
 }
 
-/// One of our scripts: each takes URL, token, trusted root, identity, issuer.
-async fn script(interpreter: &Path, script: &str) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn sigstore_js_may_be_given_a_url_that_ends_in_a_slash() {
+    let Some(js) = Script::js() else { return };
     let instance = Instance::start().await;
+    // It then asks for `//api/v2/signingCert`.
+    let url = format!("{}/", instance.url);
     let trusted_root = instance.trust().join("trusted_root.json");
-    let run = |caller: &Caller, trusted_root: &Path| {
-        let mut command = Command::new(interpreter);
-        command.arg(clients().join(script)).args([&instance.url, &caller.token]);
-        run(command.arg(trusted_root).args([&caller.identity, &caller.issuer]))
-    };
-    for caller in [instance.alice(), instance.workflow()] {
-        assert_succeeds(&run(&caller, &trusted_root));
+    assert_succeeds(&js.run(&url, &instance.alice(), &trusted_root));
+}
+
+/// A program of ours around a client's library.
+struct Script {
+    program: PathBuf,
+    file: &'static str,
+}
+
+impl Script {
+    fn js() -> Option<Self> {
+        installed("sigstore-js", "js/node_modules/sigstore/package.json")?;
+        Some(Self { program: "node".into(), file: "js/issue.mjs" })
     }
-    assert_refuses(&run(&instance.stranger(), &trusted_root), UNKNOWN_ISSUER);
-    let other = instance.file("another_root.json");
-    fs::write(&other, with_another_log(&trusted_root)).unwrap();
-    assert_refuses(&run(&instance.alice(), &other), "SCT");
+
+    async fn is_served_and_refused_rightly(&self) {
+        let instance = Instance::start().await;
+        let trusted_root = instance.trust().join("trusted_root.json");
+        for caller in [instance.alice(), instance.workflow()] {
+            assert_succeeds(&self.run(&instance.url, &caller, &trusted_root));
+        }
+        let refused = self.run(&instance.url, &instance.stranger(), &trusted_root);
+        assert_refuses(&refused, UNKNOWN_ISSUER);
+
+        let other = instance.file("another_root.json");
+        fs::write(&other, with_another_log(&trusted_root)).unwrap();
+        assert_refuses(&self.run(&instance.url, &instance.alice(), &other), "SCT");
+    }
+
+    fn run(&self, url: &str, caller: &Caller, trusted_root: &Path) -> Output {
+        let mut command = Command::new(&self.program);
+        command.arg(clients().join(self.file)).args([url, &caller.token]).arg(trusted_root);
+        run(command.args([&caller.identity, &caller.issuer]))
+    }
 }
 
 /// The trusted root, but with another key for the certificate log.
