@@ -16,7 +16,7 @@ use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mayfly::cli::bench::{cpu, floor::Floor};
-use mayfly::cli::instance::{Instance, Source};
+use mayfly::cli::instance::{Instance, Running, Source};
 use mayfly::cli::requester::Requester;
 use mayfly::time::{Clock, SystemClock};
 use serde_json::json;
@@ -182,7 +182,7 @@ impl Issuer {
 }
 
 /// A real instance with a rule, its log on this disk.
-fn instance(folder: &Path, issuer: &Issuer) -> Instance {
+fn instance(folder: &Path, issuer: &Issuer) -> Running {
     std::fs::write(folder.join("jwks.json"), issuer.jwks()).expect("a key set");
     let yaml = "url: http://127.0.0.1:5555\nlisten: 127.0.0.1:5555\ndata: data\nissuers:\n  \
         - preset: github\n    keys: { file: jwks.json }\n    allow:\n      \

@@ -11,11 +11,19 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use der::Decode;
+use der::asn1::ObjectIdentifier;
 use serde_json::{Value, json};
 
 use crate::algorithm::SignatureAlgorithm;
 use crate::certificate::Chain;
+use crate::pem;
 use crate::time::Timestamp;
+
+/// RFC 4519 §2.19.
+const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+/// RFC 4519 §2.3.
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// The certificate log, as verifiers need to know it.
 #[derive(Clone, Debug)]
@@ -38,12 +46,11 @@ pub struct LogTrust {
 pub fn trusted_root(url: &str, chain: &Chain, log: &LogTrust) -> Value {
     let certificates: Vec<Value> =
         chain.ders().iter().map(|der| json!({ "rawBytes": STANDARD.encode(der) })).collect();
-    let (organization, common_name) = chain.subject();
     json!({
         "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
         "tlogs": [],
         "certificateAuthorities": [{
-            "subject": { "organization": organization, "commonName": common_name },
+            "subject": subject(chain),
             "uri": url,
             "certChain": { "certificates": certificates },
             "validFor": { "start": chain.not_before().to_string() },
@@ -62,6 +69,17 @@ pub fn trusted_root(url: &str, chain: &Chain, log: &LogTrust) -> Value {
     })
 }
 
+/// Organization and common name of the issuing certificate.
+fn subject(chain: &Chain) -> Value {
+    let name = x509_cert::name::Name::from_der(chain.subject()).unwrap_or_default();
+    let attribute = |oid: ObjectIdentifier| {
+        let mut attributes = name.iter().filter(|attribute| attribute.oid == oid);
+        let value = attributes.next().map(|attribute| &attribute.value);
+        value.map(|value| String::from_utf8_lossy(value.value()).into_owned()).unwrap_or_default()
+    };
+    json!({ "organization": attribute(ORGANIZATION), "commonName": attribute(COMMON_NAME) })
+}
+
 /// `PublicKeyDetails` of protobuf-specs' `sigstore_common.proto`.
 const fn key_details(algorithm: SignatureAlgorithm) -> &'static str {
     match algorithm {
@@ -75,14 +93,5 @@ const fn key_details(algorithm: SignatureAlgorithm) -> &'static str {
 
 /// A public key as PEM: what cosign reads from `SIGSTORE_CT_LOG_PUBLIC_KEY_FILE`.
 pub fn public_key_pem(spki: &[u8]) -> String {
-    let text = STANDARD.encode(spki);
-    let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
-    for (at, character) in text.chars().enumerate() {
-        if at > 0 && at % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(character);
-    }
-    pem.push_str("\n-----END PUBLIC KEY-----\n");
-    pem
+    pem::encode("PUBLIC KEY", spki)
 }

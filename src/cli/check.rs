@@ -1,58 +1,38 @@
 //! `mayfly check`: everything that is wrong with a configuration, or who it trusts.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-
 use serde_json::{Value, json};
 
-use crate::config::{self, Config, ConfigError, ConfigErrors, IssuerSummary, Overrides};
+use super::CommandError;
+use super::instance::Source;
+use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
 
-/// The arguments of `mayfly check`.
+/// Say everything that is wrong with a configuration, or who it trusts
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example: mayfly check --config /etc/mayfly/mayfly.yaml")]
+#[command(after_help = "Example:\n  mayfly check --config mayfly.yaml")]
 pub struct Args {
-    /// The configuration to check
-    #[arg(long, value_name = "FILE", default_value = "mayfly.yaml")]
-    pub config: PathBuf,
-    /// A Fulcio issuer file to check instead
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
-    pub fulcio_config: Option<PathBuf>,
-    /// With --fulcio-config: trust shared issuers as a whole, as `mayfly serve --allow-anybody` does
-    #[arg(long, requires = "fulcio_config")]
-    pub allow_anybody: bool,
+    #[command(flatten)]
+    source: Source,
     /// Print the result as JSON
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-/// Checks, prints the result, and yields 0, or 2 where anything is wrong.
-pub fn run(args: &Args) -> ExitCode {
-    match (check(args), args.json) {
-        (Ok(config), true) => println!("{}", config_json(&config)),
-        (Ok(config), false) => print!("{}", config_text(&config)),
-        (Err(errors), json) => {
-            if json {
-                println!("{}", errors_json(&errors));
-            } else {
-                eprintln!("{errors}");
-            }
-            return ExitCode::from(2);
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-/// Reads the file that the arguments name.
+/// Runs `mayfly check`.
 ///
 /// # Errors
 ///
-/// [`ConfigErrors`] with everything that is wrong with it.
-pub fn check(args: &Args) -> Result<Config, ConfigErrors> {
-    let overrides = Overrides { allow_anybody: args.allow_anybody, ..Overrides::default() };
-    match &args.fulcio_config {
-        Some(path) => config::load_fulcio(path, &overrides),
-        None => config::load(&args.config, &overrides),
+/// [`CommandError::Usage`] with everything that is wrong.
+pub fn run(args: Args) -> Result<(), CommandError> {
+    match (args.source.load(), args.json) {
+        (Ok(config), true) => println!("{}", config_json(&config)),
+        (Ok(config), false) => print!("{}", config_text(&config)),
+        (Err(errors), true) => {
+            println!("{}", errors_json(&errors));
+            return Err(CommandError::Usage(format!("{} errors", errors.0.len())));
+        }
+        (Err(errors), false) => return Err(CommandError::usage(errors)),
     }
+    Ok(())
 }
 
 /// The summary for people: one line on the instance, a table of issuers, the warnings.

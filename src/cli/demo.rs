@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = TcpListener::bind(any_port).await.map_err(CommandError::failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(CommandError::failed)?);
-        let instance = Instance::open(source(folder.path(), &url, &issuer.url)?.config()?)?;
+        let instance = Instance::create_and_open(source(folder.path(), &url, &issuer.url)?.config()?)?;
         let shard = instance.trust.url.clone();
 
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

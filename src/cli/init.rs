@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args as ClapArgs;
+use zeroize::Zeroizing;
 
 use super::CommandError;
 use super::style::Style;
-use crate::installation;
-use crate::time::Clock;
-use crate::time::SystemClock;
+use crate::installation::{self, Curve, Options};
+use crate::time::{Clock, SystemClock};
 
 /// Make a new installation: keys, certificates and a commented configuration
 #[derive(Debug, ClapArgs)]
@@ -89,19 +89,52 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             directory.display()
         )));
     }
-    let passphrase = args.passphrase_file.as_deref().map(installation::read_passphrase);
-    let options = installation::Options {
-        organization: host(&args.url).to_owned(),
-        p384: args.p384,
-        passphrase: passphrase.transpose().map_err(CommandError::usage)?,
-    };
+    let curve = if args.p384 { Curve::P384 } else { Curve::P256 };
+    let passphrase = passphrase(args.passphrase_file.as_deref())?;
     std::fs::create_dir_all(directory).map_err(CommandError::failed)?;
-    installation::create(&directory.join("data"), &options, SystemClock.now())
-        .map_err(CommandError::failed)?;
+    make(&directory.join("data"), &args.url, curve, passphrase.as_ref().map(|text| text.as_str()))?;
     let file = directory.join("mayfly.yaml");
     std::fs::write(&file, configuration(&args)).map_err(CommandError::failed)?;
     report(directory, &file);
     Ok(())
+}
+
+/// Makes keys and certificates in `data`, named after the host of `url`.
+///
+/// # Errors
+///
+/// [`CommandError::Failed`] when `data` holds anything or cannot be written.
+pub fn make(
+    data: &Path,
+    url: &str,
+    curve: Curve,
+    passphrase: Option<&str>,
+) -> Result<(), CommandError> {
+    let name = host(url);
+    let options = Options {
+        organization: name,
+        common_name: name,
+        curve,
+        passphrase,
+        now: SystemClock.now(),
+    };
+    installation::create(data, &options).map_err(CommandError::failed)
+}
+
+/// The passphrase in a file: its first line.
+///
+/// # Errors
+///
+/// [`CommandError::Usage`] when it cannot be read or is empty.
+pub fn passphrase(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, CommandError> {
+    let Some(file) = file else { return Ok(None) };
+    let wrong = |why: String| CommandError::Usage(format!("{}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map(Zeroizing::new);
+    let text = text.map_err(|error| wrong(error.to_string()))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Some(Zeroizing::new(line.to_owned()))),
+        _ => Err(wrong("there is no passphrase in it".to_owned())),
+    }
 }
 
 /// The host of a URL, for the names of certificates.

@@ -9,17 +9,19 @@ use axum::Router;
 use clap::Args;
 
 use super::CommandError;
+use super::init;
 use crate::authority::{Authority, Serials};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, ConfigErrors, Overrides};
 use crate::http;
-use crate::installation::{self, Installation};
+use crate::installation::{self, Curve, Files, Installation};
 use crate::keyset::Keyset;
 use crate::log::Log;
 use crate::store::sqlite;
 use crate::store::{Owner, Store};
 use crate::time::{Clock, SystemClock};
+use crate::tlog::merkle::Hash;
 use crate::trust::{self, LogTrust};
 
 /// Which instance a command is about.
@@ -52,6 +54,15 @@ impl Source {
     ///
     /// [`CommandError::Usage`] with every error in it.
     pub fn config(&self) -> Result<Config, CommandError> {
+        self.load().map_err(CommandError::usage)
+    }
+
+    /// The same, with the errors one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigErrors`] with everything that is wrong.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
         let overrides = Overrides {
             listen: self.listen,
             url: self.url.clone(),
@@ -59,11 +70,10 @@ impl Source {
             allow_anybody: self.allow_anybody,
         };
         let default = Path::new("mayfly.yaml");
-        let config = match &self.fulcio_config {
+        match &self.fulcio_config {
             Some(file) => config::load_fulcio(file, &overrides),
             None => config::load(self.config.as_deref().unwrap_or(default), &overrides),
-        };
-        config.map_err(CommandError::usage)
+        }
     }
 }
 
@@ -91,13 +101,21 @@ impl Instance {
 
     fn at_rest(config: Config) -> Result<Self, CommandError> {
         let now = SystemClock.now();
-        let installation = installation::open(&config, now).map_err(CommandError::failed)?;
+        let files = Files {
+            chain: config.authority.chain.clone(),
+            authority_key: config.authority.key.clone(),
+            log_key: config.data.join("log.key"),
+        };
+        let passphrase = init::passphrase(config.authority.passphrase_file.as_deref())?;
+        let passphrase = passphrase.as_ref().map(|text| text.as_str());
+        let installation = installation::open_files(&files, passphrase, now);
+        let installation = installation.map_err(CommandError::failed)?;
         let (name, shard) = shard(&config.data)?;
         let trust = LogTrust {
             url: format!("{}/ct/{name}", config.url),
             public_key: installation.log.public_key().to_vec(),
             algorithm: installation.log.algorithm(),
-            id: installation.log_id(),
+            id: Hash::of(&[installation.log.public_key()]).0,
             since: installation.chain.not_before(),
         };
         Ok(Self { config, installation, trust, shard })
@@ -145,6 +163,16 @@ impl Instance {
         };
         let authority = Arc::new(authority);
         Ok(Running { config, authority, trust, trusted_root: trusted_root.to_string() })
+    }
+
+    /// Makes an instance in the configured data folder, and opens it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] when the folder holds anything, or as [`Self::open`].
+    pub fn create_and_open(config: Config) -> Result<Running, CommandError> {
+        init::make(&config.data, &config.url, Curve::P256, None)?;
+        Self::open(config)
     }
 
     fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {

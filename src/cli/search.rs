@@ -144,7 +144,8 @@ fn table(out: &mut impl Write, found: &[Record]) -> std::io::Result<()> {
         return writeln!(out, "nothing found");
     }
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(COLUMNS);
+    table.load_style(NOTHING);
+    table.set_header(COLUMNS);
     for record in found {
         // A claim is the caller's text: nothing in it may move the cursor.
         table.add_row(row(record).map(|cell| cell.escape_debug().to_string()));

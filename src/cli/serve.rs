@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::net::TcpListener as StdListener;
-use std::path::Path;
 
 use clap::Args as ClapArgs;
 use tokio::net::TcpListener;
@@ -15,6 +14,7 @@ use super::instance::{Instance, Running, Source};
 use crate::config::Config;
 use crate::http::server;
 use crate::http::tls::Tls;
+use crate::installation::{self, Curve};
 
 /// Run the authority and its log
 #[derive(Debug, ClapArgs)]
@@ -125,7 +125,7 @@ fn listen(config: &mut Config) -> Result<StdListener, CommandError> {
 
 /// Makes the data folder where it is absent or empty: on loopback without asking.
 fn make_data_folder(config: &Config, create: bool) -> Result<(), CommandError> {
-    if holds_anything(&config.data) {
+    if !installation::is_vacant(&config.data).map_err(CommandError::failed)? {
         return Ok(());
     }
     if !create && !config.listen.ip().is_loopback() {
@@ -134,11 +134,7 @@ fn make_data_folder(config: &Config, create: bool) -> Result<(), CommandError> {
             config.data.display()
         )));
     }
-    init::make(&config.data, &config.url)
-}
-
-fn holds_anything(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    init::make(&config.data, &config.url, Curve::P256, None)
 }
 
 /// Log lines go to stderr: text for a person, JSON otherwise; `RUST_LOG` chooses how much.

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::style::Style;
-use crate::certificate::Certificate;
+use crate::pem;
 use crate::ct::entry::{Logged, read_tile_leaf};
 use crate::reading::Reading;
 use crate::record::Record;
@@ -81,7 +81,7 @@ fn from_log(index: u64, store: &dyn Store) -> Result<Shown, CommandError> {
         Logged::Precertificate(entry) => entry.precertificate,
         Logged::Certificate { certificate, .. } => certificate,
     };
-    let pem = Certificate::pem_of(&der);
+    let pem = pem::encode("CERTIFICATE", &der);
     let reading = Reading::of(&der).map_err(CommandError::failed)?;
     let checked = vec!["the entry is in the tree under the log's newest root"];
     Ok(Shown { reading, pem, index, size, checked })

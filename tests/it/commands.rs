@@ -174,7 +174,7 @@ fn foreign_folders_and_keys_are_refused() {
     let key = one.join("data/authority.key");
     let own = std::fs::read(&key).unwrap();
     std::fs::copy(two.join("data/authority.key"), &key).unwrap();
-    refused("a foreign authority key", "authority.key");
+    refused("a foreign authority key", "chain");
     std::fs::write(&key, own).unwrap();
 
     // A key that everybody may read.
