@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::boot::Tree;
-use super::edge::Grown;
+use super::edge::{Edge, Grown};
 use super::{LogError, State};
 use crate::ct::entry::{Entry, read_tile_leaf};
 use crate::store::{Batch, Head, Placed, Store};
@@ -165,32 +165,11 @@ impl Sequencer {
         }
         let (size, root) = (self.tree.frontier.size(), self.tree.frontier.root());
         let head = Head { size, root, timestamp };
-        let batch = self.recompute(&entries, head).map(|grown| {
+        let batch = recompute(&mut self.tree.edge, &entries, head).map(|grown| {
             let tiles = grown.into_tiles();
             (Batch { before: self.tree.head, entries, tiles, head }, places)
         });
         (answers, batch)
-    }
-
-    /// Computes the tree a second time, from the octets that are about to be stored and by way of
-    /// tiles, and compares.
-    ///
-    /// Crash: one flipped bit in a hash, once signed, is the end of a log (Yeti 2022). The leaf, the
-    /// tile and the row must agree before anything is durable.
-    fn recompute(&mut self, entries: &[Placed], head: Head) -> Result<Grown, LogError> {
-        let mut grown = Grown::default();
-        for placed in entries {
-            match read_tile_leaf(&placed.tile_leaf) {
-                Ok((logged, [])) if logged.index == placed.index => {
-                    self.tree.edge.push(logged.leaf_hash, &mut grown);
-                }
-                _ => return Err(LogError::Miscomputed { size: head.size }),
-            }
-        }
-        if self.tree.edge.root() == Some(head.root) {
-            return Ok(grown);
-        }
-        Err(LogError::Miscomputed { size: head.size })
     }
 
     /// Ends the log: says so first, so that nobody can be answered and not know; then answers everybody.
@@ -204,6 +183,27 @@ impl Sequencer {
     }
 }
 
+/// Computes the tree a second time, from the octets that are about to be stored and by way of tiles,
+/// and compares; yields those tiles.
+///
+/// Crash: one flipped bit in a hash, once signed, is the end of a log (Yeti 2022). The leaf, the tile
+/// and the row must agree before anything is durable.
+fn recompute(edge: &mut Edge, entries: &[Placed], head: Head) -> Result<Grown, LogError> {
+    let mut grown = Grown::default();
+    for placed in entries {
+        match read_tile_leaf(&placed.tile_leaf) {
+            Ok((logged, [])) if logged.index == placed.index => {
+                edge.push(logged.leaf_hash, &mut grown);
+            }
+            _ => return Err(LogError::Miscomputed { size: head.size }),
+        }
+    }
+    if edge.root() == Some(head.root) {
+        return Ok(grown);
+    }
+    Err(LogError::Miscomputed { size: head.size })
+}
+
 type Answer = oneshot::Sender<Result<Place, LogError>>;
 type Computed = Result<(Batch, Vec<Place>), LogError>;
 
@@ -215,4 +215,48 @@ impl Pending {
 
 fn refuse(answer: Answer, error: &LogError) {
     let _ = answer.send(Err(error.clone()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlog::merkle::{Frontier, Hash};
+
+    const AT: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    fn placed(index: u64) -> Placed {
+        let entry = Entry {
+            issuer_key_hash: [7; 32],
+            tbs: b"to be signed".to_vec(),
+            precertificate: b"precertificate".to_vec(),
+            chain: [[1; 32]].into(),
+        };
+        let leaf_hash = leaf_hash(&entry.merkle_tree_leaf(AT, index));
+        let tile_leaf = entry.tile_leaf(AT, index);
+        Placed { index, leaf_hash, tile_leaf, record: "{}".into() }
+    }
+
+    /// Whether a batch of three passes after `change`.
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Vec<Placed>, &mut Head), passes: bool) {
+        let mut entries: Vec<Placed> = (0..3).map(placed).collect();
+        let mut frontier = Frontier::default();
+        entries.iter().for_each(|placed| frontier.push(placed.leaf_hash));
+        let mut head = Head { size: 3, root: frontier.root(), timestamp: AT };
+        change(&mut entries, &mut head);
+        let computed = recompute(&mut Edge::default(), &entries, head).map(|_| ());
+        let expected = if passes { Ok(()) } else { Err(LogError::Miscomputed { size: 3 }) };
+        assert_eq!(computed, expected);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_never_committed() {
+        check(|_, _| {}, true);
+        check(|entries, _| entries[1].tile_leaf[60] ^= 1, false);
+        check(|entries, _| entries[1].tile_leaf.push(0), false);
+        check(|entries, _| entries.swap(0, 1), false);
+        check(|entries, _| entries[2].index = 3, false);
+        check(|entries, _| drop(entries.pop()), false);
+        check(|_, head| head.root = Hash([0; 32]), false);
+    }
 }

@@ -201,6 +201,8 @@ pub enum Fault {
     Before,
     /// All of it was written.
     After,
+    /// The thread panics.
+    Panic,
 }
 
 /// A store whose next commit fails when told to, or waits, or lies about what it wrote.
@@ -241,6 +243,7 @@ impl Store for FaultyStore {
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
         let _gate = self.gate.lock().unwrap();
         let fault = self.fault.lock().unwrap().take();
+        assert_ne!(fault, Some(Fault::Panic), "told to panic");
         if fault != Some(Fault::Before) {
             self.inner.append(batch)?;
             self.batches.fetch_add(1, Ordering::SeqCst);
