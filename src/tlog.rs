@@ -1,5 +1,7 @@
 //! Transparency-log formats, bytes only; every log is made of these.
 
 pub mod merkle;
-pub mod note;
 pub mod tile;
+pub mod tls;
+pub mod note;
+pub mod key;

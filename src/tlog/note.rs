@@ -1,21 +1,389 @@
-//! SEAM
-// signed notes (C2SP signed-note), checkpoints (tlog-checkpoint): formats only; signing happens in the shell.
+//! Signed notes and checkpoints: what a log signs, as text.
+//!
+//! ```text
+//! ca.example.com/ct/2026                            origin
+//! 70000                                             number of entries
+//! rUfZ…Mqc=                                         root, base64
+//!
+//! — ca.example.com/ct/2026 kFgG…9Q==                key id ‖ signature, base64
+//! ```
+//!
+//! Formats only: signing happens in the shell, verifying in [`super::key`].
+//!
+//! Spec: C2SP signed-note, tlog-checkpoint; static-ct-api for the signature of type 0x05.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use super::merkle::Hash;
+use super::tls::{DigitallySigned, Reader, TlsError};
+use crate::time::Timestamp;
 
-/// Text of a checkpoint: origin, size, root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkpoint { pub origin: String, pub size: u64, pub root: Hash }
-// Display = the note text (three lines, each with \n); parse(&str) -> Result<Checkpoint, NoteError>
+/// The signature type of Ed25519.
+pub const TYPE_ED25519: u8 = 0x01;
+/// The signature type of an RFC 6962 tree head.
+pub const TYPE_RFC6962: u8 = 0x05;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoteSignature { pub name: String, pub key_id: [u8; 4], pub signature: Vec<u8> }
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedNote { pub text: String, pub signatures: Vec<NoteSignature> }
-// Display / parse
+/// The most octets of a note that is read: a tree head with a hundred cosignatures is far below.
+pub const MAX_NOTE: usize = 64 * 1024;
+/// The most signatures of a note that is read.
+const MAX_SIGNATURES: usize = 100;
 
-/// SHA-256(name ‖ 0x0A ‖ type ‖ key)[:4]
-pub fn key_id(_name: &str, _kind: u8, _key: &[u8]) -> [u8; 4] { todo!() }
-/// the 50 bytes that an RFC 6962 tree head signature covers
-pub fn tree_head(_timestamp: crate::time::Timestamp, _size: u64, _root: &Hash) -> [u8; 50] { todo!() }
-/// the note signature of type 0x05 from a DigitallySigned: timestamp u64 ‖ DigitallySigned
-pub fn rfc6962_signature(_origin: &str, _log_id: &[u8; 32], _timestamp: crate::time::Timestamp, _signed: &[u8]) -> NoteSignature { todo!() }
+/// What a log says its tree is.
+///
+/// [`fmt::Display`] yields the text that is signed: three lines, each with its newline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The name of the log, unique among all logs: `<host>/ct/<shard>` for ours.
+    pub origin: String,
+    /// How many entries there are.
+    pub size: u64,
+    /// The root of the tree over them.
+    pub root: Hash,
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = BASE64_STANDARD.encode(self.root);
+        write!(f, "{}\n{}\n{root}\n", self.origin, self.size)
+    }
+}
+
+impl FromStr for Checkpoint {
+    type Err = NoteError;
+
+    /// Reads the text of a certificate log's note, which has no extension lines.
+    fn from_str(text: &str) -> Result<Self, NoteError> {
+        let mut lines = text.strip_suffix('\n').ok_or(NoteError::Text)?.split('\n');
+        let origin = lines.next().filter(|origin| is_name(origin)).ok_or(NoteError::Origin)?;
+        let size = lines.next().and_then(parse_size).ok_or(NoteError::Size)?;
+        let root = lines.next().and_then(decode_base64);
+        let root = root.and_then(|root| root.try_into().ok()).ok_or(NoteError::Root)?;
+        match lines.next() {
+            None => Ok(Self { origin: origin.to_owned(), size, root: Hash(root) }),
+            Some(_) => Err(NoteError::Extension),
+        }
+    }
+}
+
+/// A decimal number as `Display` writes it: no sign, no leading zeros.
+fn parse_size(line: &str) -> Option<u64> {
+    line.parse().ok().filter(|size: &u64| size.to_string() == line)
+}
+
+/// Base64 with padding; strict, so that one value has one text.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(text).ok()
+}
+
+/// Whether `name` may stand on a signature line.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
+}
+
+/// One signature of a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteSignature {
+    /// The name of the key: a log's is its origin.
+    pub name: String,
+    /// What tells keys of one name apart, see [`key_id`].
+    pub key_id: [u8; 4],
+    /// The signature; what it holds depends on the type of the key.
+    pub signature: Vec<u8>,
+}
+
+/// The signature line, with its newline.
+impl fmt::Display for NoteSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blob = BASE64_STANDARD.encode([&self.key_id[..], &self.signature].concat());
+        writeln!(f, "— {} {blob}", self.name)
+    }
+}
+
+impl FromStr for NoteSignature {
+    type Err = NoteError;
+
+    /// Reads a signature line without its newline.
+    fn from_str(line: &str) -> Result<Self, NoteError> {
+        let (name, blob) = line
+            .strip_prefix("— ")
+            .and_then(|line| line.split_once(' '))
+            .filter(|(name, _)| is_name(name))
+            .ok_or(NoteError::SignatureLine)?;
+        let blob = decode_base64(blob).ok_or(NoteError::SignatureLine)?;
+        match blob.split_first_chunk() {
+            Some((key_id, signature)) if !signature.is_empty() => {
+                Ok(Self { name: name.to_owned(), key_id: *key_id, signature: signature.to_vec() })
+            }
+            _ => Err(NoteError::SignatureLine),
+        }
+    }
+}
+
+/// A text with its signatures, none of them verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedNote {
+    /// What is signed; ends with a newline.
+    pub text: String,
+    /// At least one.
+    pub signatures: Vec<NoteSignature>,
+}
+
+impl fmt::Display for SignedNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        self.signatures.iter().try_for_each(|signature| fmt::Display::fmt(signature, f))
+    }
+}
+
+impl FromStr for SignedNote {
+    type Err = NoteError;
+
+    fn from_str(note: &str) -> Result<Self, NoteError> {
+        if note.len() > MAX_NOTE {
+            return Err(NoteError::TooLong);
+        }
+        if note.contains(|c: char| c < ' ' && c != '\n') {
+            return Err(NoteError::Text);
+        }
+        // The text may hold blank lines of its own: the last one ends it.
+        let (text, signatures) = note.rsplit_once("\n\n").ok_or(NoteError::Unsigned)?;
+        let lines = signatures.strip_suffix('\n').ok_or(NoteError::SignatureLine)?;
+        if lines.split('\n').count() > MAX_SIGNATURES {
+            return Err(NoteError::TooLong);
+        }
+        let signatures = lines.split('\n').map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { text: format!("{text}\n"), signatures })
+    }
+}
+
+/// The id of a note key: SHA-256(name ‖ 0x0A ‖ type ‖ key)[:4].
+///
+/// `key` is what the type says: the 32 octets of an Ed25519 key, the log id for
+/// [`TYPE_RFC6962`].
+pub fn key_id(name: &str, kind: u8, key: &[u8]) -> [u8; 4] {
+    let [a, b, c, d, ..] = Hash::of(&[name.as_bytes(), b"\n", &[kind], key]).0;
+    [a, b, c, d]
+}
+
+/// The octets that an RFC 6962 tree head signature covers.
+///
+/// version u8 = 0 ‖ signature type u8 = 1 ‖ timestamp u64 ‖ size u64 ‖ root.
+///
+/// Attack: the log's name is not among them, so a key must never sign for two logs.
+///
+/// Spec: RFC 6962 §3.5.
+pub fn tree_head(timestamp: Timestamp, size: u64, root: &Hash) -> [u8; 50] {
+    let mut head = [0; 50];
+    let timestamp = timestamp.as_millis().to_be_bytes();
+    let parts = [0, 1].into_iter().chain(timestamp).chain(size.to_be_bytes()).chain(root.0);
+    head.iter_mut().zip(parts).for_each(|(slot, octet)| *slot = octet);
+    head
+}
+
+/// The note signature of type 0x05 from a tree head signature: timestamp u64 ‖ `DigitallySigned`.
+///
+/// `log_id` is SHA-256 of the log key's SPKI, `signed` the TLS [`DigitallySigned`] over
+/// [`tree_head`].
+pub fn rfc6962_signature(
+    origin: &str,
+    log_id: &[u8; 32],
+    timestamp: Timestamp,
+    signed: &[u8],
+) -> NoteSignature {
+    NoteSignature {
+        name: origin.to_owned(),
+        key_id: key_id(origin, TYPE_RFC6962, log_id),
+        signature: [&timestamp.as_millis().to_be_bytes(), signed].concat(),
+    }
+}
+
+/// Reads what [`rfc6962_signature`] wrote: when the tree head was signed, and its signature.
+///
+/// # Errors
+///
+/// [`TlsError`] when the signature of the note has another form.
+pub fn parse_rfc6962(signature: &[u8]) -> Result<(Timestamp, DigitallySigned), TlsError> {
+    let mut reader = Reader::new(signature);
+    let timestamp = Timestamp::from_millis(reader.u64()?);
+    let signed = DigitallySigned::read(&mut reader)?;
+    reader.end()?;
+    Ok((timestamp, signed))
+}
+
+/// Why a text is no signed note or no checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    /// More octets or signatures than any log needs.
+    #[error("the note is longer than 64 KiB or has more than 100 signatures")]
+    TooLong,
+    /// A control character, or no newline at the end of the text.
+    #[error("the note must be lines of text without control characters")]
+    Text,
+    /// No blank line.
+    #[error(
+        "the note has no signatures: a blank line and at least one signature must follow its text"
+    )]
+    Unsigned,
+    /// A line after the last blank line is no signature.
+    #[error("a signature line of the note must be \"— <name> <base64>\"")]
+    SignatureLine,
+    /// The first line is no origin.
+    #[error(
+        "the first line of the checkpoint must be the log's origin, without spaces and plus signs"
+    )]
+    Origin,
+    /// The second line is no size.
+    #[error("the second line of the checkpoint must be the number of entries, in decimal")]
+    Size,
+    /// The third line is no root.
+    #[error("the third line of the checkpoint must be the root hash, 32 octets in base64")]
+    Root,
+    /// There is a fourth line.
+    #[error("the checkpoint of a certificate log must have three lines and no extensions")]
+    Extension,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEXT: &str = "example.com/log\n4\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n";
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint { origin: "example.com/log".to_owned(), size: 4, root: Hash::EMPTY }
+    }
+
+    #[test]
+    fn a_checkpoint_is_three_lines() {
+        assert_eq!(checkpoint().to_string(), TEXT);
+        assert_eq!(TEXT.parse(), Ok(checkpoint()));
+    }
+
+    #[test]
+    fn a_checkpoint_bites() {
+        #[track_caller]
+        fn bite(from: &str, to: &str, error: NoteError) {
+            assert_eq!(TEXT.replacen(from, to, 1).parse::<Checkpoint>(), Err(error));
+        }
+        bite("example.com/log", "", NoteError::Origin);
+        bite("example.com/log", "example com", NoteError::Origin);
+        bite("example.com/log", "a+b", NoteError::Origin);
+        bite("\n4\n", "\n04\n", NoteError::Size);
+        bite("\n4\n", "\n+4\n", NoteError::Size);
+        bite("\n4\n", "\n-4\n", NoteError::Size);
+        bite("\n4\n", "\n4 \n", NoteError::Size);
+        bite("\n4\n", "\n18446744073709551616\n", NoteError::Size);
+        bite("\n4\n", "\n", NoteError::Size);
+        bite("uFU=", "uFU", NoteError::Root);
+        bite("uFU=", "uFV=", NoteError::Root);
+        bite("uFU=", "", NoteError::Root);
+        bite("uFU=\n", "uFU=", NoteError::Text);
+        bite("uFU=\n", "uFU=\n\n", NoteError::Extension);
+        bite("uFU=\n", "uFU=\nextension\n", NoteError::Extension);
+    }
+
+    /// The example of Go's `sumdb/note`; its key is `PeterNeumann+c74f20a3+ARpc2QcU…`.
+    const NOTE: &str = "If you think cryptography is the answer to your problem,\n\
+        then you don't know what your problem is.\n\n\
+        — PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngot\
+        pRZb6KE6RyyBwJnAM=\n";
+
+    #[test]
+    fn a_note_of_somebody_else_is_understood() {
+        use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+        let note: SignedNote = NOTE.parse().unwrap();
+        let line = &note.signatures[0];
+        let typed = decode_base64("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").unwrap();
+        assert_eq!(typed[0], TYPE_ED25519);
+        assert_eq!(line.key_id, key_id("PeterNeumann", TYPE_ED25519, &typed[1..]));
+        let key = UnparsedPublicKey::new(&ED25519, &typed[1..]);
+        key.verify(note.text.as_bytes(), &line.signature).unwrap();
+        assert_eq!(note.to_string(), NOTE);
+    }
+
+    #[test]
+    fn the_last_blank_line_ends_the_text() {
+        let text = "one\n\n— not.a.signature AAAAAAA=\n\ntwo\n";
+        let note: SignedNote = format!("{text}\n— a AAAAAAA=\n— b AAAAAAA=\n").parse().unwrap();
+        assert_eq!(note.text, text);
+        assert_eq!(note.signatures.len(), 2);
+    }
+
+    #[test]
+    fn a_note_bites() {
+        const NOTE: &str = "example\n\n— name AAAAAAA=\n";
+        #[track_caller]
+        fn bite(from: &str, to: &str, error: NoteError) {
+            assert_eq!(NOTE.replacen(from, to, 1).parse::<SignedNote>(), Err(error));
+        }
+        assert!(NOTE.parse::<SignedNote>().is_ok());
+        bite("name", "", NoteError::SignatureLine);
+        bite("name", "na+me", NoteError::SignatureLine);
+        bite("name", "na\u{a0}me", NoteError::SignatureLine);
+        bite("— ", "- ", NoteError::SignatureLine);
+        bite("AA=\n", "AA=", NoteError::SignatureLine);
+        bite("AA=\n", "AA=\n\n", NoteError::SignatureLine);
+        bite("AA=\n", "AA= \n", NoteError::SignatureLine);
+        bite("AAAAAAA=", "AAAAAA==", NoteError::SignatureLine);
+        bite("AAAAAAA=", "AAAAAAB=", NoteError::SignatureLine);
+        bite("\n\n", "\n", NoteError::Unsigned);
+        bite("example", "ex\tample", NoteError::Text);
+        bite("example", "ex\rample", NoteError::Text);
+        bite("example", &"x".repeat(MAX_NOTE), NoteError::TooLong);
+        bite("AA=\n", &format!("AA=\n{}", "— a AAAAAAA=\n".repeat(100)), NoteError::TooLong);
+    }
+
+    #[test]
+    fn a_tree_head_is_fifty_octets() {
+        let head = tree_head(Timestamp::from_millis(0x0102), 0x0304, &Hash([9; 32]));
+        assert_eq!(head[..10], [0, 1, 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(head[10..18], [0, 0, 0, 0, 0, 0, 3, 4]);
+        assert_eq!(head[18..], [9; 32]);
+    }
+
+    #[test]
+    fn a_tree_head_signature_comes_back_from_its_note() {
+        use crate::algorithm::SignatureAlgorithm::EcdsaP256Sha256;
+        let signed = DigitallySigned { algorithm: EcdsaP256Sha256, signature: vec![1; 71] };
+        let timestamp = Timestamp::from_millis(1_767_225_618_999);
+        let line = rfc6962_signature("example.com/log", &[7; 32], timestamp, &signed.encode());
+        let again: NoteSignature = line.to_string().trim_end().parse().unwrap();
+        assert_eq!(again, line);
+        assert_eq!(again.key_id, key_id("example.com/log", 5, &[7; 32]));
+        assert_eq!(parse_rfc6962(&again.signature), Ok((timestamp, signed)));
+        assert_eq!(
+            parse_rfc6962(&[&line.signature[..], b"x"].concat()),
+            Err(TlsError::TrailingBytes)
+        );
+        assert_eq!(parse_rfc6962(&line.signature[..80]), Err(TlsError::Truncated));
+    }
+
+    proptest! {
+        #[test]
+        fn a_note_that_parses_is_written_the_same(
+            note in "[a-z\n ]{0,12}\n\n(— [a-z ]{0,3} [A-Za-z0-9+/=]{0,12}\n){0,3}",
+        ) {
+            if let Ok(parsed) = note.parse::<SignedNote>() {
+                prop_assert_eq!(parsed.to_string(), note);
+            }
+        }
+
+        #[test]
+        fn a_checkpoint_that_parses_is_written_the_same(text in "[a-z+ ]{0,4}\n[0-9+]{0,3}\n[AB]{42}[A-D]=\n?") {
+            if let Ok(parsed) = text.parse::<Checkpoint>() {
+                prop_assert_eq!(parsed.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_much(text in any::<String>()) {
+            let _ = text.parse::<SignedNote>();
+            let _ = text.parse::<Checkpoint>();
+        }
+    }
+}
