@@ -44,6 +44,8 @@
 pub mod time;
 pub mod quote;
 pub mod algorithm;
+pub mod pem;
+pub mod asn1;
 pub mod tlog;
 pub mod extensions;
 pub mod template;

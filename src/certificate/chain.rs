@@ -1,0 +1,465 @@
+//! The authority's chain: issuing certificate first, root last, checked link by link.
+//!
+//! What is checked is what verifiers check of it later: names, signatures, who may sign what, how
+//! deep, for which purpose, and when. A root alone is a chain; so is an issuing certificate whose root
+//! is kept elsewhere, though clients that want the root in the answer will refuse it.
+//!
+//! Spec: RFC 5280 §6.1; what Fulcio checks of a chain when it starts.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use der::oid::{AssociatedOid, ObjectIdentifier};
+use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier};
+
+use crate::pem::{self, PemError};
+use crate::possession::PossessionError;
+use crate::possession::key::PublicKey;
+use crate::time::Timestamp;
+
+/// More certificates than any chain needs.
+const LIMIT: usize = 8;
+
+/// The authority's certificates: issuing one first, root last.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    ders: Vec<Vec<u8>>,
+    pems: Vec<String>,
+    subject: Vec<u8>,
+    key_id: Option<Vec<u8>>,
+    spki: Vec<u8>,
+    fingerprints: Arc<[[u8; 32]]>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl Chain {
+    /// Reads and checks a chain: PEM, issuing certificate first, each followed by its issuer.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError`], one for each rule.
+    pub fn from_pem(pem: &[u8], now: Timestamp) -> Result<Self, ChainError> {
+        let links = read(pem)?;
+        for link in &links {
+            link.check(now)?;
+        }
+        for pair in links.windows(2) {
+            if let [link, issuer] = pair {
+                link.check_issued_by(issuer)?;
+            }
+        }
+        let (Some(issuing), Some(root)) = (links.first(), links.last()) else {
+            return Err(ChainError::Empty);
+        };
+        if root.fields.issuer == root.fields.subject {
+            root.check_issued_by(root)?;
+        }
+        issuing.check_issuing(links.len())?;
+        let key_id = issuing.extension::<SubjectKeyIdentifier>()?;
+        Ok(Self {
+            pems: links.iter().map(|link| pem::encode("CERTIFICATE", &link.der)).collect(),
+            subject: issuing.fields.subject.clone(),
+            key_id: key_id.map(|id| id.0.as_bytes().to_vec()),
+            spki: issuing.fields.spki.clone(),
+            fingerprints: links.iter().map(|link| sha256(&link.der)).collect(),
+            not_before: links.iter().map(Link::not_before).max().unwrap_or_default(),
+            not_after: links.iter().map(Link::not_after).min().unwrap_or_default(),
+            ders: links.into_iter().map(|link| link.der).collect(),
+        })
+    }
+
+    /// Each certificate, DER.
+    pub fn ders(&self) -> &[Vec<u8>] {
+        &self.ders
+    }
+
+    /// Each certificate, PEM, with a newline at the end.
+    pub fn pems(&self) -> &[String] {
+        &self.pems
+    }
+
+    /// Subject of the issuing certificate: DER `Name`, octet for octet.
+    pub fn subject(&self) -> &[u8] {
+        &self.subject
+    }
+
+    /// Subject key identifier of the issuing certificate, if it has one.
+    pub fn key_id(&self) -> Option<&[u8]> {
+        self.key_id.as_deref()
+    }
+
+    /// Public key of the issuing certificate: DER `SubjectPublicKeyInfo`.
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// SHA-256 of [`spki`](Self::spki): RFC 6962's `issuer_key_hash`.
+    pub fn issuer_key_hash(&self) -> [u8; 32] {
+        sha256(&self.spki)
+    }
+
+    /// SHA-256 of each certificate.
+    pub fn fingerprints(&self) -> Arc<[[u8; 32]]> {
+        Arc::clone(&self.fingerprints)
+    }
+
+    /// The earliest end of any certificate in it.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The latest start of any certificate in it.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+}
+
+/// Why a chain is not one. `position` counts from 1, which is the issuing certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// No PEM block at all.
+    #[error("the chain holds no certificate; it must be PEM, issuing certificate first, root last")]
+    Empty,
+    /// More certificates than a chain can sensibly have.
+    #[error(
+        "the chain holds more than {LIMIT} certificates; it must hold the authority's own only"
+    )]
+    TooLong,
+    /// A block that is no PEM.
+    #[error("certificate {position} of the chain cannot be read: {error}")]
+    Pem {
+        /// Which one.
+        position: usize,
+        /// What is wrong with the block.
+        error: PemError,
+    },
+    /// A block with another label.
+    #[error("block {position} of the chain is no certificate; it must hold certificates only")]
+    NotACertificate {
+        /// Which one.
+        position: usize,
+    },
+    /// Not a certificate as RFC 5280 has it.
+    #[error("certificate {position} of the chain cannot be read: {why}")]
+    Unreadable {
+        /// Which one.
+        position: usize,
+        /// What the parser says.
+        why: String,
+    },
+    /// `basicConstraints` does not say CA.
+    #[error(
+        "certificate {position} of the chain is not an authority's (basicConstraints CA is not set)"
+    )]
+    NotAnAuthority {
+        /// Which one.
+        position: usize,
+    },
+    /// `keyUsage` without keyCertSign.
+    #[error(
+        "certificate {position} of the chain may not sign certificates (keyUsage lacks keyCertSign)"
+    )]
+    MayNotSign {
+        /// Which one.
+        position: usize,
+    },
+    /// More certificates below it than it allows.
+    #[error(
+        "certificate {position} of the chain allows {allowed} authorities below it, and has more"
+    )]
+    TooDeep {
+        /// Which one.
+        position: usize,
+        /// Its `pathLenConstraint`.
+        allowed: u8,
+    },
+    /// `extKeyUsage` that excludes code signing.
+    #[error(
+        "certificate {position} of the chain is not for code signing (extKeyUsage lacks codeSigning)"
+    )]
+    NotForCodeSigning {
+        /// Which one.
+        position: usize,
+    },
+    /// A critical extension that we do not know.
+    #[error(
+        "certificate {position} of the chain has a critical extension {oid}, which is not supported"
+    )]
+    UnknownCritical {
+        /// Which one.
+        position: usize,
+        /// Its object identifier.
+        oid: ObjectIdentifier,
+    },
+    /// Not yet valid.
+    #[error("certificate {position} of the chain holds only from {not_before}; check the clock")]
+    NotYetValid {
+        /// Which one.
+        position: usize,
+        /// When it begins.
+        not_before: Timestamp,
+    },
+    /// No longer valid.
+    #[error("certificate {position} of the chain ended at {not_after}; renew it")]
+    Expired {
+        /// Which one.
+        position: usize,
+        /// When it ended.
+        not_after: Timestamp,
+    },
+    /// The next certificate's subject is not this one's issuer.
+    #[error(
+        "certificate {position} of the chain names another issuer than the certificate that follows; \
+         the order is issuing certificate first, root last"
+    )]
+    WrongIssuer {
+        /// Which one.
+        position: usize,
+    },
+    /// The issuer's key does not verify the signature.
+    #[error("certificate {position} of the chain is not signed by its issuer")]
+    BadSignature {
+        /// Which one.
+        position: usize,
+    },
+    /// A signature algorithm that we cannot verify.
+    #[error("certificate {position} of the chain is signed with {oid}, which is not supported")]
+    UnknownSignature {
+        /// Which one.
+        position: usize,
+        /// The algorithm.
+        oid: ObjectIdentifier,
+    },
+    /// The issuing certificate's subject is empty, or not in DER.
+    #[error(
+        "the issuing certificate's subject is empty or not in DER, and cannot be named as issuer"
+    )]
+    Nameless,
+    /// The issuing key is not sound.
+    #[error("the issuing certificate's key cannot be used: {0}")]
+    Key(PossessionError),
+}
+
+/// The parts of a certificate that are needed octet for octet.
+struct Fields {
+    tbs: Vec<u8>,
+    issuer: Vec<u8>,
+    subject: Vec<u8>,
+    spki: Vec<u8>,
+}
+
+/// One certificate of a chain.
+struct Link {
+    /// From 1; the number of authorities below it is one less.
+    position: usize,
+    der: Vec<u8>,
+    fields: Fields,
+    parsed: x509_cert::Certificate,
+}
+
+fn read(pem: &[u8]) -> Result<Vec<Link>, ChainError> {
+    let mut links = Vec::new();
+    for (position, block) in (1..).zip(pem::blocks(pem)) {
+        if position > LIMIT {
+            return Err(ChainError::TooLong);
+        }
+        let block = block.map_err(|error| ChainError::Pem { position, error })?;
+        if block.label != "CERTIFICATE" {
+            return Err(ChainError::NotACertificate { position });
+        }
+        links.push(Link::read(position, &block.der)?);
+    }
+    Ok(links)
+}
+
+impl Link {
+    fn read(position: usize, der: &[u8]) -> Result<Self, ChainError> {
+        let unreadable =
+            |error: der::Error| ChainError::Unreadable { position, why: error.to_string() };
+        let parsed = x509_cert::Certificate::from_der(der).map_err(unreadable)?;
+        let fields = fields(der).map_err(unreadable)?;
+        Ok(Self { position, der: der.to_vec(), fields, parsed })
+    }
+
+    fn not_before(&self) -> Timestamp {
+        let time = self.parsed.tbs_certificate().validity().not_before;
+        Timestamp::from_secs(time.to_unix_duration().as_secs())
+    }
+
+    fn not_after(&self) -> Timestamp {
+        let time = self.parsed.tbs_certificate().validity().not_after;
+        Timestamp::from_secs(time.to_unix_duration().as_secs())
+    }
+
+    fn extension<'a, T>(&'a self) -> Result<Option<T>, ChainError>
+    where
+        T: Decode<'a, Error = der::Error> + AssociatedOid,
+    {
+        let extension = self.parsed.tbs_certificate().get_extension::<T>();
+        extension.map(|found| found.map(|(_, value)| value)).map_err(|error| {
+            ChainError::Unreadable { position: self.position, why: error.to_string() }
+        })
+    }
+
+    /// What must hold of each certificate by itself.
+    fn check(&self, now: Timestamp) -> Result<(), ChainError> {
+        let position = self.position;
+        self.check_critical()?;
+        let Some(BasicConstraints { ca: true, path_len_constraint }) = self.extension()? else {
+            return Err(ChainError::NotAnAuthority { position });
+        };
+        if let Some(allowed) = path_len_constraint
+            && usize::from(allowed) < position - 1
+        {
+            return Err(ChainError::TooDeep { position, allowed });
+        }
+        if self.extension()?.is_some_and(|usage: KeyUsage| !usage.key_cert_sign()) {
+            return Err(ChainError::MayNotSign { position });
+        }
+        let purposes: Option<ExtendedKeyUsage> = self.extension()?;
+        if purposes.is_some_and(|p| !p.0.contains(&CODE_SIGNING) && !p.0.contains(&ANY_PURPOSE)) {
+            return Err(ChainError::NotForCodeSigning { position });
+        }
+        if now < self.not_before() {
+            return Err(ChainError::NotYetValid { position, not_before: self.not_before() });
+        }
+        if self.not_after() < now.floor() {
+            return Err(ChainError::Expired { position, not_after: self.not_after() });
+        }
+        Ok(())
+    }
+
+    fn check_critical(&self) -> Result<(), ChainError> {
+        let extensions = self.parsed.tbs_certificate().extensions().into_iter().flatten();
+        match extensions.filter(|e| e.critical).find(|e| !KNOWN.contains(&e.extn_id)) {
+            Some(unknown) => {
+                Err(ChainError::UnknownCritical { position: self.position, oid: unknown.extn_id })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_issued_by(&self, issuer: &Self) -> Result<(), ChainError> {
+        let position = self.position;
+        if self.fields.issuer != issuer.fields.subject {
+            return Err(ChainError::WrongIssuer { position });
+        }
+        let oid = self.parsed.signature_algorithm().oid;
+        let Some((_, algorithms)) = SIGNATURES.iter().find(|row| row.0 == oid) else {
+            return Err(ChainError::UnknownSignature { position, oid });
+        };
+        let signature = self.parsed.signature().as_bytes().unwrap_or_default();
+        let verifies = |algorithm: &&'static dyn VerificationAlgorithm| {
+            let key = UnparsedPublicKey::new(*algorithm, &issuer.fields.spki);
+            key.verify(&self.fields.tbs, signature).is_ok()
+        };
+        if algorithms.iter().any(verifies) {
+            Ok(())
+        } else {
+            Err(ChainError::BadSignature { position })
+        }
+    }
+
+    /// What must hold of the certificate that issues ours, in a chain of `length`.
+    fn check_issuing(&self, length: usize) -> Result<(), ChainError> {
+        let name = self.parsed.tbs_certificate().subject();
+        // Our check compares names after parsing them, so they must survive it octet for octet.
+        if name.is_empty() || name.to_der().ok().as_ref() != Some(&self.fields.subject) {
+            return Err(ChainError::Nameless);
+        }
+        PublicKey::from_spki(&self.fields.spki).map_err(ChainError::Key)?;
+        let purposes: Option<ExtendedKeyUsage> = self.extension()?;
+        if length > 1 && !purposes.is_some_and(|purposes| purposes.0.contains(&CODE_SIGNING)) {
+            return Err(ChainError::NotForCodeSigning { position: self.position });
+        }
+        Ok(())
+    }
+}
+
+const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
+const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
+
+/// The extensions that may be critical: basicConstraints, keyUsage, extKeyUsage, nameConstraints,
+/// which verifiers enforce, and the policy ones, which have no say here.
+const KNOWN: [ObjectIdentifier; 7] = [
+    ObjectIdentifier::new_unwrap("2.5.29.19"),
+    ObjectIdentifier::new_unwrap("2.5.29.15"),
+    ObjectIdentifier::new_unwrap("2.5.29.37"),
+    ObjectIdentifier::new_unwrap("2.5.29.30"),
+    ObjectIdentifier::new_unwrap("2.5.29.32"),
+    ObjectIdentifier::new_unwrap("2.5.29.36"),
+    ObjectIdentifier::new_unwrap("2.5.29.54"),
+];
+
+/// Signature algorithms of certificates, each with the keys it may go with.
+static SIGNATURES: [(ObjectIdentifier, &[&'static dyn VerificationAlgorithm]); 7] = [
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2"),
+        &[
+            &signature::ECDSA_P256_SHA256_ASN1,
+            &signature::ECDSA_P384_SHA256_ASN1,
+            &signature::ECDSA_P521_SHA256_ASN1,
+        ],
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3"),
+        &[
+            &signature::ECDSA_P256_SHA384_ASN1,
+            &signature::ECDSA_P384_SHA384_ASN1,
+            &signature::ECDSA_P521_SHA384_ASN1,
+        ],
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4"),
+        &[
+            &signature::ECDSA_P256_SHA512_ASN1,
+            &signature::ECDSA_P384_SHA512_ASN1,
+            &signature::ECDSA_P521_SHA512_ASN1,
+        ],
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11"),
+        &[&signature::RSA_PKCS1_2048_8192_SHA256],
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12"),
+        &[&signature::RSA_PKCS1_2048_8192_SHA384],
+    ),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13"),
+        &[&signature::RSA_PKCS1_2048_8192_SHA512],
+    ),
+    (ObjectIdentifier::new_unwrap("1.3.101.112"), &[&signature::ED25519]),
+];
+
+/// Cuts the named fields out of a DER `Certificate`.
+fn fields(certificate: &[u8]) -> der::Result<Fields> {
+    let tbs = SliceReader::new(certificate)?.sequence(|certificate| {
+        let tbs = certificate.tlv_bytes()?;
+        certificate.tlv_bytes()?;
+        certificate.tlv_bytes()?;
+        Ok::<_, der::Error>(tbs)
+    })?;
+    SliceReader::new(tbs)?.sequence(|fields| {
+        let version = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
+        if Tag::peek(fields)? == version {
+            fields.tlv_bytes()?;
+        }
+        let (_serial, _algorithm) = (fields.tlv_bytes()?, fields.tlv_bytes()?);
+        let (issuer, _validity) = (fields.tlv_bytes()?.to_vec(), fields.tlv_bytes()?);
+        let (subject, spki) = (fields.tlv_bytes()?.to_vec(), fields.tlv_bytes()?.to_vec());
+        while !fields.is_finished() {
+            fields.tlv_bytes()?;
+        }
+        Ok(Fields { tbs: tbs.to_vec(), issuer, subject, spki })
+    })
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}

@@ -1,0 +1,147 @@
+//! Root, intermediate and keys of a new installation.
+//!
+//! | | root | intermediate |
+//! |---|---|---|
+//! | validity | ten years | five years |
+//! | basicConstraints (critical) | CA, path length 1 | CA, path length 0 |
+//! | keyUsage (critical) | keyCertSign, cRLSign | keyCertSign, cRLSign |
+//! | extKeyUsage | none, which Go and Java want of a root | codeSigning |
+//!
+//! Both begin an hour ago: a verifier whose clock is behind ours must not find them not yet valid.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use pkcs8::PrivateKeyInfoRef;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SerialNumber,
+};
+use zeroize::Zeroizing;
+
+use super::Options;
+use crate::certificate::Serial;
+use crate::pem;
+use crate::time::Timestamp;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const ROOT_LIFETIME: Duration = DAY.saturating_mul(3652);
+const INTERMEDIATE_LIFETIME: Duration = DAY.saturating_mul(1826);
+const BACKDATE: Duration = Duration::from_secs(60 * 60);
+
+/// The curve of an authority's keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Curve {
+    /// P-256 with SHA-256: five times faster.
+    #[default]
+    P256,
+    /// P-384 with SHA-384.
+    P384,
+}
+
+/// A file to be.
+pub(super) struct Made {
+    pub(super) name: &'static str,
+    pub(super) contents: Zeroizing<Vec<u8>>,
+    pub(super) secrecy: Secrecy,
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Secrecy {
+    Private,
+    Public,
+}
+
+/// Makes keys and certificates; the chain comes last.
+pub(super) fn perform(options: &Options<'_>) -> Result<Vec<Made>, String> {
+    let algorithm = match options.curve {
+        Curve::P256 => &PKCS_ECDSA_P256_SHA256,
+        Curve::P384 => &PKCS_ECDSA_P384_SHA384,
+    };
+    let generate = |algorithm| KeyPair::generate_for(algorithm).map_err(|e| e.to_string());
+    let (root_key, intermediate_key) = (generate(algorithm)?, generate(algorithm)?);
+    let log_key = generate(&PKCS_ECDSA_P256_SHA256)?;
+
+    let root_params = root(options)?;
+    let root = root_params.self_signed(&root_key).map_err(|e| e.to_string())?;
+    let issuer = Issuer::from_params(&root_params, &root_key);
+    let intermediate =
+        intermediate(options)?.signed_by(&intermediate_key, &issuer).map_err(|e| e.to_string())?;
+
+    let (root, intermediate) = (certificate(root.der()), certificate(intermediate.der()));
+    Ok(vec![
+        private("root.key", &root_key, options.passphrase)?,
+        private("authority.key", &intermediate_key, options.passphrase)?,
+        private("log.key", &log_key, options.passphrase)?,
+        public("root.pem", root.clone()),
+        public("authority.pem", intermediate + &root),
+    ])
+}
+
+fn root(options: &Options<'_>) -> Result<CertificateParams, String> {
+    let name = format!("{} root", options.common_name);
+    let mut params = authority(options, &name, ROOT_LIFETIME)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    Ok(params)
+}
+
+fn intermediate(options: &Options<'_>) -> Result<CertificateParams, String> {
+    let mut params = authority(options, options.common_name, INTERMEDIATE_LIFETIME)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+/// What root and intermediate share.
+fn authority(
+    options: &Options<'_>,
+    common_name: &str,
+    lifetime: Duration,
+) -> Result<CertificateParams, String> {
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    let start = options.now.floor().minus(BACKDATE);
+    let mut distinguished_name = DistinguishedName::new();
+    distinguished_name.push(DnType::OrganizationName, options.organization);
+    distinguished_name.push(DnType::CommonName, common_name);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = distinguished_name;
+    params.not_before = epoch + since_epoch(start);
+    params.not_after = epoch + since_epoch(start.plus(lifetime));
+    params.serial_number = Some(serial()?);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+fn since_epoch(time: Timestamp) -> Duration {
+    Duration::from_millis(time.as_millis())
+}
+
+fn serial() -> Result<SerialNumber, String> {
+    let mut octets = [0; 20];
+    SystemRandom::new().fill(&mut octets).map_err(|_| "no random numbers".to_owned())?;
+    Ok(SerialNumber::from_slice(Serial::from_bytes(octets).as_bytes()))
+}
+
+fn certificate(der: &[u8]) -> String {
+    pem::encode("CERTIFICATE", der)
+}
+
+fn public(name: &'static str, text: String) -> Made {
+    Made { name, contents: Zeroizing::new(text.into_bytes()), secrecy: Secrecy::Public }
+}
+
+/// PKCS#8, encrypted with scrypt and AES-256-CBC where there is a passphrase.
+fn private(name: &'static str, key: &KeyPair, passphrase: Option<&str>) -> Result<Made, String> {
+    let der = Zeroizing::new(key.serialize_der());
+    let text = match passphrase {
+        None => pem::encode("PRIVATE KEY", &der),
+        Some(passphrase) => {
+            let info = PrivateKeyInfoRef::try_from(der.as_slice()).map_err(|e| e.to_string())?;
+            let encrypted = info.encrypt(passphrase).map_err(|e| e.to_string())?;
+            pem::encode("ENCRYPTED PRIVATE KEY", encrypted.as_bytes())
+        }
+    };
+    Ok(Made { name, contents: Zeroizing::new(text.into_bytes()), secrecy: Secrecy::Private })
+}
