@@ -27,14 +27,20 @@ impl VerifyingKey {
 }
 /// What a verified token says.
 #[derive(Clone, Debug)]
-pub struct Claims { /* issuer: Arc<Issuer>, members: serde_json::Map<String, Value> (strictly parsed, no duplicates) */ }
+pub struct Claims { issuer: Arc<Issuer>, iss: String, sub: String, members: serde_json::Map<String, serde_json::Value> }
 impl Claims {
-    pub fn issuer(&self) -> &Arc<Issuer> { todo!() }
+    pub fn issuer(&self) -> &Arc<Issuer> { &self.issuer }
     /// `iss`, which equals the issuer whose key verified
-    pub fn iss(&self) -> &str { todo!() }
-    pub fn sub(&self) -> &str { todo!() }
-    pub fn get(&self, _name: &str) -> Option<&serde_json::Value> { todo!() }
-    pub fn members(&self) -> &serde_json::Map<String, serde_json::Value> { todo!() }
+    pub fn iss(&self) -> &str { &self.iss }
+    pub fn sub(&self) -> &str { &self.sub }
+    pub fn get(&self, name: &str) -> Option<&serde_json::Value> { self.members.get(name) }
+    pub fn members(&self) -> &serde_json::Map<String, serde_json::Value> { &self.members }
+    /// Claims that no token vouches for, to test what comes after.
+    #[cfg(test)]
+    pub(crate) fn assumed(issuer: Arc<Issuer>, members: serde_json::Map<String, serde_json::Value>) -> Self {
+        let text = |name: &str| members.get(name).and_then(serde_json::Value::as_str).unwrap().to_owned();
+        Self { issuer, iss: text("iss"), sub: text("sub"), members }
+    }
 }
 /// Why a token does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
