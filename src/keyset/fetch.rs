@@ -1,0 +1,324 @@
+//! One issuer's discovery document and key set, over HTTPS.
+//!
+//! ```text
+//! GET https://a.example/.well-known/openid-configuration   {"issuer":"https://a.example","jwks_uri":"https://a.example/keys"}
+//! GET https://a.example/keys                               {"keys":[{"kty":"EC",…},…]}
+//! ```
+//!
+//! Whatever answers may be hostile: what it says has a size, stays on its origin, and leads nowhere
+//! that [`Reach`] does not allow. The time it has is the caller's to limit.
+//!
+//! Spec: OpenID Connect Discovery 1.0 §4, RFC 7517 §5.
+
+use std::error::Error;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION, USER_AGENT};
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+
+use crate::keyset::address::{Reach, ResolveError, Resolver};
+use crate::quote::quote;
+use crate::token::VerifyingKey;
+use crate::token::json::{self, JsonError};
+
+/// Octets of an answer that are read.
+const LIMIT: usize = 1 << 20;
+/// Keys of a set that are read; a set with more is refused.
+const KEYS: usize = 100;
+/// Redirects that are followed, on the same origin.
+const REDIRECTS: usize = 3;
+
+/// Why an issuer's keys could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// It took longer than it may.
+    #[error("no complete answer in time")]
+    TimedOut,
+    /// Too many issuers are being asked already.
+    #[error("too many issuers are being asked at once")]
+    Busy,
+    /// Its name resolves to nothing that we connect to.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// No connection.
+    #[error("{0}")]
+    Connect(io::ErrorKind),
+    /// No TLS, or not with a certificate that we trust.
+    #[error("TLS: {}", quote(.0))]
+    Tls(String),
+    /// The connection ended early, or does not speak HTTP.
+    #[error("the answer broke off or is not HTTP")]
+    Broken,
+    /// Another status than 200.
+    #[error("{} answered with status {status}", quote(.url))]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A redirect to another origin, or one too many.
+    #[error("{} redirects to where we do not follow", quote(.0))]
+    Redirect(String),
+    /// A body over 1 MiB, or a set with too many keys.
+    #[error("the answer of {} is too large", quote(.0))]
+    TooLarge(String),
+    /// A compressed body, although none was asked for.
+    #[error("the answer of {} is compressed", quote(.0))]
+    Encoded(String),
+    /// Not the JSON we read.
+    #[error("the answer of {} {fault}", quote(.url))]
+    NotJson {
+        /// What was asked for.
+        url: String,
+        /// The rule it breaks.
+        fault: JsonError,
+    },
+    /// A member that must be there.
+    #[error("the answer of {} has no \"{member}\"", quote(.url))]
+    Member {
+        /// What was asked for.
+        url: String,
+        /// What is missing, or of another type.
+        member: &'static str,
+    },
+    /// The discovery document is another issuer's.
+    #[error("its discovery document is for issuer {}", quote(.0))]
+    OtherIssuer(String),
+    /// A URL that is not https (or http on loopback), or has a user in it.
+    #[error("{} is not an https URL that we fetch", quote(.0))]
+    Url(String),
+    /// A wildcard issuer whose keys are on another origin.
+    #[error("its keys are elsewhere ({}), which only an issuer configured by name may do", quote(.0))]
+    ForeignKeys(String),
+}
+
+/// Fetches documents for one configured issuer.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>,
+    reach: Reach,
+}
+
+impl Fetcher {
+    /// A fetcher that trusts `roots`. Nothing of the environment changes where it connects: no proxies.
+    ///
+    /// # Errors
+    /// When the crypto library cannot do TLS at all.
+    pub fn new(roots: Arc<RootCertStore>, reach: Reach) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut http = HttpConnector::new_with_resolver(Resolver(reach));
+        http.enforce_http(false);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(std::time::Duration::from_secs(5))
+            .pool_max_idle_per_host(1)
+            .build(https);
+        Ok(Self { client, reach })
+    }
+
+    /// The keys of `issuer`, found by its discovery document; `origin` says where they may be.
+    ///
+    /// # Errors
+    /// Every [`FetchError`] but [`FetchError::TimedOut`] and [`FetchError::Busy`].
+    pub async fn discover(&self, issuer: &str, origin: Origin) -> Result<Keys, FetchError> {
+        let base = issuer.strip_suffix('/').unwrap_or(issuer);
+        let url = parse(&format!("{base}/.well-known/openid-configuration"))?;
+        let document = self.object(&url).await?;
+        let member = |member| {
+            let text = document.get(member).and_then(Value::as_str);
+            text.ok_or_else(|| FetchError::Member { url: url.to_string(), member })
+        };
+        let said = member("issuer")?;
+        if said != issuer {
+            return Err(FetchError::OtherIssuer(said.to_owned()));
+        }
+        let keys = parse(member("jwks_uri")?)?;
+        if origin == Origin::Own && !same_origin(&keys, &url) {
+            return Err(FetchError::ForeignKeys(keys.to_string()));
+        }
+        self.keys(&keys).await
+    }
+
+    /// The keys of the set at `url`.
+    ///
+    /// # Errors
+    /// As [`Self::discover`].
+    pub async fn keys(&self, url: &Uri) -> Result<Keys, FetchError> {
+        let members = self.object(url).await?;
+        keys(&members, &url.to_string())
+    }
+
+    async fn object(&self, url: &Uri) -> Result<serde_json::Map<String, Value>, FetchError> {
+        let body = self.get(url).await?;
+        json::parse_object(&body)
+            .map_err(|fault| FetchError::NotJson { url: url.to_string(), fault })
+    }
+
+    async fn get(&self, url: &Uri) -> Result<Bytes, FetchError> {
+        let mut at = url.clone();
+        for _ in 0..=REDIRECTS {
+            let response = self.ask(&at).await?;
+            if !response.status().is_redirection() {
+                return read(&at, response).await;
+            }
+            let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            let next = location.and_then(|to| follow(&at, to));
+            at = next.ok_or_else(|| FetchError::Redirect(at.to_string()))?;
+        }
+        Err(FetchError::Redirect(url.to_string()))
+    }
+
+    async fn ask(&self, url: &Uri) -> Result<Response<hyper::body::Incoming>, FetchError> {
+        // Quirk: hyper's connector asks no resolver about a host that is an address already.
+        match literal(url) {
+            Some(address) if !self.reach.allows(address) => {
+                return Err(ResolveError::OutOfReach(address).into());
+            }
+            Some(_) | None => {}
+        }
+        let request = Request::get(url)
+            .header(ACCEPT, "application/json")
+            .header(ACCEPT_ENCODING, "identity")
+            .header(USER_AGENT, concat!("mayfly/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(|_| FetchError::Url(url.to_string()))?;
+        self.client.request(request).await.map_err(|error| cause(&error))
+    }
+}
+
+/// Where an issuer's keys may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Wherever its discovery document says.
+    Any,
+    /// On the issuer's own origin: it is one of many that match a pattern.
+    Own,
+}
+
+/// An issuer's keys, in its order.
+pub type Keys = Arc<[Arc<VerifyingKey>]>;
+
+/// The keys of a key set (RFC 7517 §5) that is fetched from, or configured at, `place`. Odd keys are
+/// skipped.
+///
+/// # Errors
+/// [`FetchError::Member`], [`FetchError::TooLarge`].
+pub fn keys(set: &serde_json::Map<String, Value>, place: &str) -> Result<Keys, FetchError> {
+    let missing = || FetchError::Member { url: place.to_owned(), member: "keys" };
+    let members = set.get("keys").and_then(Value::as_array).ok_or_else(missing)?;
+    if members.len() > KEYS {
+        return Err(FetchError::TooLarge(place.to_owned()));
+    }
+    Ok(members.iter().filter_map(VerifyingKey::from_jwk).map(Arc::new).collect())
+}
+
+/// Reads a URL that we may fetch: https, or http on loopback; no user.
+///
+/// # Errors
+/// [`FetchError::Url`].
+pub fn parse(url: &str) -> Result<Uri, FetchError> {
+    let refused = || FetchError::Url(url.to_owned());
+    let parsed: Uri = url.parse().map_err(|_| refused())?;
+    let authority = parsed.authority().ok_or_else(refused)?;
+    let secure = match parsed.scheme_str() {
+        Some("https") => true,
+        Some("http") => is_loopback(&parsed),
+        Some(_) | None => false,
+    };
+    match secure && !authority.as_str().contains('@') {
+        true => Ok(parsed),
+        false => Err(refused()),
+    }
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    match literal(url) {
+        Some(address) => address.is_loopback(),
+        None => url.host() == Some("localhost"),
+    }
+}
+
+/// The host, if it is an address.
+fn literal(url: &Uri) -> Option<IpAddr> {
+    let host = url.host()?;
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+fn same_origin(one: &Uri, other: &Uri) -> bool {
+    let origin = |url: &Uri| {
+        let scheme = url.scheme_str().map(str::to_owned);
+        let port = url.port_u16().or(match scheme.as_deref() {
+            Some("https") => Some(443),
+            Some("http") => Some(80),
+            Some(_) | None => None,
+        });
+        (scheme, url.host().map(str::to_ascii_lowercase), port)
+    };
+    origin(one) == origin(other)
+}
+
+/// Where a redirect from `at` leads, if that is on the same origin.
+fn follow(at: &Uri, location: &str) -> Option<Uri> {
+    // Attack: `//elsewhere/path` begins with a slash and is another host.
+    let absolute = match location.starts_with('/') && !location.starts_with("//") {
+        true => format!("{}://{}{location}", at.scheme_str()?, at.authority()?),
+        false => location.to_owned(),
+    };
+    parse(&absolute).ok().filter(|next| same_origin(at, next))
+}
+
+async fn read(url: &Uri, response: Response<hyper::body::Incoming>) -> Result<Bytes, FetchError> {
+    let (head, body) = response.into_parts();
+    if head.status != hyper::StatusCode::OK {
+        let status = head.status.as_u16();
+        return Err(FetchError::Status { url: url.to_string(), status });
+    }
+    if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(FetchError::Encoded(url.to_string()));
+    }
+    match Limited::new(body, LIMIT).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(FetchError::TooLarge(url.to_string())),
+        Err(_) => Err(FetchError::Broken),
+    }
+}
+
+/// What is at the bottom of a client's error.
+fn cause(error: &(dyn Error + 'static)) -> FetchError {
+    if let Some(error) = error.downcast_ref::<ResolveError>() {
+        return FetchError::Resolve(*error);
+    }
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return FetchError::Tls(error.to_string());
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        // Quirk: an `io::Error` that wraps another is not that error's parent, but speaks for it.
+        let wrapped = error.get_ref().map(|inner| cause(inner));
+        return match wrapped {
+            None | Some(FetchError::Broken) => FetchError::Connect(error.kind()),
+            Some(cause) => cause,
+        };
+    }
+    error.source().map_or(FetchError::Broken, cause)
+}

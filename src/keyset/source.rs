@@ -1,0 +1,173 @@
+//! The keys of one issuer: fetched when needed, by one flight at a time, and remembered.
+//!
+//! ```text
+//! age     0 ──────── fresh ─────────────────────── stale ──────→
+//!         used       used, and fetched anew behind  fetched before anything is answered
+//! ```
+//!
+//! A fetch is a task of its own: who asked for it may go away, the next one finds it under way.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::keyset::Limits;
+use crate::keyset::fetch::{FetchError, Keys};
+
+/// What is known of one issuer's keys.
+#[derive(Debug, Default)]
+pub struct Source {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// When the last flight landed.
+    tried: Option<Instant>,
+    /// Why the last flight failed, unless it did not.
+    failed: Option<FetchError>,
+    /// Closes when the flight under way lands.
+    flight: Option<watch::Receiver<()>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    keys: Keys,
+    fetched: Instant,
+}
+
+/// A flight that may be waited for.
+struct Flight(watch::Receiver<()>);
+
+impl Flight {
+    async fn landed(mut self) {
+        // Nothing is ever sent: the error is the end that we wait for.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+impl Source {
+    /// The keys: those held, unless they are too old, else what `fetch` yields.
+    ///
+    /// # Errors
+    /// Why the last fetch failed, when there are no keys to fall back on.
+    pub async fn keys<F>(
+        self: &Arc<Self>,
+        limits: &Limits,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<Keys, FetchError>
+    where
+        F: Future<Output = Result<Keys, FetchError>> + Send + 'static,
+    {
+        let flight = {
+            let mut state = self.lock();
+            if let Some(keys) = state.younger_than(limits.fresh) {
+                return Ok(keys);
+            }
+            let flight = self.fly(&mut state, limits.failed, fetch);
+            if let Some(keys) = state.younger_than(limits.stale) {
+                return Ok(keys);
+            }
+            flight.ok_or_else(|| state.failure())?
+        };
+        flight.landed().await;
+        let state = self.lock();
+        state.younger_than(limits.stale).ok_or_else(|| state.failure())
+    }
+
+    /// Keys other than `known`, among which a token's was not; `None` when there are none, or when the
+    /// issuer was asked so recently that it is not asked again.
+    ///
+    /// # Errors
+    /// Why the last fetch failed, unless it did not.
+    pub async fn newer<F>(
+        self: &Arc<Self>,
+        known: &Keys,
+        limits: &Limits,
+        fetch: impl FnOnce() -> F,
+    ) -> Result<Option<Keys>, FetchError>
+    where
+        F: Future<Output = Result<Keys, FetchError>> + Send + 'static,
+    {
+        let flight = self.fly(&mut self.lock(), limits.refetch, fetch);
+        if let Some(flight) = flight {
+            flight.landed().await;
+        }
+        let state = self.lock();
+        match &state.failed {
+            Some(failed) => Err(failed.clone()),
+            None => Ok(state.keys().filter(|keys| !Arc::ptr_eq(keys, known))),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the flight under way, or starts one, unless the last one was less than `pause` ago.
+    fn fly<F>(
+        self: &Arc<Self>,
+        state: &mut State,
+        pause: Duration,
+        fetch: impl FnOnce() -> F,
+    ) -> Option<Flight>
+    where
+        F: Future<Output = Result<Keys, FetchError>> + Send + 'static,
+    {
+        if let Some(flight) = state.under_way() {
+            return Some(flight);
+        }
+        if state.tried.is_some_and(|tried| tried.elapsed() < pause) {
+            return None;
+        }
+        let (landing, flight) = watch::channel(());
+        state.flight = Some(flight.clone());
+        let (source, fetch) = (Arc::clone(self), fetch());
+        tokio::spawn(async move {
+            let outcome = fetch.await;
+            source.lock().land(outcome);
+            drop(landing);
+        });
+        Some(Flight(flight))
+    }
+}
+
+impl State {
+    fn keys(&self) -> Option<Keys> {
+        self.held.as_ref().map(|held| Arc::clone(&held.keys))
+    }
+
+    fn younger_than(&self, age: Duration) -> Option<Keys> {
+        self.keys().filter(|_| self.held.as_ref().is_some_and(|held| held.fetched.elapsed() < age))
+    }
+
+    /// The flight under way. One whose task ended without landing (it panicked) is none.
+    fn under_way(&self) -> Option<Flight> {
+        let flight = self.flight.as_ref()?;
+        flight.has_changed().is_ok().then(|| Flight(flight.clone()))
+    }
+
+    fn land(&mut self, outcome: Result<Keys, FetchError>) {
+        self.flight = None;
+        self.tried = Some(Instant::now());
+        match outcome {
+            Ok(keys) => {
+                self.held = Some(Held { keys, fetched: Instant::now() });
+                self.failed = None;
+            }
+            Err(error) => {
+                // That others keep us busy says nothing about this issuer: it may be asked at once.
+                self.tried = self.tried.filter(|_| error != FetchError::Busy);
+                self.failed = Some(error);
+            }
+        }
+    }
+
+    fn failure(&self) -> FetchError {
+        self.failed.clone().unwrap_or(FetchError::Broken)
+    }
+}
