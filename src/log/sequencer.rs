@@ -1,1 +1,218 @@
-//! SEAM
+//! What is queued → one commit → the published head → the answers, in that order.
+//!
+//! One thread owns the tree. It takes whatever is queued, so batches grow by themselves with the
+//! load; nothing waits for a window to close. Crash by crash:
+//!
+//! - before the commit: nothing happened, nobody was answered;
+//! - in the commit: the batch is there whole or not at all, and nobody was answered. The next start
+//!   finds out; an entry without a certificate is allowed, a certificate without an entry is not;
+//! - after the commit: the entries are in the tree that every checkpoint from now on covers. Only then
+//!   is the head published, only then are the callers answered, and only then is anything signed.
+//!
+//! Where the outcome of a commit is unknown the sequencer stops for good: all that it holds in memory
+//! may be wrong by then. It answers everybody and reports; `main` ends the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::boot::Tree;
+use super::edge::Grown;
+use super::{LogError, State};
+use crate::ct::entry::{Entry, read_tile_leaf};
+use crate::store::{Batch, Head, Placed, Store};
+use crate::time::{Clock, Timestamp};
+use crate::tlog::merkle::leaf_hash;
+
+/// How many entries may wait; beyond it callers are turned away at once.
+pub const QUEUE: usize = 4096;
+/// How many entries, and about how many octets of them, one commit takes.
+const BATCH: usize = 512;
+const BATCH_OCTETS: usize = 1 << 20;
+/// How far the newest timestamp may be ahead of the clock before the log refuses to go on.
+pub const TOLERANCE: Duration = Duration::from_secs(1);
+/// How far it may be ahead before the log waits a little: see [`Sequencer::pace`].
+const LEAD: Duration = Duration::from_millis(10);
+
+/// An entry on its way into the tree.
+pub struct Pending {
+    /// What is logged.
+    pub entry: Entry,
+    /// Its record, JSON.
+    pub record: String,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<Place, LogError>>,
+}
+
+/// Where an entry came to stand; durable, and covered by the published head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its position in the tree.
+    pub index: u64,
+    /// The time of its batch.
+    pub timestamp: Timestamp,
+    /// The very octets that were hashed into the tree: TLS MerkleTreeLeaf, and what the SCT signs.
+    pub leaf: Vec<u8>,
+}
+
+/// The thread that owns the tree.
+pub struct Sequencer {
+    /// Where batches go; nobody else appends to it.
+    pub store: Arc<dyn Store>,
+    /// Read once for each batch.
+    pub clock: Arc<dyn Clock>,
+    /// The entries that wait.
+    pub queue: mpsc::Receiver<Pending>,
+    /// The tree as committed.
+    pub tree: Tree,
+    /// The head that reads and checkpoints go by.
+    pub published: Arc<ArcSwap<Head>>,
+    /// How the log fares.
+    pub state: watch::Sender<State>,
+}
+
+impl Sequencer {
+    /// Sequences until the queue is closed and empty, or a commit fails.
+    pub fn run(mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            self.pace();
+            let pending = self.take(first);
+            if let Err((error, unanswered)) = self.sequence(pending) {
+                return self.stop(&error, unanswered);
+            }
+        }
+        let Self { store, state, .. } = self;
+        // Whoever waits for the end may open the store again.
+        drop(store);
+        state.send_replace(State::Closed);
+    }
+
+    /// Keeps timestamps near the clock: each batch needs a millisecond of its own, and a fast disk makes
+    /// more than a thousand commits a second. One millisecond a batch is enough to stay level.
+    fn pace(&self) {
+        if self.tree.head.timestamp.since(self.clock.now()) > LEAD {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The first entry and those queued behind it, up to the limits of a batch.
+    fn take(&mut self, first: Pending) -> Vec<Pending> {
+        let mut octets = first.octets();
+        let mut pending = vec![first];
+        while pending.len() < BATCH && octets < BATCH_OCTETS {
+            let Ok(next) = self.queue.try_recv() else { break };
+            octets += next.octets();
+            pending.push(next);
+        }
+        pending
+    }
+
+    /// Makes a batch durable, publishes its head, answers its callers.
+    ///
+    /// An error is one after which the log must not go on; it comes with the callers not answered yet.
+    fn sequence(&mut self, pending: Vec<Pending>) -> Result<(), (LogError, Vec<Answer>)> {
+        let timestamp = match self.timestamp() {
+            Ok(timestamp) => timestamp,
+            Err(error) => {
+                pending.into_iter().for_each(|one| refuse(one.answer, &error));
+                return Ok(());
+            }
+        };
+        let (answers, batch) = self.place(pending, timestamp);
+        let committed = batch.and_then(|(batch, places)| {
+            self.store.append(&batch).map_err(LogError::Store)?;
+            Ok((batch.head, places))
+        });
+        let (head, places) = match committed {
+            Ok(committed) => committed,
+            Err(error) => return Err((error, answers)),
+        };
+        self.tree.head = head;
+        self.published.store(Arc::new(head));
+        for (answer, place) in answers.into_iter().zip(places) {
+            // A caller that has gone away leaves an entry without a certificate, which is allowed.
+            let _ = answer.send(Ok(place));
+        }
+        Ok(())
+    }
+
+    /// The time of the next batch: later than the last one's, and close to the clock's.
+    fn timestamp(&self) -> Result<Timestamp, LogError> {
+        let (head, now) = (self.tree.head.timestamp, self.clock.now());
+        let timestamp = now.max(head.plus(Duration::from_millis(1)));
+        if timestamp.since(now) > TOLERANCE {
+            return Err(LogError::Clock { head, now });
+        }
+        Ok(timestamp)
+    }
+
+    /// Gives every entry its place, and makes the batch of it.
+    fn place(&mut self, pending: Vec<Pending>, timestamp: Timestamp) -> (Vec<Answer>, Computed) {
+        let mut answers = Vec::with_capacity(pending.len());
+        let mut places = Vec::with_capacity(pending.len());
+        let mut entries = Vec::with_capacity(pending.len());
+        for Pending { entry, record, answer } in pending {
+            let index = self.tree.frontier.size();
+            let leaf = entry.merkle_tree_leaf(timestamp, index);
+            let leaf_hash = leaf_hash(&leaf);
+            self.tree.frontier.push(leaf_hash);
+            let tile_leaf = entry.tile_leaf(timestamp, index);
+            entries.push(Placed { index, leaf_hash, tile_leaf, record });
+            places.push(Place { index, timestamp, leaf });
+            answers.push(answer);
+        }
+        let (size, root) = (self.tree.frontier.size(), self.tree.frontier.root());
+        let head = Head { size, root, timestamp };
+        let batch = self.recompute(&entries, head).map(|grown| {
+            let tiles = grown.into_tiles();
+            (Batch { before: self.tree.head, entries, tiles, head }, places)
+        });
+        (answers, batch)
+    }
+
+    /// Computes the tree a second time, from the octets that are about to be stored and by way of
+    /// tiles, and compares.
+    ///
+    /// Crash: one flipped bit in a hash, once signed, is the end of a log (Yeti 2022). The leaf, the
+    /// tile and the row must agree before anything is durable.
+    fn recompute(&mut self, entries: &[Placed], head: Head) -> Result<Grown, LogError> {
+        let mut grown = Grown::default();
+        for placed in entries {
+            match read_tile_leaf(&placed.tile_leaf) {
+                Ok((logged, [])) if logged.index == placed.index => {
+                    self.tree.edge.push(logged.leaf_hash, &mut grown);
+                }
+                _ => return Err(LogError::Miscomputed { size: head.size }),
+            }
+        }
+        if self.tree.edge.root() == Some(head.root) {
+            return Ok(grown);
+        }
+        Err(LogError::Miscomputed { size: head.size })
+    }
+
+    /// Ends the log: says so first, so that nobody can be answered and not know; then answers everybody.
+    fn stop(mut self, error: &LogError, unanswered: Vec<Answer>) {
+        self.queue.close();
+        self.state.send_replace(State::Failed(error.clone()));
+        unanswered.into_iter().for_each(|answer| refuse(answer, error));
+        while let Some(pending) = self.queue.blocking_recv() {
+            refuse(pending.answer, error);
+        }
+    }
+}
+
+type Answer = oneshot::Sender<Result<Place, LogError>>;
+type Computed = Result<(Batch, Vec<Place>), LogError>;
+
+impl Pending {
+    fn octets(&self) -> usize {
+        self.entry.tbs.len() + self.entry.precertificate.len() + self.record.len()
+    }
+}
+
+fn refuse(answer: Answer, error: &LogError) {
+    let _ = answer.send(Err(error.clone()));
+}

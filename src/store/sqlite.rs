@@ -1,1 +1,436 @@
-//! SEAM: rusqlite
+//! A log in one SQLite file.
+//!
+//! WAL and `synchronous=FULL`: a commit is one sync of the write-ahead log. One connection writes, a
+//! few read, and a lock file beside the database keeps a second process out. The file is made under
+//! another name and renamed when it is whole, so that whatever has the right name is a log.
+
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Params, Row, params};
+use rusqlite::{Transaction, TransactionBehavior};
+
+use super::{Batch, Head, Owner, Store, StoreError};
+use crate::time::Timestamp;
+use crate::tlog::merkle::Hash;
+use readers::Readers;
+
+mod readers;
+
+/// What the tables look like; a file of another format is refused.
+const FORMAT: i64 = 1;
+/// `Mayf`, SQLite's `application_id`: tells our files from other people's.
+const APPLICATION: i32 = 0x4d61_7966;
+/// 3.51.3, the first without the WAL-reset bug, by which two connections could damage the file.
+const SQLITE: i32 = 3_051_003;
+/// Pages in the write-ahead log before a commit moves them into the database.
+const CHECKPOINT_PAGES: i64 = 4000;
+/// What the write-ahead log is cut back to when a slow reader has let it grow.
+const JOURNAL_OCTETS: i64 = 64 << 20;
+
+/// A log in one SQLite file. Dropping it closes the file and lets the next one in.
+pub struct Sqlite {
+    owner: Owner,
+    // Fields drop in this order: the writer last of the connections, because only it can move the
+    // write-ahead log into the database; the lock after everything that it guards.
+    readers: Readers,
+    writer: Option<Mutex<Connection>>,
+    _lock: Option<File>,
+}
+
+/// Makes the file of a new, empty log at `path`, as of `now`, and closes it.
+///
+/// # Errors
+///
+/// [`StoreError::Exists`] when there is anything at `path`; [`StoreError::InUse`] when somebody else is
+/// making it; [`StoreError::Backend`] when the disk says no. Then nothing is left at `path`.
+pub fn create(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
+    let _lock = lock(path)?;
+    if path.symlink_metadata().is_ok() {
+        return Err(StoreError::Exists(path.display().to_string()));
+    }
+    // Crash: until the rename there is only the file under its other name, and whoever creates
+    // next begins anew. SQLite's own files beside it are gone when the last connection closes: a
+    // rollback journal that outlived a power cut would undo the tables.
+    let unfinished = beside(path, "new");
+    for leftover in ["new", "new-journal", "new-wal", "new-shm"] {
+        remove(&beside(path, leftover))?;
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    fill(&unfinished, owner, now)?;
+    File::open(&unfinished)?.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    sync_directory(path)
+}
+
+/// Opens the log at `path`, to append and to read.
+///
+/// # Errors
+///
+/// [`StoreError::Missing`], [`StoreError::InUse`] and [`StoreError::Unrecognised`] as they say;
+/// [`StoreError::Corrupt`] when SQLite finds the file damaged; [`StoreError::Backend`] otherwise.
+pub fn open(path: &Path) -> Result<Sqlite, StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Missing(path.display().to_string()));
+    }
+    let lock = lock(path)?;
+    let connection = connect(path)?;
+    // Before anything that writes: somebody else's database stays as it is.
+    let owner = recognise(&connection, path)?;
+    harden(&connection, path)?;
+    let readers = Readers::open(path)?;
+    sync_directory(path)?;
+    Ok(Sqlite { owner, readers, writer: Some(Mutex::new(connection)), _lock: Some(lock) })
+}
+
+/// Opens the log at `path` to read only, also while another process appends to it.
+///
+/// # Errors
+///
+/// As [`open`], without [`StoreError::InUse`].
+pub fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Missing(path.display().to_string()));
+    }
+    let readers = Readers::open(path)?;
+    let owner = readers.with(|connection| recognise(connection, path))?;
+    Ok(Sqlite { owner, readers, writer: None, _lock: None })
+}
+
+/// `log.db` → `log.db-new`: SQLite names its own files so, too.
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-");
+    name.push(what);
+    PathBuf::from(name)
+}
+
+/// Takes the lock file beside `path`, until the file is dropped.
+///
+/// Not the database itself: closing any handle of that file would drop SQLite's own locks on it.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(beside(&real, "lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(StoreError::InUse(path.display().to_string()))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Makes names in the directory of `path` durable.
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    Ok(File::open(directory)?.sync_all()?)
+}
+
+/// Writes the tables, the owner and the empty head into the empty file at `path`.
+fn fill(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
+    let mut connection = connect(path)?;
+    harden(&connection, path)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(include_str!("sqlite/schema.sql"))?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    let mut meta = transaction.prepare("INSERT INTO meta (name, value) VALUES (?1, ?2)")?;
+    meta.execute(params!["format", FORMAT])?;
+    meta.execute(params!["origin", owner.origin])?;
+    meta.execute(params!["log id", owner.log_id.as_slice()])?;
+    drop(meta);
+    let head = Head { size: 0, root: Hash::EMPTY, timestamp: now };
+    transaction.execute(
+        "INSERT INTO head (id, size, root, timestamp) VALUES (0, ?1, ?2, ?3)",
+        params![integer(head.size)?, head.root.0.as_slice(), integer(now.as_millis())?],
+    )?;
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error.into())
+}
+
+/// Opens the connection that writes.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < SQLITE {
+        return Err(StoreError::Backend(format!(
+            "SQLite {} can damage a log; at least 3.51.3 is needed",
+            rusqlite::version()
+        )));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    settle(&connection)?;
+    Ok(connection)
+}
+
+/// What every connection has in common.
+fn settle(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+/// Reads whose log this is, if it is one.
+fn recognise(connection: &Connection, path: &Path) -> Result<Owner, StoreError> {
+    let unrecognised =
+        |reason: String| StoreError::Unrecognised { path: path.display().to_string(), reason };
+    match pragma(connection, "application_id") {
+        Ok(APPLICATION) => {}
+        Ok(_) => return Err(unrecognised("it is some other program's database".into())),
+        Err(StoreError::Corrupt(reason)) => return Err(unrecognised(reason)),
+        Err(error) => return Err(error),
+    }
+    let format: i64 = meta(connection, "format")?;
+    if format != FORMAT {
+        return Err(unrecognised(format!("its format is {format}, here it is {FORMAT}")));
+    }
+    let log_id = hash(&meta::<Vec<u8>>(connection, "log id")?)?.0;
+    Ok(Owner { origin: meta(connection, "origin")?, log_id })
+}
+
+fn meta<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> Result<T, StoreError> {
+    Ok(connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))?)
+}
+
+fn pragma<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    name: &str,
+) -> Result<T, StoreError> {
+    Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+}
+
+/// Makes commits durable. What that hangs on is read back: SQLite ignores a pragma that it cannot obey.
+fn harden(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", JOURNAL_OCTETS)?;
+    let mode: String = pragma(connection, "journal_mode")?;
+    let synchronous: i64 = pragma(connection, "synchronous")?;
+    if mode != "wal" || synchronous != 2 {
+        return Err(StoreError::Backend(format!(
+            "{} does not allow durable commits (journal_mode {mode}, synchronous {synchronous}); \
+             use a local file system",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+impl Sqlite {
+    fn writer(&self) -> Result<std::sync::MutexGuard<'_, Connection>, StoreError> {
+        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The first column of every row in `range`, which must all be there.
+    fn column<T>(
+        &self,
+        sql: &str,
+        range: &Range<u64>,
+        decode: impl Fn(&[u8]) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let wanted = range.end.saturating_sub(range.start);
+        let found = self.readers.with(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([integer(range.start)?, integer(range.end)?])?;
+            let mut values = Vec::new();
+            while let Some(row) = rows.next()? {
+                values.push(decode(blob(row, 0)?)?);
+            }
+            Ok(values)
+        })?;
+        if u64::try_from(found.len()) == Ok(wanted) {
+            return Ok(found);
+        }
+        Err(StoreError::Corrupt(format!(
+            "of the entries {} to {} only {} are there",
+            range.start,
+            range.end,
+            found.len()
+        )))
+    }
+}
+
+impl Store for Sqlite {
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn head(&self) -> Result<Head, StoreError> {
+        self.readers.with(head)
+    }
+
+    fn end(&self) -> Result<u64, StoreError> {
+        self.readers.with(|connection| {
+            let mut statement = connection.prepare_cached("SELECT max(idx) + 1 FROM entries")?;
+            natural(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(0))
+        })
+    }
+
+    fn append(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        // Immediate: the write lock is taken before the head is read, so nobody moves it in between.
+        // Crash: the head is the last row written and all rows appear with the commit, or none.
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if head(&transaction)? != batch.before {
+            return Err(StoreError::Conflict);
+        }
+        write(&transaction, batch)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
+        let sql = "SELECT leaf_hash FROM entries WHERE idx >= ?1 AND idx < ?2 ORDER BY idx";
+        self.column(sql, &range, hash)
+    }
+
+    fn tile_leaves(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>, StoreError> {
+        let sql = "SELECT tile_leaf FROM entries WHERE idx >= ?1 AND idx < ?2 ORDER BY idx";
+        self.column(sql, &range, |octets| Ok(octets.to_vec()))
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.with(|connection| {
+            let sql = "SELECT hashes FROM tiles WHERE level = ?1 AND idx = ?2";
+            one_blob(connection.prepare_cached(sql)?, params![level, integer(index)?])
+        })
+    }
+
+    fn put_issuer(&self, der: &[u8]) -> Result<(), StoreError> {
+        let fingerprint = Hash::of(&[der]).0;
+        let sql = "INSERT INTO issuers (fingerprint, der) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.writer()?.prepare_cached(sql)?.execute(params![fingerprint.as_slice(), der])?;
+        Ok(())
+    }
+
+    fn issuer(&self, fingerprint: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.with(|connection| {
+            let sql = "SELECT der FROM issuers WHERE fingerprint = ?1";
+            one_blob(connection.prepare_cached(sql)?, params![fingerprint.as_slice()])
+        })
+    }
+
+    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
+        // SQLite counts to 2⁶³-1; so does a log, and a limit beyond it is none.
+        let before = integer(before.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.readers.with(|connection| {
+            let sql = "SELECT idx, record FROM entries WHERE idx < ?1 ORDER BY idx DESC LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([before, limit])?;
+            let mut records = Vec::new();
+            while let Some(row) = rows.next()? {
+                records.push((natural(row.get(0)?)?, row.get(1)?));
+            }
+            Ok(records)
+        })
+    }
+}
+
+/// Writes the rows of a batch.
+fn write(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
+    let sql = "INSERT INTO entries (idx, leaf_hash, tile_leaf, record) VALUES (?1, ?2, ?3, ?4)";
+    let mut entries = transaction.prepare_cached(sql)?;
+    for entry in &batch.entries {
+        let (hash, leaf) = (entry.leaf_hash.0.as_slice(), entry.tile_leaf.as_slice());
+        entries.execute(params![integer(entry.index)?, hash, leaf, entry.record])?;
+    }
+    let sql = "INSERT INTO tiles (level, idx, hashes) VALUES (?1, ?2, ?3)
+               ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes";
+    let mut tiles = transaction.prepare_cached(sql)?;
+    for tile in &batch.tiles {
+        tiles.execute(params![tile.level, integer(tile.index)?, tile.hashes])?;
+    }
+    let (size, time) = (integer(batch.head.size)?, integer(batch.head.timestamp.as_millis())?);
+    let sql = "UPDATE head SET size = ?1, root = ?2, timestamp = ?3 WHERE id = 0";
+    let root = batch.head.root.0.as_slice();
+    match transaction.prepare_cached(sql)?.execute(params![size, root, time])? {
+        1 => Ok(()),
+        rows => Err(StoreError::Corrupt(format!("there are {rows} heads"))),
+    }
+}
+
+fn head(connection: &Connection) -> Result<Head, StoreError> {
+    let sql = "SELECT size, root, timestamp FROM head WHERE id = 0";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let Some(row) = rows.next()? else {
+        return Err(StoreError::Corrupt("it has no head".into()));
+    };
+    Ok(Head {
+        size: natural(row.get(0)?)?,
+        root: hash(blob(row, 1)?)?,
+        timestamp: Timestamp::from_millis(natural(row.get(2)?)?),
+    })
+}
+
+fn one_blob(
+    mut statement: CachedStatement<'_>,
+    key: impl Params,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(statement.query_row(key, |row| row.get(0)).optional()?)
+}
+
+fn blob<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8], StoreError> {
+    row.get_ref(column)?.as_blob().map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn hash(octets: &[u8]) -> Result<Hash, StoreError> {
+    let wrong = |_| StoreError::Corrupt(format!("a hash of {} octets", octets.len()));
+    octets.try_into().map(Hash).map_err(wrong)
+}
+
+fn integer(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value)
+        .map_err(|_| StoreError::Backend(format!("{value} is beyond SQLite's range")))
+}
+
+fn natural(value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| StoreError::Corrupt(format!("a count of {value}")))
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::{Error, ErrorCode};
+        let damaged = match &error {
+            Error::SqliteFailure(failure, _) => {
+                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            }
+            Error::QueryReturnedNoRows
+            | Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::Utf8Error(..)
+            | Error::InvalidColumnType(..) => true,
+            #[expect(clippy::wildcard_enum_match_arm, reason = "rusqlite's list is long and open")]
+            _ => false,
+        };
+        if damaged { Self::Corrupt(error.to_string()) } else { Self::Backend(error.to_string()) }
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Backend(error.to_string())
+    }
+}

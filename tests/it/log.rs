@@ -1,1 +1,630 @@
-//! SEAM
+//! The log: scenarios × stores × faults. Each ends in [`check_log`], which recomputes everything that
+//! the log serves from what it serves.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use mayfly::ct::entry::{Entry, Logged, LoggedEntry, read_tile_leaf};
+use mayfly::ct::sct::Sct;
+use mayfly::log::sequencer::QUEUE;
+use mayfly::log::{Log, LogError};
+use mayfly::record::Record;
+use mayfly::signer::{Signer, SignerError};
+use mayfly::store::{Head, Owner, Store, StoreError, sqlite};
+use mayfly::time::{Clock, Timestamp};
+use mayfly::tlog::key::PublicKey;
+use mayfly::tlog::merkle::Hash;
+use mayfly::tlog::note::SignedNote;
+use mayfly::tlog::tile::{TileKind, TilePath};
+
+use crate::support::store::{Fault, FaultyStore, HandClock, LogKey, MemoryStore};
+
+const ORIGIN: &str = "ca.example.com/ct/2026";
+const MIDNIGHT: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+/// A log that can be closed and opened again, with a clock and a key of its own.
+struct Bench {
+    place: Place,
+    key: Arc<LogKey>,
+    clock: Arc<HandClock>,
+}
+
+/// Where its store is.
+enum Place {
+    Memory(Arc<MemoryStore>),
+    Sqlite(tempfile::TempDir),
+}
+
+impl Bench {
+    fn memory() -> Self {
+        let key = LogKey::ed25519(1);
+        let store = MemoryStore::new(owner(&key), MIDNIGHT);
+        Self::new(Place::Memory(Arc::new(store)), key)
+    }
+
+    fn sqlite() -> Self {
+        Self::sqlite_with(LogKey::ed25519(1))
+    }
+
+    fn sqlite_with(key: LogKey) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        sqlite::create(&folder.path().join("log.db"), &owner(&key), MIDNIGHT).unwrap();
+        Self::new(Place::Sqlite(folder), key)
+    }
+
+    fn new(place: Place, key: LogKey) -> Self {
+        Self { place, key: Arc::new(key), clock: Arc::new(HandClock::at(MIDNIGHT, 2)) }
+    }
+
+    /// One of each kind.
+    fn all() -> [Self; 3] {
+        [Self::memory(), Self::sqlite(), Self::sqlite_with(LogKey::p256())]
+    }
+
+    fn path(&self) -> PathBuf {
+        match &self.place {
+            Place::Sqlite(folder) => folder.path().join("log.db"),
+            Place::Memory(_) => panic!("a store in memory has no path"),
+        }
+    }
+
+    fn store(&self) -> Result<Arc<FaultyStore>, StoreError> {
+        let inner: Arc<dyn Store> = match &self.place {
+            Place::Memory(store) => Arc::clone(store) as _,
+            Place::Sqlite(_) => Arc::new(sqlite::open(&self.path())?),
+        };
+        Ok(Arc::new(FaultyStore::new(inner)))
+    }
+
+    fn open_over(&self, store: Arc<FaultyStore>) -> Result<Log, LogError> {
+        let key = Arc::clone(&self.key) as Arc<dyn Signer>;
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Log::open(store, key, clock, ORIGIN.into())
+    }
+
+    fn open(&self) -> (Log, Arc<FaultyStore>) {
+        let store = self.store().unwrap();
+        (self.open_over(Arc::clone(&store)).unwrap(), store)
+    }
+
+    /// Why it does not open.
+    fn refusal(&self) -> LogError {
+        let opened = self.store().map_err(LogError::Store).and_then(|store| self.open_over(store));
+        opened.err().expect("the log must not open")
+    }
+
+    /// A log of `size` entries, closed again.
+    async fn filled(self, size: u64) -> Self {
+        let (log, _) = self.open();
+        fill(&log, size).await;
+        log.close().await;
+        self
+    }
+
+    /// Runs SQL on the database behind the store's back.
+    fn damage(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.path()).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+}
+
+fn owner(key: &LogKey) -> Owner {
+    Owner { origin: ORIGIN.into(), log_id: Hash::of(&[key.public_key()]).0 }
+}
+
+fn entry(number: u64) -> Entry {
+    Entry {
+        issuer_key_hash: [7; 32],
+        tbs: format!("to be signed {number}").into_bytes(),
+        precertificate: format!("precertificate {number}").into_bytes(),
+        chain: [[1; 32], [2; 32]].into(),
+    }
+}
+
+fn record(number: u64) -> Record {
+    Record { time: MIDNIGHT, serial: format!("{number:x}"), ..Record::default() }
+}
+
+/// Appends entries 0 to `size`, all in flight at once.
+async fn fill(log: &Log, size: u64) -> Vec<Sct> {
+    let append = |number| {
+        let log = log.clone();
+        tokio::spawn(async move { log.append(entry(number), record(number)).await.unwrap() })
+    };
+    let appends: Vec<_> = (0..size).map(append).collect();
+    let mut scts = Vec::new();
+    for append in appends {
+        scts.push(append.await.unwrap());
+    }
+    scts
+}
+
+type Append<'a> = Pin<Box<dyn Future<Output = Result<Sct, LogError>> + 'a>>;
+
+/// An append that is in the queue, or the answer it got at once.
+fn queued(log: &Log, number: u64) -> Result<Append<'_>, LogError> {
+    let mut append: Append<'_> = Box::pin(log.append(entry(number), record(number)));
+    match append.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Pending => Ok(append),
+        Poll::Ready(answer) => Err(answer.expect_err("nothing can be committed yet")),
+    }
+}
+
+async fn tile(log: &Log, kind: TileKind, index: u64, width: u16) -> Option<Vec<u8>> {
+    log.tile(TilePath { kind, index, width }).await.unwrap()
+}
+
+/// The entries that the log serves in its data tiles, each checked for where it stands.
+async fn entries(log: &Log, size: u64) -> Vec<(LoggedEntry, Vec<u8>)> {
+    let mut entries = Vec::new();
+    while (entries.len() as u64) < size {
+        let first = entries.len() as u64;
+        let width = (size - first).min(256) as u16;
+        let octets = tile(log, TileKind::Data, first / 256, width).await.expect("a data tile");
+        let mut rest = octets.as_slice();
+        while let Some((read, after)) = (!rest.is_empty()).then(|| read_tile_leaf(rest).unwrap()) {
+            assert_eq!(read.index, entries.len() as u64);
+            entries.push((read, rest[..rest.len() - after.len()].to_vec()));
+            rest = after;
+        }
+    }
+    assert_eq!(entries.len() as u64, size);
+    entries
+}
+
+/// RFC 6962 §2.1, as it is written there.
+fn tree_hash(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => Hash::of(&[]),
+        [leaf] => *leaf,
+        _ => {
+            let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+            Hash::of(&[&[1], &tree_hash(left).0, &tree_hash(right).0])
+        }
+    }
+}
+
+/// The judge: recomputes a log from what it serves, and yields its head.
+async fn check_log(log: &Log) -> Head {
+    let key = PublicKey::from_spki(log.public_key()).unwrap();
+    let note: SignedNote = log.checkpoint().await.unwrap().parse().unwrap();
+    let (checkpoint, timestamp) = key.verify_checkpoint(&note).unwrap();
+    assert_eq!(checkpoint.origin, log.origin());
+    let head = Head { size: checkpoint.size, root: checkpoint.root, timestamp };
+
+    let entries = entries(log, head.size).await;
+    assert!(entries.is_sorted_by_key(|(read, _)| read.timestamp));
+    assert!(entries.iter().all(|(read, _)| read.timestamp <= head.timestamp));
+    let leaves: Vec<Hash> = entries.iter().map(|(read, _)| read.leaf_hash).collect();
+    assert_eq!(tree_hash(&leaves), head.root);
+
+    check_tiles(log, &leaves).await;
+    let records = log.records(None, usize::MAX).await.unwrap();
+    let indexes: Vec<Option<u64>> = records.iter().map(|record| record.index).collect();
+    assert_eq!(indexes, (0..head.size).rev().map(Some).collect::<Vec<_>>());
+    for (record, (read, _)) in records.iter().rev().zip(&entries) {
+        let Logged::Precertificate(logged) = &read.logged else { panic!("not a precertificate") };
+        let number = u64::from_str_radix(&record.serial, 16).unwrap();
+        assert_eq!(*logged, entry(number), "the record of another entry");
+    }
+    head
+}
+
+/// Every tile of hashes, of every width the right edge ever had, and none beyond.
+async fn check_tiles(log: &Log, leaves: &[Hash]) {
+    let mut nodes = leaves.to_vec();
+    for level in 0..4 {
+        let kind = TileKind::Hashes { level };
+        for (index, hashes) in nodes.chunks(256).enumerate() {
+            let whole: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
+            for width in [1, hashes.len() / 2, hashes.len() - 1, hashes.len()] {
+                let served = tile(log, kind, index as u64, width as u16).await;
+                let expected = (width > 0).then(|| whole[..width * 32].to_vec());
+                assert_eq!(served, expected, "tile {level}/{index} of width {width}");
+            }
+        }
+        let (index, width) = (nodes.len() / 256, nodes.len() % 256 + 1);
+        assert_eq!(tile(log, kind, index as u64, width as u16).await, None);
+        nodes = nodes.chunks_exact(256).map(tree_hash).collect();
+    }
+}
+
+/// The SCT is a signature over the very entry that stands where it says.
+async fn check_sct(log: &Log, number: u64, sct: &Sct) {
+    let leaf = entry(number).merkle_tree_leaf(sct.timestamp, sct.leaf_index);
+    let key = PublicKey::from_spki(log.public_key()).unwrap();
+    key.verify(&leaf, &sct.signed()).unwrap();
+    assert_eq!(sct.log_id, log.log_id());
+    let tile = tile(log, TileKind::Hashes { level: 0 }, sct.leaf_index / 256, {
+        (sct.leaf_index % 256 + 1) as u16
+    });
+    let hashes = tile.await.expect("a tile as wide as the index");
+    assert_eq!(hashes[hashes.len() - 32..], Hash::of(&[&[0], &leaf]).0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sct_names_the_place_of_its_entry() {
+    for bench in Bench::all() {
+        let (log, store) = bench.open();
+        let scts = fill(&log, 700).await;
+        for (number, sct) in scts.iter().enumerate() {
+            check_sct(&log, number as u64, sct).await;
+        }
+        let mut indexes: Vec<u64> = scts.iter().map(|sct| sct.leaf_index).collect();
+        indexes.sort_unstable();
+        assert_eq!(indexes, (0..700).collect::<Vec<_>>());
+        assert!(store.batches.load(Ordering::SeqCst) < 700, "nothing was ever batched");
+        assert_eq!(check_log(&log).await.size, 700);
+        log.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_tasks_share_one_tree() {
+    for bench in Bench::all() {
+        let (log, _) = bench.open();
+        let tasks: Vec<_> = (0..64)
+            .map(|task| {
+                let log = log.clone();
+                tokio::spawn(async move {
+                    for number in task * 20..task * 20 + 20 {
+                        let sct = log.append(entry(number), record(number)).await.unwrap();
+                        // Zero merge delay: whoever has the SCT finds the entry in the checkpoint.
+                        assert!(log.head().size > sct.leaf_index);
+                        check_sct(&log, number, &sct).await;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(check_log(&log).await.size, 64 * 20);
+        log.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_goes_on_where_it_stopped() {
+    for bench in Bench::all() {
+        let mut before = None::<Head>;
+        // Empty, one tile but one, one tile, one tile and one: the edges of the edge.
+        for size in [0, 255, 256, 257, 512] {
+            let (log, _) = bench.open();
+            let head = check_log(&log).await;
+            assert_eq!(before.unwrap_or(head), head);
+            for number in head.size..size {
+                log.append(entry(number), record(number)).await.unwrap();
+            }
+            let head = check_log(&log).await;
+            assert_eq!(head.size, size);
+            before = Some(head);
+            log.close().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_commit_answers_everybody_and_ends_the_log() {
+    for (bench, fault) in [
+        (Bench::memory(), Fault::Before),
+        (Bench::memory(), Fault::After),
+        (Bench::sqlite(), Fault::Before),
+        (Bench::sqlite(), Fault::After),
+    ] {
+        let (log, store) = bench.open();
+        fill(&log, 250).await;
+        let before = check_log(&log).await;
+        let told = LogError::Store(StoreError::Backend("told to fail".into()));
+
+        // More than one batch can hold, so that some are still queued when it fails.
+        let gate = store.gate.lock().unwrap();
+        store.fail(fault);
+        let appends: Vec<_> = (250..1000).map(|number| queued(&log, number).unwrap()).collect();
+        drop(gate);
+        for append in appends {
+            assert_eq!(append.await, Err(told.clone()));
+        }
+        assert_eq!(log.failed().await, told);
+        assert_eq!(log.append(entry(0), record(0)).await, Err(told.clone()));
+        assert_eq!(check_log(&log).await, before, "what is not committed is not served");
+        log.close().await;
+        drop((log, store));
+
+        let (log, _) = bench.open();
+        let after = check_log(&log).await;
+        assert_eq!(after == before, fault == Fault::Before);
+        let sct = log.append(entry(1000), record(1000)).await.unwrap();
+        check_sct(&log, 1000, &sct).await;
+        assert_eq!(check_log(&log).await.size, after.size + 1);
+        log.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_turns_callers_away_and_loses_nobody() {
+    let bench = Bench::memory();
+    let (log, store) = bench.open();
+    let gate = store.gate.lock().unwrap();
+    let mut appends = Vec::new();
+    let error = loop {
+        match queued(&log, appends.len() as u64) {
+            Ok(append) => appends.push(append),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, LogError::Full);
+    assert!((QUEUE..=QUEUE + 512).contains(&appends.len()));
+    // Reads do not wait for the writer, and do not see what it is at.
+    assert_eq!(check_log(&log).await.size, 0);
+    drop(gate);
+    let size = appends.len() as u64;
+    for append in appends {
+        append.await.unwrap();
+    }
+    assert_eq!(check_log(&log).await.size, size);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn close_answers_everybody() {
+    for bench in Bench::all() {
+        let (log, store) = bench.open();
+        let gate = store.gate.lock().unwrap();
+        let appends: Vec<_> = (0..700).map(|number| queued(&log, number).unwrap()).collect();
+        let mut close = Box::pin(log.close());
+        assert!(close.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(queued(&log, 700).err(), Some(LogError::Closed));
+        drop(gate);
+        close.await;
+        for append in appends {
+            append.await.unwrap();
+        }
+        assert_eq!(log.append(entry(700), record(700)).await, Err(LogError::Closed));
+        assert_eq!(check_log(&log).await.size, 700);
+        log.close().await;
+        let failed = tokio::time::timeout(Duration::ZERO, log.failed()).await;
+        assert!(failed.is_err(), "a closed log has not failed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_behind_the_log_stops_it_until_it_is_right() {
+    let bench = Bench::memory().filled(3).await;
+    let head = bench.store().unwrap().head().unwrap().timestamp;
+    let wrong = head.minus(Duration::from_secs(5));
+
+    bench.clock.set(wrong);
+    let LogError::Clock { head: found, .. } = bench.refusal() else { panic!("opened") };
+    assert_eq!(found, head);
+
+    bench.clock.set(head);
+    let (log, _) = bench.open();
+    bench.clock.set(wrong);
+    let error = log.append(entry(3), record(3)).await.unwrap_err();
+    assert!(matches!(error, LogError::Clock { .. }), "{error}");
+    assert!(error.to_string().starts_with("the clock is behind the log: it says"));
+    bench.clock.set(head);
+    let sct = log.append(entry(3), record(3)).await.unwrap();
+    assert!(sct.timestamp > head);
+    assert_eq!(check_log(&log).await.size, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_stands_still_gives_every_batch_a_time_of_its_own() {
+    let bench = Bench { clock: Arc::new(HandClock::at(MIDNIGHT, 0)), ..Bench::memory() };
+    let (log, _) = bench.open();
+    for number in 0..20 {
+        let sct = log.append(entry(number), record(number)).await.unwrap();
+        assert_eq!(sct.timestamp, MIDNIGHT.plus(Duration::from_millis(number + 1)));
+    }
+    check_log(&log).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_sign_leaves_a_log_that_goes_on() {
+    let bench = Bench::memory();
+    let (log, _) = bench.open();
+    bench.key.broken.store(true, Ordering::SeqCst);
+    let error = LogError::Signer(SignerError("told to fail".into()));
+    assert_eq!(log.append(entry(0), record(0)).await, Err(error.clone()));
+    assert_eq!(log.checkpoint().await, Err(error));
+    bench.key.broken.store(false, Ordering::SeqCst);
+    assert_eq!(log.append(entry(1), record(1)).await.unwrap().leaf_index, 1);
+    assert_eq!(check_log(&log).await.size, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_is_signed_once_for_each_head() {
+    let bench = Bench::memory();
+    let (log, _) = bench.open();
+    let signed = || bench.key.signatures.load(Ordering::SeqCst);
+    let asks: Vec<_> = (0..50).map(|_| (log.clone(), ())).collect();
+    let asks: Vec<_> = asks
+        .into_iter()
+        .map(|(log, ())| tokio::spawn(async move { log.checkpoint().await }))
+        .collect();
+    let first = log.checkpoint().await.unwrap();
+    for ask in asks {
+        assert_eq!(ask.await.unwrap().unwrap(), first);
+    }
+    assert_eq!(signed(), 1);
+    log.append(entry(0), record(0)).await.unwrap();
+    assert_ne!(log.checkpoint().await.unwrap(), first);
+    assert_eq!(signed(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_another_log_is_refused() {
+    for bench in Bench::all() {
+        let other = LogKey::ed25519(9);
+        let theirs = owner(&bench.key).to_string();
+        let ours = Owner { origin: "other.example/ct/1".into(), ..owner(&other) }.to_string();
+        let clock = Arc::clone(&bench.clock) as Arc<dyn Clock>;
+        let store = bench.store().unwrap();
+        let opened = Log::open(store, Arc::new(other), clock, "other.example/ct/1".into());
+        assert_eq!(opened.err(), Some(LogError::Foreign { theirs, ours }));
+        let (log, _) = bench.open();
+        check_log(&log).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_come_newest_first_and_by_pages() {
+    for bench in Bench::all() {
+        let (log, _) = bench.open();
+        fill(&log, 10).await;
+        let page = async |before, limit| -> Vec<u64> {
+            let records = log.records(before, limit).await.unwrap();
+            records.iter().map(|record| record.index.unwrap()).collect()
+        };
+        assert_eq!(page(None, 3).await, [9, 8, 7]);
+        assert_eq!(page(Some(7), 3).await, [6, 5, 4]);
+        assert_eq!(page(Some(1), 3).await, [0]);
+        assert!(page(Some(0), 3).await.is_empty());
+        assert_eq!(page(Some(u64::MAX), 1).await, [9]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_are_served_by_their_hash() {
+    for bench in Bench::all() {
+        let (log, store) = bench.open();
+        store.put_issuer(b"a certificate").unwrap();
+        store.put_issuer(b"a certificate").unwrap();
+        let fingerprint = Hash::of(&[b"a certificate"]).0;
+        assert_eq!(log.issuer(fingerprint).await.unwrap().unwrap(), b"a certificate");
+        assert_eq!(log.issuer([0; 32]).await, Ok(None));
+    }
+}
+
+#[test]
+fn a_file_is_opened_by_one_and_read_by_many() {
+    let bench = Bench::sqlite();
+    let path = bench.path();
+    let in_use = || StoreError::InUse(path.display().to_string());
+    let store = sqlite::open(&path).unwrap();
+    assert_eq!(sqlite::open(&path).err(), Some(in_use()));
+    assert_eq!(sqlite::create(&path, store.owner(), MIDNIGHT).err(), Some(in_use()));
+    let reader = sqlite::open_read_only(&path).unwrap();
+    assert_eq!(reader.head(), store.head());
+    assert_eq!(reader.put_issuer(b"x"), Err(StoreError::ReadOnly));
+    drop(store);
+    assert!(sqlite::open(&path).is_ok());
+}
+
+#[test]
+fn a_file_is_made_once_and_only_where_nothing_is() {
+    let bench = Bench::sqlite();
+    let path = bench.path();
+    let exists = Some(StoreError::Exists(path.display().to_string()));
+    assert_eq!(sqlite::create(&path, &owner(&bench.key), MIDNIGHT).err(), exists);
+
+    let elsewhere = path.with_file_name("elsewhere.db");
+    let missing = StoreError::Missing(elsewhere.display().to_string());
+    assert_eq!(sqlite::open(&elsewhere).err(), Some(missing.clone()));
+    assert_eq!(sqlite::open_read_only(&elsewhere).err(), Some(missing));
+    // A start that was killed half way leaves only this, and the next begins anew.
+    std::fs::write(path.with_file_name("elsewhere.db-new"), b"half").unwrap();
+    std::fs::write(path.with_file_name("elsewhere.db-new-journal"), b"half").unwrap();
+    sqlite::create(&elsewhere, &owner(&bench.key), MIDNIGHT).unwrap();
+    assert_eq!(sqlite::open(&elsewhere).unwrap().owner(), &owner(&bench.key));
+    let mut left: Vec<_> = std::fs::read_dir(path.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["elsewhere.db", "elsewhere.db-lock", "log.db", "log.db-lock"]);
+}
+
+#[test]
+fn a_file_that_is_no_log_is_refused() {
+    let bench = Bench::sqlite();
+    let path = bench.path();
+    let reason = || match sqlite::open(&path).err() {
+        Some(StoreError::Unrecognised { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    bench.damage("UPDATE meta SET value = 2 WHERE name = 'format'");
+    assert_eq!(reason(), "its format is 2, here it is 1");
+    bench.damage("PRAGMA application_id = 0");
+    assert_eq!(reason(), "it is some other program's database");
+    std::fs::write(&path, b"this is a text, and longer than a hundred octets. ".repeat(20))
+        .unwrap();
+    assert_eq!(reason(), "file is not a database");
+}
+
+/// Fills a log, does `sql` to it, and expects `error` at the next start.
+#[track_caller]
+fn check_damage(size: u64, sql: &str, error: LogError) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let bench = runtime.block_on(Bench::sqlite().filled(size));
+    let (log, _) = bench.open();
+    runtime.block_on(log.close());
+    drop(log);
+    bench.damage(sql);
+    assert_eq!(bench.refusal(), error);
+}
+
+fn corrupt(what: &str) -> LogError {
+    LogError::Store(StoreError::Corrupt(what.into()))
+}
+
+#[test]
+fn damage_is_found_at_the_start() {
+    let flip =
+        "tile_leaf = CAST(substr(tile_leaf, 1, 20) || x'ff' || substr(tile_leaf, 22) AS BLOB)";
+    check_damage(
+        300,
+        &format!("UPDATE entries SET {flip} WHERE idx = 299"),
+        LogError::Entry { index: 299 },
+    );
+    check_damage(
+        300,
+        &format!("UPDATE entries SET {flip} WHERE idx = 44"),
+        LogError::Entry { index: 44 },
+    );
+    check_damage(
+        300,
+        "UPDATE entries SET tile_leaf = x'00' WHERE idx = 200",
+        LogError::Entry { index: 200 },
+    );
+    check_damage(
+        300,
+        "UPDATE entries SET leaf_hash = zeroblob(32) WHERE idx = 299",
+        LogError::Root { size: 300 },
+    );
+    check_damage(
+        300,
+        "UPDATE entries SET leaf_hash = zeroblob(32) WHERE idx = 3",
+        LogError::Tile { level: 0, index: 0 },
+    );
+    let hash = "UPDATE entries SET leaf_hash = zeroblob(31) WHERE idx = 299";
+    check_damage(300, hash, corrupt("a hash of 31 octets"));
+    check_damage(
+        300,
+        "DELETE FROM entries WHERE idx = 299",
+        LogError::Rows { rows: 299, size: 300 },
+    );
+    let gap = corrupt("of the entries 256 to 300 only 43 are there");
+    check_damage(300, "DELETE FROM entries WHERE idx = 280", gap);
+    let more =
+        "INSERT INTO entries SELECT 300, leaf_hash, tile_leaf, record FROM entries WHERE idx = 0";
+    check_damage(300, more, LogError::Rows { rows: 301, size: 300 });
+    let tile =
+        "UPDATE tiles SET hashes = CAST(zeroblob(32) || substr(hashes, 33) AS BLOB) WHERE level = ";
+    check_damage(300, &format!("{tile} 0"), LogError::Tile { level: 0, index: 0 });
+    check_damage(300, &format!("{tile} 1"), LogError::Root { size: 300 });
+    let missing = "tile 0 of level 1 is missing or has a wrong size";
+    check_damage(300, "DELETE FROM tiles WHERE level = 1", corrupt(missing));
+    let missing = "tile 0 of level 0 is missing or has a wrong size";
+    check_damage(300, "DELETE FROM tiles WHERE level = 0", corrupt(missing));
+    check_damage(300, "UPDATE head SET root = zeroblob(32)", LogError::Root { size: 300 });
+    check_damage(300, "UPDATE head SET size = 299", LogError::Rows { rows: 300, size: 299 });
+    check_damage(300, "DELETE FROM head", corrupt("it has no head"));
+    check_damage(0, "UPDATE head SET root = zeroblob(32)", LogError::Root { size: 0 });
+}

@@ -1,1 +1,274 @@
-//! SEAM
+//! A clock that is set by hand, log keys, a store in memory, and a store that fails on demand.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+};
+use mayfly::algorithm::SignatureAlgorithm;
+use mayfly::signer::{Boxed, Signer, SignerError};
+use mayfly::store::{Batch, Head, Owner, Store, StoreError};
+use mayfly::time::{Clock, Timestamp};
+use mayfly::tlog::merkle::Hash;
+
+/// A clock that is set by hand, and moves by `step` milliseconds whenever it is read.
+pub struct HandClock {
+    now: AtomicU64,
+    step: u64,
+}
+
+impl HandClock {
+    pub fn at(now: Timestamp, step: u64) -> Self {
+        Self { now: AtomicU64::new(now.as_millis()), step }
+    }
+
+    pub fn set(&self, now: Timestamp) {
+        self.now.store(now.as_millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.fetch_add(self.step, Ordering::SeqCst))
+    }
+}
+
+/// A log key in memory, which can be made to fail, and counts its signatures.
+pub struct LogKey {
+    key: Key,
+    spki: Vec<u8>,
+    pub signatures: AtomicUsize,
+    pub broken: AtomicBool,
+}
+
+enum Key {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+}
+
+impl LogKey {
+    /// The Ed25519 key of this seed: its signatures are constants.
+    pub fn ed25519(seed: u8) -> Self {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        let spki = AsDer::<PublicKeyX509Der>::as_der(pair.public_key()).unwrap();
+        Self::new(spki.as_ref(), Key::Ed25519(pair))
+    }
+
+    /// A new P-256 key.
+    pub fn p256() -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let spki = AsDer::<PublicKeyX509Der>::as_der(pair.public_key()).unwrap();
+        Self::new(spki.as_ref(), Key::P256(pair))
+    }
+
+    fn new(spki: &[u8], key: Key) -> Self {
+        Self { key, spki: spki.to_vec(), signatures: AtomicUsize::new(0), broken: false.into() }
+    }
+}
+
+impl Signer for LogKey {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        match self.key {
+            Key::Ed25519(_) => SignatureAlgorithm::Ed25519,
+            Key::P256(_) => SignatureAlgorithm::EcdsaP256Sha256,
+        }
+    }
+
+    fn public_key(&self) -> &[u8] {
+        &self.spki
+    }
+
+    fn sign<'a>(&'a self, message: &'a [u8]) -> Boxed<'a, Result<Vec<u8>, SignerError>> {
+        Box::pin(async move {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err(SignerError("told to fail".into()));
+            }
+            self.signatures.fetch_add(1, Ordering::SeqCst);
+            Ok(match &self.key {
+                Key::Ed25519(key) => key.sign(message).as_ref().to_vec(),
+                Key::P256(key) => {
+                    key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
+                }
+            })
+        })
+    }
+}
+
+/// A log in memory: [`Store`]'s contract, as far as memory can keep it, in its plainest form.
+pub struct MemoryStore {
+    owner: Owner,
+    rows: Mutex<Rows>,
+}
+
+/// What is stored. Tests damage it at will.
+pub struct Rows {
+    pub head: Head,
+    pub entries: BTreeMap<u64, (Hash, Vec<u8>, String)>,
+    pub tiles: BTreeMap<(u8, u64), Vec<u8>>,
+    pub issuers: BTreeMap<[u8; 32], Vec<u8>>,
+}
+
+impl MemoryStore {
+    pub fn new(owner: Owner, now: Timestamp) -> Self {
+        let head = Head { size: 0, root: Hash::EMPTY, timestamp: now };
+        let (entries, tiles, issuers) = Default::default();
+        Self { owner, rows: Mutex::new(Rows { head, entries, tiles, issuers }) }
+    }
+
+    pub fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap()
+    }
+
+    fn range<T>(
+        &self,
+        range: Range<u64>,
+        column: impl Fn(&(Hash, Vec<u8>, String)) -> T,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.rows();
+        let column = |index| rows.entries.get(&index).map(&column);
+        range.map(column).collect::<Option<_>>().ok_or(StoreError::Corrupt("a gap".into()))
+    }
+}
+
+impl Store for MemoryStore {
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.rows().head)
+    }
+
+    fn end(&self) -> Result<u64, StoreError> {
+        Ok(self.rows().entries.last_key_value().map_or(0, |(index, _)| index + 1))
+    }
+
+    fn append(&self, batch: &Batch) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        if rows.head != batch.before {
+            return Err(StoreError::Conflict);
+        }
+        for entry in &batch.entries {
+            let row = (entry.leaf_hash, entry.tile_leaf.clone(), entry.record.clone());
+            assert!(rows.entries.insert(entry.index, row).is_none(), "an entry written twice");
+        }
+        for tile in &batch.tiles {
+            let before = rows.tiles.insert((tile.level, tile.index), tile.hashes.clone());
+            let begins = before.is_none_or(|before| tile.hashes.starts_with(&before));
+            assert!(begins, "a tile that changes what it was");
+        }
+        rows.head = batch.head;
+        Ok(())
+    }
+
+    fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
+        self.range(range, |row| row.0)
+    }
+
+    fn tile_leaves(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.range(range, |row| row.1.clone())
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.rows().tiles.get(&(level, index)).cloned())
+    }
+
+    fn put_issuer(&self, der: &[u8]) -> Result<(), StoreError> {
+        self.rows().issuers.insert(Hash::of(&[der]).0, der.to_vec());
+        Ok(())
+    }
+
+    fn issuer(&self, fingerprint: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.rows().issuers.get(fingerprint).cloned())
+    }
+
+    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
+        let rows = self.rows();
+        let below = rows.entries.range(..before.unwrap_or(u64::MAX)).rev().take(limit);
+        Ok(below.map(|(index, row)| (*index, row.2.clone())).collect())
+    }
+}
+
+/// When a store fails a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing was written.
+    Before,
+    /// All of it was written.
+    After,
+}
+
+/// A store whose next commit fails when told to, or waits, or lies about what it wrote.
+pub struct FaultyStore {
+    pub inner: Arc<dyn Store>,
+    /// Taken by the next commit.
+    pub fault: Mutex<Option<Fault>>,
+    /// Held by a test, it holds up commits.
+    pub gate: Mutex<()>,
+    /// How many batches were committed.
+    pub batches: AtomicUsize,
+}
+
+impl FaultyStore {
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        let (fault, gate, batches) = Default::default();
+        Self { inner, fault, gate, batches }
+    }
+
+    pub fn fail(&self, fault: Fault) {
+        *self.fault.lock().unwrap() = Some(fault);
+    }
+}
+
+impl Store for FaultyStore {
+    fn owner(&self) -> &Owner {
+        self.inner.owner()
+    }
+
+    fn head(&self) -> Result<Head, StoreError> {
+        self.inner.head()
+    }
+
+    fn end(&self) -> Result<u64, StoreError> {
+        self.inner.end()
+    }
+
+    fn append(&self, batch: &Batch) -> Result<(), StoreError> {
+        let _gate = self.gate.lock().unwrap();
+        let fault = self.fault.lock().unwrap().take();
+        if fault != Some(Fault::Before) {
+            self.inner.append(batch)?;
+            self.batches.fetch_add(1, Ordering::SeqCst);
+        }
+        fault.map_or(Ok(()), |_| Err(StoreError::Backend("told to fail".into())))
+    }
+
+    fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
+        self.inner.leaf_hashes(range)
+    }
+
+    fn tile_leaves(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.inner.tile_leaves(range)
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.tile(level, index)
+    }
+
+    fn put_issuer(&self, der: &[u8]) -> Result<(), StoreError> {
+        self.inner.put_issuer(der)
+    }
+
+    fn issuer(&self, fingerprint: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.issuer(fingerprint)
+    }
+
+    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
+        self.inner.records(before, limit)
+    }
+}

@@ -1,0 +1,161 @@
+//! The right edge of the tree: at each level the tile that is not full yet.
+//!
+//! ```text
+//! size 70,000   level 0: 70,000 mod 256 = 112 leaf hashes
+//!               level 1:    273 mod 256 =  17 roots of 256 leaves
+//!               level 2:      1 mod 256 =   1 root of 65,536 leaves
+//! ```
+//!
+//! It yields the tiles to be stored, and a second computation of the root beside
+//! [`crate::tlog::merkle::Frontier`]: one folds perfect subtrees as they come, the other whole tiles.
+//!
+//! Spec: C2SP tlog-tiles.
+
+use std::collections::BTreeMap;
+
+use crate::store::{Store, StoreError, Tile};
+use crate::tlog::merkle::{self, Hash};
+use crate::tlog::tile::{FULL_WIDTH, decode_hashes, encode_hashes};
+
+/// How many hashes fill a tile.
+pub const WIDTH: u64 = FULL_WIDTH as u64;
+/// The levels of a tree of 64-bit size.
+const LEVELS: u8 = 8;
+
+/// How many hashes the tree of `size` entries has at `level`: the roots of its whole subtrees of 256^level leaves.
+pub fn hashes_at(size: u64, level: u8) -> u64 {
+    size.checked_shr(u32::from(level) * 8).unwrap_or(0)
+}
+
+/// The tiles that are not full, and the size of the tree that they belong to.
+#[derive(Clone, Debug, Default)]
+pub struct Edge {
+    size: u64,
+    // levels[l] holds the last `hashes_at(size, l) % 256` hashes of level l.
+    levels: Vec<Vec<Hash>>,
+}
+
+/// Tiles that a batch completed or grew, the newest state of each.
+#[derive(Debug, Default)]
+pub struct Grown(BTreeMap<(u8, u64), Vec<u8>>);
+
+impl Grown {
+    /// The tiles, lowest level first.
+    pub fn into_tiles(self) -> Vec<Tile> {
+        let tile = |((level, index), hashes)| Tile { level, index, hashes };
+        self.0.into_iter().map(tile).collect()
+    }
+}
+
+impl Edge {
+    /// Reads the edge of the tree of `size` entries.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store; [`StoreError::Corrupt`] when a tile is missing or not as wide as `size` says.
+    pub fn read(store: &dyn Store, size: u64) -> Result<Self, StoreError> {
+        let mut levels = vec![store.leaf_hashes(size - size % WIDTH..size)?];
+        for level in (1..LEVELS).take_while(|level| hashes_at(size, *level) > 0) {
+            let hashes = hashes_at(size, level);
+            let tile = match hashes % WIDTH {
+                0 => Vec::new(),
+                width => whole(store.tile(level, hashes / WIDTH)?, width)
+                    .ok_or_else(|| wrong_width(level, hashes / WIDTH))?,
+            };
+            levels.push(tile);
+        }
+        Ok(Self { size, levels })
+    }
+
+    /// Adds a leaf, and to `grown` the tiles that it completes and those above that grow.
+    pub fn push(&mut self, leaf: Hash, grown: &mut Grown) {
+        self.size += 1;
+        let mut hash = leaf;
+        for level in 0..LEVELS {
+            let place = usize::from(level);
+            if self.levels.len() == place {
+                self.levels.push(Vec::new());
+            }
+            let Some(tile) = self.levels.get_mut(place) else { return };
+            tile.push(hash);
+            let full = tile.len() as u64 == WIDTH;
+            if full || level > 0 {
+                let index = (hashes_at(self.size, level) - 1) / WIDTH;
+                grown.0.insert((level, index), encode_hashes(tile));
+            }
+            if !full {
+                return;
+            }
+            hash = match subtree(tile) {
+                Some(root) => root,
+                None => return,
+            };
+            tile.clear();
+        }
+    }
+
+    /// The root of the tree; `None` only if the edge is not that of its size.
+    pub fn root(&self) -> Option<Hash> {
+        merkle::root(self.size, |height, index| self.node(height, index).ok_or(())).ok()
+    }
+
+    /// The roots of the perfect subtrees that the tree is made of, left to right.
+    pub fn nodes(&self) -> Option<Vec<Hash>> {
+        let heights = (0..64u8).rev().filter(|height| self.size >> height & 1 == 1);
+        heights.map(|height| self.node(height, (self.size >> height) - 1)).collect()
+    }
+
+    /// The hash of the node `height` levels above the leaves, where the edge has it.
+    fn node(&self, height: u8, index: u64) -> Option<Hash> {
+        let level = height / 8;
+        let tile = self.levels.get(usize::from(level))?;
+        let leaves = 1usize << (height % 8);
+        let first = index.checked_mul(leaves as u64)?;
+        let begin =
+            usize::try_from(first.checked_sub(hashes_at(self.size, level) / WIDTH * WIDTH)?);
+        let begin = begin.ok()?;
+        subtree(tile.get(begin..begin.checked_add(leaves)?)?)
+    }
+}
+
+/// The hashes of a stored tile if there are exactly `width`.
+fn whole(octets: Option<Vec<u8>>, width: u64) -> Option<Vec<Hash>> {
+    decode_hashes(&octets?).filter(|hashes| hashes.len() as u64 == width)
+}
+
+fn wrong_width(level: u8, index: u64) -> StoreError {
+    StoreError::Corrupt(format!("tile {index} of level {level} is missing or has a wrong size"))
+}
+
+/// The root of a perfect subtree from its lowest nodes, a power of two of them.
+pub fn subtree(nodes: &[Hash]) -> Option<Hash> {
+    match nodes {
+        [] => None,
+        [one] => Some(*one),
+        _ => {
+            let (left, right) = nodes.split_at(nodes.len() / 2);
+            Some(merkle::node_hash(&subtree(left)?, &subtree(right)?))
+        }
+    }
+}
+
+/// The first `width` hashes of a tile, from wherever the store has them.
+///
+/// # Errors
+///
+/// Those of the store; [`StoreError::Corrupt`] when they are not there.
+pub fn read_tile(store: &dyn Store, place: (u8, u64), width: u64) -> Result<Vec<u8>, StoreError> {
+    let (level, index) = place;
+    if level == 0 && width < WIDTH {
+        let first = index.saturating_mul(WIDTH);
+        let hashes = store.leaf_hashes(first..first.saturating_add(width))?;
+        return Ok(encode_hashes(&hashes));
+    }
+    let mut tile = store.tile(level, index)?.unwrap_or_default();
+    let octets = usize::try_from(width * 32).unwrap_or(usize::MAX);
+    if tile.len() < octets {
+        return Err(wrong_width(level, index));
+    }
+    tile.truncate(octets);
+    Ok(tile)
+}

@@ -1,0 +1,47 @@
+//! A few read-only connections, shared by whoever reads.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{StoreError, settle};
+
+/// How many read at once: more would only compete for the same cores.
+const LIMIT: usize = 4;
+
+/// Read-only connections, each lent to one reader at a time.
+pub(super) struct Readers {
+    connections: Vec<Mutex<Connection>>,
+    turn: AtomicUsize,
+}
+
+impl Readers {
+    /// Opens all of them.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connections = Vec::with_capacity(LIMIT);
+        for _ in 0..LIMIT {
+            let connection = Connection::open_with_flags(path, flags)?;
+            settle(&connection)?;
+            connections.push(Mutex::new(connection));
+        }
+        Ok(Self { connections, turn: AtomicUsize::new(0) })
+    }
+
+    /// Runs `read` on a free connection; queues for one when none is free.
+    pub(super) fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(free) = self.connections.iter().find_map(|one| one.try_lock().ok()) {
+            return read(&free);
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % LIMIT;
+        let Some(one) = self.connections.get(turn) else {
+            return Err(StoreError::Backend("there is no connection for reading".into()));
+        };
+        read(&one.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
