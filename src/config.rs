@@ -1,25 +1,236 @@
-//! SEAM: mayfly.yaml and Fulcio's issuer file → the types above
+//! `mayfly.yaml` and Fulcio's issuer file → the types above.
+//!
+//! Two readers, one result: [`load`] reads our own file, [`load_fulcio`] an issuer file of Fulcio's as
+//! it is. Both collect everything that is wrong ([`ConfigErrors`]): each complaint has the file, the
+//! line, the key and what was expected.
+//!
+//! **Default deny.** An issuer that serves more than one tenant vouches for strangers: one whose preset
+//! is marked `shared`, one in the list of known shared issuers, and every pattern. Such an issuer needs
+//! `allow` rules, or the words `allow: anybody`, before it is trusted. Any other issuer is its
+//! operator's own: without `allow` it is trusted as a whole.
+
+use std::fmt;
+use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
 use crate::issuer::Issuers;
 use crate::policy::Policy;
+
+mod address;
+mod fulcio;
+mod issuers;
+mod kinds;
+mod mayfly;
+mod node;
+mod presets;
+mod provider;
+mod reader;
+mod rules;
+mod shared;
+mod trusted;
+
+pub use crate::config::mayfly::TABLES;
+pub use crate::config::reader::Table;
+
+use crate::config::node::{Node, Notation, Source, SyntaxError};
+use crate::config::reader::{Cursor, Report};
+
+/// Octets that a configuration file, or a file that it names, may have.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Everything that a file says, checked and parsed.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// the one name clients use; no trailing slash
+    /// The one name clients use: scheme, host and port; no trailing slash.
     pub url: String,
+    /// Where it listens.
     pub listen: SocketAddr,
+    /// The folder of database and keys.
     pub data: PathBuf,
+    /// Certificate and key of the listener; None: plain HTTP.
     pub tls: Option<Tls>,
+    /// Whose tokens are trusted.
     pub issuers: Issuers,
+    /// Who of them may have a certificate.
     pub policy: Policy,
+    /// The authority's key and chain.
     pub authority: AuthorityFiles,
+    /// How long a certificate is valid: 1 to 10 minutes.
     pub lifetime: Duration,
+    /// How long before issuance it begins to be valid: at most a minute.
     pub backdate: Duration,
+    /// What is odd in the file and harmless: one sentence each, with file and line.
+    pub warnings: Vec<String>,
+    /// The issuers in words, in the order of the file.
+    pub summaries: Vec<IssuerSummary>,
 }
+
+/// Files of the listener's certificate, PEM; read again when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls { pub certificate: PathBuf, pub key: PathBuf }
+pub struct Tls {
+    /// The certificate, then its intermediates.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Files of the authority, PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthorityFiles { pub key: PathBuf, pub chain: PathBuf, pub passphrase_file: Option<PathBuf> }
+pub struct AuthorityFiles {
+    /// The signing key.
+    pub key: PathBuf,
+    /// The issuing certificate first, the root last.
+    pub chain: PathBuf,
+    /// The passphrase of the key, first line of this file.
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// One issuer in words, for `mayfly check`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerSummary {
+    /// Its URL, or the pattern.
+    pub url: String,
+    /// Its type, and for CI providers the name: `ci (github)`.
+    pub kind: String,
+    /// What a token's `aud` must name one of.
+    pub audiences: Vec<String>,
+    /// Who may have a certificate: `anybody`, `2 rules (release, main), 1 denial`.
+    pub who: String,
+}
+
+/// What the command line says about things that a file says too; it wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--url`
+    pub url: Option<String>,
+    /// `--data`
+    pub data: Option<PathBuf>,
+    /// `--allow-anybody`: shared issuers of a Fulcio file, which has no rules, are trusted as a whole.
+    pub allow_anybody: bool,
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, counted from 1, where there is one.
+    pub line: Option<usize>,
+    /// The key with its path (`issuers[0].allow[1].ref`); empty for the file as a whole.
+    pub key: String,
+    /// What was expected, or what to change.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of the file; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+/// One complaint a line.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Reads `mayfly.yaml`. Relative paths in it are relative to its folder.
+///
+/// # Errors
+///
+/// [`ConfigErrors`] with everything that is wrong with it.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    let file = path.display().to_string();
+    let text = read(path).map_err(|reason| whole(&file, None, reason))?;
+    let source = Source { text: &text, notation: Notation::Yaml };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let root = parse(&file, source)?;
+    finish(&file, source, &root, |root| mayfly::read(root, folder, overrides))
+}
+
+/// Reads an issuer file of Fulcio's, JSON or YAML, and takes the defaults for everything else.
+///
+/// What Fulcio loads and can never use (an unknown type, an entry whose `issuer-url` is not its key)
+/// is left out with a warning; what Fulcio refuses is an error here too.
+///
+/// # Errors
+///
+/// [`ConfigErrors`] with everything that is wrong with it.
+pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    let file = path.display().to_string();
+    let text = read(path).map_err(|reason| whole(&file, None, reason))?;
+    let source = Source { text: &text, notation: fulcio::notation(&text) };
+    let mut root = parse(&file, source)?;
+    let strays =
+        if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
+    finish(&file, source, &root, |root| {
+        fulcio::refuse_strays(root, &strays);
+        fulcio::read(root, overrides)
+    })
+}
+
+/// Reads the tree, and yields the configuration or every complaint.
+fn finish<'a>(
+    file: &'a str,
+    source: Source<'a>,
+    root: &'a Node,
+    read: impl FnOnce(&Cursor<'_>) -> Option<Config>,
+) -> Result<Config, ConfigErrors> {
+    let report = Report::new(file, source);
+    let config = read(&Cursor::root(&report, root));
+    let warnings = report.finish()?;
+    // Whoever yields no configuration has complained, and `finish` has returned.
+    let config = config.ok_or_else(|| whole(file, None, "is no configuration"))?;
+    Ok(Config { warnings, ..config })
+}
+
+fn parse(file: &str, source: Source<'_>) -> Result<Node, ConfigErrors> {
+    source.parse().map_err(|SyntaxError { line, reason }| {
+        let notation = match source.notation {
+            Notation::Yaml => "YAML",
+            Notation::Json => "JSON",
+        };
+        whole(file, line, format!("not {notation}: {reason}"))
+    })
+}
+
+/// An error about a file as a whole.
+fn whole(file: &str, line: Option<usize>, message: impl Into<String>) -> ConfigErrors {
+    let (file, message) = (file.to_owned(), message.into());
+    ConfigErrors(vec![ConfigError { file, line, key: String::new(), message }])
+}
+
+/// The text of a file that is not too large.
+fn read(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut octets = Vec::new();
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut octets)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if octets.len() as u64 > MAX_FILE {
+        return Err("cannot be read: it has more than 1 MiB".to_owned());
+    }
+    String::from_utf8(octets).map_err(|_| "cannot be read: it is not UTF-8".to_owned())
+}

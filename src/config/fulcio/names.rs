@@ -1,0 +1,103 @@
+//! The keys of Fulcio's file, and JSON's names for them.
+//!
+//! JSON has Go's field names, in any case: `IssuerURL`, `SPIFFETrustDomain`. Each is YAML's name
+//! (`issuer-url`, `spiffe-trust-domain`) without its hyphens, so that no table of pairs is needed.
+
+use crate::config::node::{Node, Value};
+use crate::config::reader::Table;
+use crate::extensions::TABLE;
+
+/// The top of the file.
+pub(super) const TOP: Table = Table {
+    section: "",
+    keys: &["oidc-issuers", "meta-issuers", "ci-issuer-metadata", "define"],
+    later: &[],
+    strict: false,
+};
+
+/// One issuer or pattern.
+pub(super) const ISSUER: Table = Table {
+    section: "issuer",
+    keys: &[
+        "issuer-url",
+        "client-id",
+        "type",
+        "ci-provider",
+        "issuer-claim",
+        "subject-domain",
+        "spiffe-trust-domain",
+        "challenge-claim",
+        "description",
+        "contact",
+        "environment",
+        "ca-cert",
+        "skip-email-verification",
+    ],
+    later: &[],
+    strict: false,
+};
+
+/// One entry of `ci-issuer-metadata`.
+pub(super) const METADATA: Table = Table {
+    section: "ci-issuer-metadata",
+    keys: &["default-template-values", "extension-templates", "subject-alternative-name-template"],
+    later: &[],
+    strict: false,
+};
+
+/// Gives the tree of a JSON file YAML's names; yields the keys that have YAML's spelling already, which
+/// Fulcio would pass over in silence.
+pub(in crate::config) fn rename(root: &mut Node) -> Vec<Node> {
+    let mut strays = Vec::new();
+    rename_keys(root, TOP.keys, &mut strays);
+    for (name, section) in members(root) {
+        match name.as_str() {
+            "oidc-issuers" | "meta-issuers" => {
+                members(section)
+                    .for_each(|(_, issuer)| rename_keys(issuer, ISSUER.keys, &mut strays));
+            }
+            "ci-issuer-metadata" => {
+                members(section).for_each(|(_, metadata)| rename_metadata(metadata, &mut strays));
+            }
+            _ => {}
+        }
+    }
+    strays
+}
+
+fn rename_metadata(metadata: &mut Node, strays: &mut Vec<Node>) {
+    let extensions: Vec<&str> = TABLE.iter().map(|row| row.name).collect();
+    rename_keys(metadata, METADATA.keys, strays);
+    for (name, section) in members(metadata) {
+        if name == "extension-templates" {
+            rename_keys(section, &extensions, strays);
+        }
+    }
+}
+
+fn rename_keys(map: &mut Node, names: &[&str], strays: &mut Vec<Node>) {
+    let Value::Map(entries) = &mut map.value else { return };
+    for entry in entries {
+        let Value::Text(key) = &entry.key.value else { continue };
+        let go = |name: &&&str| name.replace('-', "").eq_ignore_ascii_case(key);
+        if let Some(name) = names.iter().find(go) {
+            entry.key.value = Value::Text((*name).to_owned());
+        } else if names.contains(&key.as_str()) {
+            strays.push(entry.key.clone());
+        }
+    }
+}
+
+fn members(map: &mut Node) -> impl Iterator<Item = (String, &mut Node)> {
+    let entries = match &mut map.value {
+        Value::Map(entries) => entries.as_mut_slice(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Whole(_)
+        | Value::Fraction(_)
+        | Value::Text(_)
+        | Value::List(_)
+        | Value::Tagged => &mut [],
+    };
+    entries.iter_mut().filter_map(|entry| Some((entry.key.scalar()?, &mut entry.value)))
+}

@@ -1,0 +1,318 @@
+//! `issuers` of `mayfly.yaml` → trusted issuers with their rules.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::address::Address;
+use crate::config::node::{Node, Value};
+use crate::config::presets::{self, Preset};
+use crate::config::reader::{Cursor, Section, Table};
+use crate::config::trusted::{AUDIENCE, Trusted, file, roots, tenants};
+use crate::config::{kinds, provider, rules};
+use crate::issuer::{Issuer, IssuerId, Keys, Kind};
+use crate::policy::Rules;
+use crate::quote::quote;
+
+/// The keys of an issuer.
+pub(super) const ISSUER: Table = Table {
+    section: "issuers[]",
+    keys: &[
+        "preset",
+        "url",
+        "type",
+        "audiences",
+        "ca",
+        "keys",
+        "allow",
+        "deny",
+        "issuer_claim",
+        "skip_email_verification",
+        "subject_domain",
+        "trust_domain",
+        "san",
+        "extensions",
+        "defaults",
+        "constants",
+    ],
+    later: &["limit"],
+    strict: true,
+};
+
+/// Where the keys of an issuer come from, when not from discovery.
+pub(super) const KEYS: Table =
+    Table { section: "issuers[].keys", keys: &["file", "url", "inline"], later: &[], strict: true };
+
+/// The keys that only some types have, with the types that have them.
+const MEMBERS: &[(&str, &[&str])] = &[
+    ("issuer_claim", &["email"]),
+    ("skip_email_verification", &["email"]),
+    ("subject_domain", &["uri", "username"]),
+    ("trust_domain", &["spiffe"]),
+    ("san", &["ci"]),
+    ("extensions", &["ci"]),
+    ("defaults", &["ci"]),
+    ("constants", &["ci"]),
+];
+
+const TYPES: &[&str] = &["email", "uri", "username", "spiffe", "kubernetes", "chainguard", "ci"];
+
+/// Reads the list; files that it names are relative to `folder`.
+pub(super) fn read(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
+    let mut trusted: Vec<Trusted> = Vec::new();
+    let mut sound = true;
+    for item in cursor.items()? {
+        for issuer in read_issuer(&item, folder).unwrap_or_default() {
+            let twice = trusted.iter().any(|known| known.issuer.url == issuer.issuer.url);
+            if twice {
+                item.refuse(format!("issuer {} is already in this list", issuer.issuer.url));
+                sound = false;
+            }
+            trusted.push(issuer);
+        }
+    }
+    sound.then_some(trusted)
+}
+
+/// One entry: several issuers where a preset has several patterns.
+fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
+    let section = cursor.section(&ISSUER)?;
+    let preset = section.get("preset").and_then(find_preset);
+    let preset = preset.as_ref();
+    let urls = read_urls(&section, preset);
+    let first = urls.as_ref().and_then(|urls| urls.first());
+    let rules = read_rules(&section, preset, first);
+    let kind = read_kind(&section, preset, first);
+    let audiences = match (section.get("audiences"), preset) {
+        (Some(audiences), _) => audiences.texts(),
+        (None, Some(preset)) if !preset.audiences.is_empty() => Some(preset.audiences.clone()),
+        (None, _) => Some(vec![AUDIENCE.to_owned()]),
+    };
+    let keys = read_keys(&section, first, folder);
+    let roots = read_roots(&section, folder);
+    let (urls, rules, kind, audiences) = (urls?, rules?, kind?, audiences?);
+    let (keys, roots) = (keys?, roots?);
+    let trusted = |url| Trusted {
+        issuer: Issuer {
+            id: IssuerId(0),
+            url,
+            audiences: audiences.clone(),
+            kind: kind.clone(),
+            keys: keys.clone(),
+            roots: roots.clone(),
+            challenge_claim: None,
+        },
+        rules: rules.clone(),
+    };
+    Some(urls.into_iter().map(trusted).collect())
+}
+
+fn find_preset(cursor: &Cursor<'_>) -> Option<Preset> {
+    let name = cursor.text()?;
+    match presets::find(name) {
+        Some(Ok(preset)) => Some(preset),
+        Some(Err(errors)) => {
+            cursor.refuse(errors.to_string());
+            None
+        }
+        None => {
+            let names = presets::names().join(", ");
+            cursor.refuse(format!("expected one of {names}; got {}", quote(name)));
+            None
+        }
+    }
+}
+
+/// Whether a preset is named that could not be read: the complaint about it is enough.
+fn is_unread(section: &Section<'_>, preset: Option<&Preset>) -> bool {
+    section.get("preset").is_some() && preset.is_none()
+}
+
+fn read_urls(section: &Section<'_>, preset: Option<&Preset>) -> Option<Vec<String>> {
+    let Some(cursor) = section.get("url") else {
+        let urls = preset.map(|preset| preset.urls.clone()).unwrap_or_default();
+        if urls.is_empty() && !is_unread(section, preset) {
+            section.cursor.refuse("needs `url`, the `iss` of its tokens");
+        }
+        return Some(urls).filter(|urls| !urls.is_empty());
+    };
+    let url = cursor.text()?;
+    let complaint = match Address::parse(url) {
+        Err(error) => error.to_string(),
+        Ok(address) if address.is_exposed() => {
+            "expected https:// (http:// is for this machine only)".to_owned()
+        }
+        Ok(address) if address.host.rsplit('.').take(2).any(|label| label.contains('*')) => {
+            "expected a pattern with `*` left of the last two labels of the host name: \
+             anybody can have a domain"
+                .to_owned()
+        }
+        Ok(_) => return Some(vec![url.to_owned()]),
+    };
+    cursor.refuse(complaint);
+    None
+}
+
+fn read_rules(
+    section: &Section<'_>,
+    preset: Option<&Preset>,
+    url: Option<&String>,
+) -> Option<Rules> {
+    let shared = preset.is_some_and(|preset| preset.shared);
+    let by_preset = shared.then_some("vouches for more than one tenant");
+    let tenants = url.and_then(|url| tenants(url)).or(by_preset);
+    let name = url.map_or("issuer", String::as_str);
+    rules::read(section, tenants.map(|tenants| format!("{name} {tenants}")).as_deref())
+}
+
+fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String>) -> Option<Kind> {
+    let name = match (preset, section.get("type")) {
+        (Some(_), Some(cursor)) => {
+            cursor.refuse("the preset gives the type: leave one of them out");
+            return None;
+        }
+        (Some(preset), None) => preset.kind.as_str(),
+        (None, Some(cursor)) => {
+            let name = cursor.text()?;
+            if !TYPES.contains(&name) {
+                let types = TYPES.join(", ");
+                cursor.refuse(format!("expected one of {types}; got {}", quote(name)));
+                return None;
+            }
+            name
+        }
+        (None, None) => {
+            if !is_unread(section, preset) {
+                section.cursor.refuse("needs `preset` or `type`");
+            }
+            return None;
+        }
+    };
+    for (key, types) in MEMBERS {
+        if !types.contains(&name) {
+            let types = types.join(" or ");
+            section.forbid(&[key], &format!("belongs to type {types}, not to {name}"));
+        }
+    }
+    if let Some(provider) = preset.and_then(|preset| preset.provider.as_ref()) {
+        let why = "the preset brings its own templates: write `type: ci` instead of `preset`";
+        section.forbid(provider::KEYS, why);
+        return Some(Kind::Ci(Arc::clone(provider)));
+    }
+    typed_kind(section, name, url?)
+}
+
+fn typed_kind(section: &Section<'_>, name: &str, url: &str) -> Option<Kind> {
+    let judge = |cursor: &Cursor<'_>, kind: Result<Kind, String>| {
+        kind.map_err(|complaint| cursor.refuse(complaint)).ok()
+    };
+    match name {
+        "email" => {
+            let skip = section.get("skip_email_verification").map_or(Some(false), Cursor::flag)?;
+            match section.get("issuer_claim") {
+                Some(claim) => judge(claim, kinds::email(Some(claim.text()?), skip)),
+                None => kinds::email(None, skip).ok(),
+            }
+        }
+        "uri" => {
+            let domain = section.require("subject_domain")?;
+            judge(domain, kinds::uri(domain.text()?, url))
+        }
+        "username" => {
+            let domain = section.require("subject_domain")?;
+            judge(domain, kinds::username(domain.text()?, url))
+        }
+        "spiffe" => {
+            let domain = section.require("trust_domain")?;
+            if url.contains('*') {
+                domain.refuse("a pattern cannot have one trust domain: write out the URL");
+                return None;
+            }
+            judge(domain, kinds::spiffe(domain.text()?))
+        }
+        "kubernetes" => Some(Kind::Kubernetes),
+        "chainguard" => Some(Kind::Chainguard),
+        _ => provider::read(section, "ci").map(|provider| Kind::Ci(Arc::new(provider))),
+    }
+}
+
+fn read_roots(section: &Section<'_>, folder: &Path) -> Option<Option<Vec<u8>>> {
+    let Some(cursor) = section.get("ca") else {
+        return Some(None);
+    };
+    let pem = file(cursor, folder)?;
+    roots(pem.as_bytes()).map(Some).map_err(|complaint| cursor.refuse(complaint)).ok()
+}
+
+fn read_keys(section: &Section<'_>, url: Option<&String>, folder: &Path) -> Option<Keys> {
+    let Some(cursor) = section.get("keys") else {
+        return Some(Keys::Discovery);
+    };
+    if url.is_some_and(|url| url.contains('*')) {
+        cursor.refuse("the issuers of a pattern have keys of their own: leave `keys` out");
+        return None;
+    }
+    let keys = cursor.section(&KEYS)?;
+    match (keys.get("file"), keys.get("url"), keys.get("inline")) {
+        (Some(path), None, None) => key_set(path, file(path, folder)?),
+        (None, Some(url), None) => key_url(url),
+        (None, None, Some(inline)) => match &inline.node.value {
+            Value::Text(text) => key_set(inline, text.clone()),
+            _ => key_set(inline, json(inline.node)?.to_string()),
+        },
+        _ => {
+            cursor.refuse("expected exactly one of file, url, inline");
+            None
+        }
+    }
+}
+
+fn key_url(cursor: &Cursor<'_>) -> Option<Keys> {
+    let url = cursor.text()?;
+    match Address::parse(url) {
+        Ok(address) if address.is_exposed() || address.host.contains('*') => {
+            cursor.refuse("expected https:// (http:// is for this machine only) and a host name");
+            None
+        }
+        Ok(_) => Some(Keys::Url(url.to_owned())),
+        Err(error) => {
+            cursor.refuse(error.to_string());
+            None
+        }
+    }
+}
+
+/// A key set (RFC 7517) without secrets.
+fn key_set(cursor: &Cursor<'_>, text: String) -> Option<Keys> {
+    let set: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    let keys = set.as_ref().and_then(|set| set.get("keys")).and_then(serde_json::Value::as_array);
+    let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
+        cursor.refuse("expected a JSON Web Key Set: {\"keys\": [ … ]} with at least one key");
+        return None;
+    };
+    // Attack: who may read the configuration could mint tokens.
+    if keys.iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
+        cursor.refuse("holds a private or symmetric key: give public keys only");
+        return None;
+    }
+    Some(Keys::Inline(text.into_bytes().into()))
+}
+
+/// The same tree as JSON; None for what JSON cannot say.
+fn json(node: &Node) -> Option<serde_json::Value> {
+    Some(match &node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Whole(text) => serde_json::from_str(text).ok()?,
+        Value::Fraction(value) => (*value).into(),
+        Value::Text(text) => text.as_str().into(),
+        Value::List(items) => items.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
+        Value::Map(entries) => {
+            let member = |entry: &crate::config::node::Entry| {
+                Some((entry.key.scalar()?, json(&entry.value)?))
+            };
+            let members: Option<serde_json::Map<_, _>> = entries.iter().map(member).collect();
+            members?.into()
+        }
+        Value::Tagged => return None,
+    })
+}

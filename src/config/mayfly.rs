@@ -1,0 +1,198 @@
+//! `mayfly.yaml`, the top of the file: everything but the issuers.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::address::Address;
+use crate::config::issuers::{self, ISSUER, KEYS};
+use crate::config::node::Value;
+use crate::config::reader::{Cursor, Section, Table};
+use crate::config::trusted::{Trusted, assemble};
+use crate::config::{AuthorityFiles, Config, Overrides, Tls};
+use crate::quote::quote;
+
+const TOP: Table = Table {
+    section: "",
+    keys: &["url", "listen", "data", "tls", "issuers", "authority", "lifetime", "backdate"],
+    later: &["denials", "keep_refusals", "limit"],
+    strict: true,
+};
+
+const TLS: Table =
+    Table { section: "tls", keys: &["certificate", "key"], later: &[], strict: true };
+
+const AUTHORITY: Table = Table {
+    section: "authority",
+    keys: &["key", "chain", "passphrase_file"],
+    later: &[],
+    strict: true,
+};
+
+/// Every map of `mayfly.yaml` whose keys are fixed.
+pub const TABLES: &[Table] = &[TOP, TLS, ISSUER, KEYS, AUTHORITY];
+
+/// Keys on devices and in clouds: promised, and refused until they work.
+const LATER_KEYS: &[&str] = &["pkcs11:", "awskms://", "gcpkms://", "azurekms://", "hashivault://"];
+
+const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5555);
+
+/// Clients are promised ten minutes at most; below one, clocks that differ a little are trouble.
+const LIFETIMES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(600);
+const BACKDATES: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+
+/// Reads the whole file; paths in it are relative to `folder`.
+pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> Option<Config> {
+    let section = root.section(&TOP)?;
+    let listen = match (overrides.listen, section.get("listen")) {
+        (Some(listen), _) => Some(listen),
+        (None, Some(cursor)) => read_listen(cursor),
+        (None, None) => Some(LISTEN),
+    };
+    let url = own_url(root, section.get("url"), listen, overrides);
+    let data = match (&overrides.data, section.get("data")) {
+        (Some(data), _) => Some(data.clone()),
+        (None, Some(cursor)) => path(cursor, folder),
+        (None, None) => Some(folder.join("data")),
+    };
+    let tls = section.get("tls").map_or(Some(None), |cursor| read_tls(cursor, folder).map(Some));
+    let authority = match section.get("authority") {
+        Some(cursor) => read_authority(cursor, folder),
+        None => data.as_deref().map(AuthorityFiles::below),
+    };
+    let lifetime =
+        section.get("lifetime").map_or(Some(*LIFETIMES.end()), |cursor| cursor.duration(LIFETIMES));
+    let backdate =
+        section.get("backdate").map_or(Some(Duration::ZERO), |cursor| cursor.duration(BACKDATES));
+    let issuers = section.require("issuers").and_then(|cursor| issuers::read(cursor, folder));
+    let (issuers, policy, summaries) = assemble(issuers?);
+    Some(Config {
+        url: url?,
+        listen: listen?,
+        data: data?,
+        tls: tls?,
+        issuers,
+        policy,
+        authority: authority?,
+        lifetime: lifetime?,
+        backdate: backdate?,
+        warnings: Vec::new(),
+        summaries,
+    })
+}
+
+/// What a Fulcio issuer file leaves open: everything but the issuers.
+pub(super) fn around(
+    root: &Cursor<'_>,
+    trusted: Vec<Trusted>,
+    overrides: &Overrides,
+) -> Option<Config> {
+    let listen = overrides.listen.unwrap_or(LISTEN);
+    let url = own_url(root, None, Some(listen), overrides)?;
+    let data = overrides.data.clone().unwrap_or_else(|| PathBuf::from("data"));
+    let (issuers, policy, summaries) = assemble(trusted);
+    Some(Config {
+        url,
+        listen,
+        authority: AuthorityFiles::below(&data),
+        data,
+        tls: None,
+        issuers,
+        policy,
+        lifetime: *LIFETIMES.end(),
+        backdate: Duration::ZERO,
+        warnings: Vec::new(),
+        summaries,
+    })
+}
+
+impl AuthorityFiles {
+    /// The files' places when nothing else is said.
+    fn below(data: &Path) -> Self {
+        let (key, chain) = (data.join("authority.key"), data.join("authority.pem"));
+        Self { key, chain, passphrase_file: None }
+    }
+}
+
+fn read_listen(cursor: &Cursor<'_>) -> Option<SocketAddr> {
+    let text = cursor.text()?;
+    let listen = text.parse().ok();
+    if listen.is_none() {
+        cursor.refuse(format!(
+            "expected an address and a port such as 0.0.0.0:5555, got {}",
+            quote(text)
+        ));
+    }
+    listen
+}
+
+/// The URL that clients use: the command line's, the file's, or on loopback the listener's own.
+fn own_url(
+    root: &Cursor<'_>,
+    written: Option<&Cursor<'_>>,
+    listen: Option<SocketAddr>,
+    overrides: &Overrides,
+) -> Option<String> {
+    let (cursor, url, prefix) = match (&overrides.url, written) {
+        (Some(url), _) => (root, url.as_str(), "--url: "),
+        (None, Some(cursor)) => (cursor, cursor.text()?, ""),
+        (None, None) => {
+            let listen = listen?;
+            if listen.ip().is_loopback() {
+                return Some(format!("http://{listen}"));
+            }
+            root.refuse(
+                "needs `url` (or --url), the name that clients use, such as https://ca.example.com",
+            );
+            return None;
+        }
+    };
+    match Address::parse(url) {
+        Err(error) => cursor.refuse(format!("{prefix}{error}")),
+        Ok(address) if !matches!(address.path, "" | "/") || address.host.contains('*') => {
+            cursor.refuse(format!(
+                "{prefix}expected scheme, host and port only, such as https://ca.example.com"
+            ));
+        }
+        Ok(address) => {
+            if address.is_exposed() {
+                cursor.warn(format!("{prefix}http:// sends tokens over the network in the clear"));
+            }
+            return Some(address.origin());
+        }
+    }
+    None
+}
+
+fn path(cursor: &Cursor<'_>, folder: &Path) -> Option<PathBuf> {
+    cursor.text().map(|text| folder.join(text))
+}
+
+fn required_path(section: &Section<'_>, name: &str, folder: &Path) -> Option<PathBuf> {
+    section.require(name).and_then(|cursor| path(cursor, folder))
+}
+
+fn read_tls(cursor: &Cursor<'_>, folder: &Path) -> Option<Tls> {
+    let section = cursor.section(&TLS)?;
+    let certificate = required_path(&section, "certificate", folder);
+    let key = required_path(&section, "key", folder);
+    Some(Tls { certificate: certificate?, key: key? })
+}
+
+fn read_authority(cursor: &Cursor<'_>, folder: &Path) -> Option<AuthorityFiles> {
+    let section = cursor.section(&AUTHORITY)?;
+    let key = required_path(&section, "key", folder);
+    let chain = required_path(&section, "chain", folder);
+    let passphrase_file =
+        section.get("passphrase_file").map_or(Some(None), |cursor| path(cursor, folder).map(Some));
+    if let Some(cursor) = section.get("key")
+        && let Value::Text(text) = &cursor.node.value
+        && let Some(scheme) = LATER_KEYS.iter().find(|scheme| text.starts_with(**scheme))
+    {
+        cursor.refuse(format!("{scheme}… is not supported yet: name a file"));
+        return None;
+    }
+    Some(AuthorityFiles { key: key?, chain: chain?, passphrase_file: passphrase_file? })
+}

@@ -1,0 +1,80 @@
+//! The templates of a CI provider → [`Provider`]: a preset's, and those of `type: ci`.
+
+use crate::config::node::Value;
+use crate::config::reader::{Cursor, Section};
+use crate::extensions::Extension;
+use crate::issuer::Provider;
+use crate::template::Template;
+
+/// The keys that make a provider.
+pub(super) const KEYS: &[&str] = &["constants", "defaults", "san", "extensions"];
+
+/// Reads the keys of [`KEYS`].
+pub(super) fn read(section: &Section<'_>, name: &str) -> Option<Provider> {
+    let list = |key| section.get(key).map_or(Some(Vec::new()), pairs);
+    let constants = list("constants");
+    let defaults = list("defaults");
+    let san =
+        section.require("san").and_then(|san| san.text().and_then(|text| template(san, text)));
+    let extensions = section.get("extensions").map_or(Some(Vec::new()), extensions);
+    Some(Provider {
+        name: name.to_owned(),
+        constants: constants?,
+        defaults: defaults?,
+        san: Some(san?),
+        extensions: extensions?,
+        older: None,
+    })
+}
+
+/// A map of names to text, empty text included.
+pub(super) fn pairs(cursor: &Cursor<'_>) -> Option<Vec<(String, String)>> {
+    let members = cursor.members()?;
+    let pair = |(name, member): (String, Cursor<'_>)| Some((name, words(&member)?));
+    let pairs: Vec<Option<_>> = members.into_iter().map(pair).collect();
+    pairs.into_iter().collect()
+}
+
+/// Text as Go's YAML reads it: numbers and booleans as they are spelt, nothing as empty.
+pub(super) fn words(cursor: &Cursor<'_>) -> Option<String> {
+    if cursor.node.value == Value::Null {
+        return Some(String::new());
+    }
+    cursor.node.scalar().or_else(|| cursor.expected("text"))
+}
+
+/// Parses a template; complains with the column.
+pub(super) fn template(cursor: &Cursor<'_>, text: &str) -> Option<Template> {
+    match Template::parse(text) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            cursor.refuse(format!("not a template: {error}"));
+            None
+        }
+    }
+}
+
+fn extensions(cursor: &Cursor<'_>) -> Option<Vec<(Extension, Template)>> {
+    let read = |(name, member): (String, Cursor<'_>)| {
+        let extension = extension(&member, &name);
+        let template = member.text().and_then(|text| template(&member, text));
+        extension.zip(template)
+    };
+    let extensions: Vec<Option<_>> = cursor.members()?.into_iter().map(read).collect();
+    extensions.into_iter().collect()
+}
+
+fn extension(cursor: &Cursor<'_>, name: &str) -> Option<Extension> {
+    if FROM_THE_TOKEN.contains(&name) {
+        cursor.refuse("comes from the token itself and cannot be written here");
+        return None;
+    }
+    let extension = Extension::named(name);
+    if extension.is_none() {
+        cursor.refuse("unknown extension; expected a name such as source-repository-uri");
+    }
+    extension
+}
+
+/// Extensions that no template makes.
+pub(super) const FROM_THE_TOKEN: &[&str] = &["issuer", "issuer-v1", "subject"];
