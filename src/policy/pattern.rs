@@ -110,9 +110,9 @@ impl Pattern {
 }
 
 fn matches_text(pattern: &str, value: &Value) -> bool {
-    match value {
-        Value::Array(elements) => elements.iter().any(|element| matches_scalar(pattern, element)),
-        scalar => matches_scalar(pattern, scalar),
+    match value.as_array() {
+        Some(elements) => elements.iter().any(|element| matches_scalar(pattern, element)),
+        None => matches_scalar(pattern, value),
     }
 }
 
@@ -209,7 +209,7 @@ pub(super) fn shown(value: &Value) -> String {
             [first, others @ ..] => format!("{} and {} others", shown(first), others.len()),
         },
         Value::Object(_) => "an object".to_owned(),
-        scalar => scalar.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 
