@@ -389,6 +389,7 @@ fn usernames() {
         Err("the subject \"a@b.com\" is an e-mail address, which this issuer may not name"
             .to_owned())
     );
+    assert!(user("ä@b.com").unwrap_err().contains("is an e-mail address"));
     for other in ["alice!good.example", " ", "\u{3000}", "a\nb", "a\0", "a\u{85}b"] {
         let error = user(other).unwrap_err();
         assert!(error.contains("is not a user name"), "{error}");
