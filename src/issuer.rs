@@ -126,6 +126,8 @@ pub struct Provider {
     pub san: Option<Template>,
     /// The extensions; `issuer`, `issuer-v1` and `subject` are never taken from here.
     pub extensions: Vec<(Extension, Template)>,
+    /// Claims that must be there and not empty although no template insists: those read by `index`.
+    pub required: Vec<String>,
     /// For the types that Fulcio had before it had templates: what they check beside.
     pub older: Option<&'static Older>,
 }

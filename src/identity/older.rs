@@ -206,6 +206,7 @@ pub fn provider(name: &str) -> Option<Provider> {
         constants: pairs(found.constants),
         san: Some(Template::parse(found.san).ok()?),
         extensions: found.extensions.iter().map(extension).collect::<Option<_>>()?,
+        required: Vec::new(),
         older: Some(&found.older),
     })
 }
