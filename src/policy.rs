@@ -119,14 +119,14 @@ impl Rule {
     }
 
     /// The conditions that do not hold.
-    fn failures(&self, claims: &Claims) -> impl Iterator<Item = &(ClaimSelector, Pattern)> {
+    pub fn failures(&self, claims: &Claims) -> impl Iterator<Item = &(ClaimSelector, Pattern)> {
         self.conditions.iter().filter(|(selector, pattern)| {
             !selector.select(claims.members()).is_some_and(|value| pattern.matches(value))
         })
     }
 
     /// What to call the rule that stands at `position`, counted from 0.
-    fn label(&self, position: usize) -> Label<'_> {
+    pub fn label(&self, position: usize) -> Label<'_> {
         self.name.as_deref().map_or(Label::Position(position + 1), Label::Name)
     }
 }
