@@ -167,6 +167,9 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> 
     let source = Source { text: &text, notation: Notation::Yaml };
     let folder = path.parent().unwrap_or(Path::new(""));
     let root = parse(&file, source)?;
+    if source.has_more() {
+        return Err(whole(&file, None, "expected one YAML document, got several"));
+    }
     finish(&file, source, &root, |root| mayfly::read(root, folder, overrides))
 }
 
