@@ -831,7 +831,12 @@ fn a_fulcio_file_without_issuers_is_valid_and_odd() {
     assert!(load_fulcio("- a", false).is_err());
     assert!(load_fulcio("7", false).is_err());
     let two = format!("{FULCIO}---\n- nonsense\n");
-    assert_eq!(load_fulcio(&two, false).unwrap().summaries.len(), 2);
+    let config = load_fulcio(&two, false).unwrap();
+    assert_eq!(config.summaries.len(), 2);
+    assert_eq!(
+        config.warnings,
+        ["fulcio.yaml:1: several YAML documents: as in Fulcio, the first alone is read"]
+    );
 }
 
 #[test]
