@@ -55,6 +55,11 @@ fn short(limits: impl FnOnce(&mut Limits)) -> Limits {
     all
 }
 
+/// Limits under which the test alone looks at the TLS files.
+fn unwatched() -> Limits {
+    short(|limits| limits.look = Duration::from_secs(3600))
+}
+
 const SHORT: Duration = Duration::from_millis(300);
 
 /// Reads one answer of a connection that stays open.
@@ -275,7 +280,7 @@ async fn tls_takes_up_new_files_and_keeps_the_old_ones_when_they_are_broken() {
     let files = Files::new();
     let first = Files::renew(&files.paths);
     let tls = Tls::open(&files.paths).unwrap();
-    let server = Running::start_with(hello(), Some(tls.clone()), Limits::default()).await;
+    let server = Running::start_with(hello(), Some(tls.clone()), unwatched()).await;
 
     let mut stream = handshake(&server, &first, &["http/1.1"]).await.unwrap();
     stream.write_all(GET_AND_CLOSE).await.unwrap();
@@ -316,12 +321,28 @@ async fn tls_sees_a_symbolic_link_that_points_elsewhere() {
     std::os::unix::fs::symlink(&old, &link).unwrap();
 
     let tls = Tls::open(&in_folder(&link)).unwrap();
-    let server = Running::start_with(hello(), Some(tls.clone()), Limits::default()).await;
+    let server = Running::start_with(hello(), Some(tls.clone()), unwatched()).await;
     let swap = files.folder.path().join("..data_tmp");
     std::os::unix::fs::symlink(&new, &swap).unwrap();
     std::fs::rename(&swap, &link).unwrap();
     assert_eq!(tls.refresh(), Ok(true));
     assert!(handshake(&server, &renewed, &["h2"]).await.is_ok());
+}
+
+#[tokio::test]
+async fn tls_is_followed_while_it_serves() {
+    let files = Files::new();
+    Files::renew(&files.paths);
+    let tls = Tls::open(&files.paths).unwrap();
+    let limits = short(|limits| limits.look = Duration::from_millis(20));
+    let server = Running::start_with(hello(), Some(tls), limits).await;
+    let renewed = Files::renew(&files.paths);
+    let taken_up = async {
+        while handshake(&server, &renewed, &["h2"]).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, taken_up).await.expect("the new certificate is not taken up");
 }
 
 #[tokio::test]
