@@ -1,0 +1,178 @@
+//! People, by e-mail address.
+//!
+//! Claims: `email`, `email_verified`; optionally one that stands for `iss` in the certificate.
+
+use serde_json::Value;
+
+use super::{Identity, IdentityError, San, missing, text, wrong_type};
+use crate::issuer::ClaimPath;
+use crate::token::Claims;
+
+/// The longest address, in octets: RFC 5321 §4.5.3.1.3 without the angle brackets.
+const MAX_ADDRESS: usize = 254;
+
+/// The identity of an address that the issuer has verified.
+pub(super) fn verified(
+    claims: &Claims,
+    issuer_claim: Option<&ClaimPath>,
+) -> Result<Identity, IdentityError> {
+    let email = text(claims, "email")?;
+    if !is_verified(claims)? {
+        return Err(IdentityError::EmailUnverified { email: email.to_owned() });
+    }
+    identity(claims, issuer_claim)
+}
+
+/// The identity of an address whose issuer is trusted without `email_verified`.
+pub(super) fn unverified(
+    claims: &Claims,
+    issuer_claim: Option<&ClaimPath>,
+) -> Result<Identity, IdentityError> {
+    // Quirk: what is no answer to the question refuses even where the answer would not matter.
+    is_verified(claims)?;
+    identity(claims, issuer_claim)
+}
+
+fn identity(claims: &Claims, issuer_claim: Option<&ClaimPath>) -> Result<Identity, IdentityError> {
+    let email = text(claims, "email")?;
+    if !is_address(email) {
+        return Err(IdentityError::EmailInvalid { email: email.to_owned() });
+    }
+    let issuer = match issuer_claim {
+        Some(path) => claimed_issuer(claims, path)?,
+        None => claims.iss(),
+    };
+    let identity = Identity::new(claims, San::Email(email.to_owned()));
+    Ok(identity.issued_by(issuer).challenged_by(email))
+}
+
+/// `email_verified`: true or false, some issuers write it as text; absent is false.
+pub(super) fn is_verified(claims: &Claims) -> Result<bool, IdentityError> {
+    let wanted = "true or false";
+    match claims.get("email_verified") {
+        None => Ok(false),
+        Some(Value::Bool(verified)) => Ok(*verified),
+        Some(Value::String(text)) => match text.as_str() {
+            "true" | "True" => Ok(true),
+            "false" | "False" => Ok(false),
+            other => Err(IdentityError::ClaimValue {
+                name: "email_verified".to_owned(),
+                wanted: wanted.to_owned(),
+                value: other.to_owned(),
+            }),
+        },
+        Some(other) => Err(wrong_type("email_verified", wanted, other)),
+    }
+}
+
+/// The issuer behind the issuer: Dex names the connector that it got the person from.
+fn claimed_issuer<'c>(claims: &'c Claims, path: &ClaimPath) -> Result<&'c str, IdentityError> {
+    let name = path.0.join(".");
+    match path.find(claims.members()) {
+        Some(Value::String(issuer)) if !issuer.is_empty() => Ok(issuer),
+        None | Some(Value::Null | Value::String(_)) => Err(missing(&name)),
+        Some(other) => Err(wrong_type(&name, "text", other)),
+    }
+}
+
+/// Whether `text` is an address: a dot-atom, `@`, two domain labels or more, a dot at the end or not.
+///
+/// Spec: RFC 5322 §3.4.1 without quoted strings, address literals and comments; ASCII.
+pub(super) fn is_address(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    text.len() <= MAX_ADDRESS && is_dot_atom(local) && is_domain(domain)
+}
+
+fn is_dot_atom(text: &str) -> bool {
+    let is_atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
+}
+
+fn is_domain(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let Some((labels, top)) = text.rsplit_once('.') else { return false };
+    let ends_in = |label: &str, is_end: fn(&char) -> bool| {
+        label.chars().next().is_some_and(|c| is_end(&c)) && label.ends_with(|c| is_end(&c))
+    };
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '~');
+    labels
+        .split('.')
+        .all(|label| ends_in(label, char::is_ascii_alphanumeric) && label.chars().all(is_inner))
+        && ends_in(top, char::is_ascii_alphabetic)
+        && top.chars().all(is_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: bool) {
+        assert_eq!(is_address(text), expected, "{text:?}");
+    }
+
+    #[test]
+    fn addresses() {
+        check("A@B.com", true);
+        check("a@b.c", true);
+        check("a.b+c@x.example.com", true);
+        check("a@b_c.com", true);
+        check("a@b.com.", true);
+        check("a!b@c.com", true);
+        check("sub|123@c.com", true);
+        check("o'neil@b.com", true);
+        check("a@xn--bcker-gra.example", true);
+    }
+
+    #[test]
+    fn other_text() {
+        for text in [
+            "",
+            "@",
+            "a@b",
+            "a@@b.com",
+            "a@b@c.com",
+            "a@b..com",
+            "a@.b.com",
+            ".a@b.com",
+            "a.@b.com",
+            "a..b@c.com",
+            "\"a b\"@c.com",
+            "\"ab\"@c.com",
+            "a b@c.com",
+            " a@b.com",
+            "a@b.com ",
+            "a@b.com\n",
+            "a\n@b.com",
+            "a@b.com\0",
+            "a@127.0.0.1",
+            "a@[127.0.0.1]",
+            "a@b.c1",
+            "a@-b.com",
+            "a@b-.com",
+            "a@b.-c.com",
+            "a@b.com..",
+            "ä@b.com",
+            "a@bäcker.example",
+            "a<b>@c.com",
+            "https://a@b.com",
+        ] {
+            check(text, false);
+        }
+    }
+
+    #[test]
+    fn an_address_has_254_octets_at_most() {
+        let address = |length: usize| format!("{}@b.com", "a".repeat(length - 6));
+        check(&address(254), true);
+        check(&address(255), false);
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_is_visible_ascii(text in "[ -~]{0,3}@?\\PC{0,6}\\.com") {
+            prop_assert!(!is_address(&text) || text.bytes().all(|octet| octet.is_ascii_graphic()));
+        }
+    }
+}
