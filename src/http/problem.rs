@@ -126,6 +126,11 @@ impl Problem {
         Self::said("NOT_FOUND", Code::NotFound, "Not Found: there is nothing at this path")
     }
 
+    /// No such gRPC service.
+    pub fn no_such_service() -> Self {
+        Self::said("NOT_FOUND", Code::Unimplemented, "there is no such gRPC service here")
+    }
+
     /// Another method, on one of Fulcio's routes: upstream's answer.
     pub fn method_not_implemented() -> Self {
         Self::said("METHOD_NOT_ALLOWED", Code::Unimplemented, "Method Not Allowed")

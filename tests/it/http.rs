@@ -5,6 +5,8 @@
 
 mod authority;
 mod doors;
+mod files;
+mod grpc;
 mod script;
 mod server;
 mod wire;

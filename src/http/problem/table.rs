@@ -64,6 +64,16 @@ fn token(error: &TokenError) -> &'static str {
 fn identity(error: &IdentityError) -> &'static str {
     match error {
         IdentityError::ClaimMissing { .. }      => "CLAIM_MISSING",
+        IdentityError::ClaimType { .. }         => "CLAIM_INVALID",
+        IdentityError::ClaimValue { .. }        => "CLAIM_INVALID",
+        IdentityError::EmailUnverified { .. }   => "EMAIL_UNVERIFIED",
+        IdentityError::EmailInvalid { .. }      => "CLAIM_INVALID",
+        IdentityError::SubjectIsEmail { .. }    => "SUBJECT_INVALID",
+        IdentityError::SubjectInvalid { .. }    => "SUBJECT_INVALID",
+        IdentityError::SubjectForeign { .. }    => "SUBJECT_INVALID",
+        IdentityError::TooLong                  => "IDENTITY_INVALID",
+        IdentityError::SanEmpty { .. }          => "IDENTITY_INVALID",
+        IdentityError::Url { .. }               => "IDENTITY_INVALID",
     }
 }
 
@@ -85,7 +95,8 @@ fn possession(error: &PossessionError) -> &'static str {
 #[rustfmt::skip]
 fn policy(error: &PolicyError) -> &'static str {
     match error {
-        PolicyError::DeniedByRule               => "DENIED_BY_RULE",
+        PolicyError::Denied { .. }              => "DENIED_BY_RULE",
+        PolicyError::NotAllowed { .. }          => "DENIED_BY_RULE",
     }
 }
 

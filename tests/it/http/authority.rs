@@ -65,7 +65,7 @@ impl TestAuthority {
             clock: shared,
             serials: Arc::new(move || serial(count.fetch_add(1, Ordering::SeqCst))),
             keyset: Keyset::new(Issuers::new(vec![trusted(&issuer)])).unwrap(),
-            policy: Policy::default(),
+            policy: Policy::new(vec![Rules { allow: Allow::Anybody, deny: Vec::new() }]),
             profile: Profile::new(&opened.chain, signer.algorithm(), lifetime, Duration::ZERO),
             signer,
             chain: opened.chain,
