@@ -1,0 +1,149 @@
+//! Decisions and the sentences that explain them.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::issuer::{Issuer, Keys, Kind};
+
+fn claims(extra: Value) -> Claims {
+    let mut members = json!({ "iss": "https://ci.example", "sub": "job" });
+    let members = members.as_object_mut().unwrap();
+    members.extend(extra.as_object().unwrap().clone());
+    let issuer = Issuer {
+        id: IssuerId(0),
+        url: "https://ci.example".to_owned(),
+        audiences: vec!["sigstore".to_owned()],
+        kind: Kind::Kubernetes,
+        keys: Keys::Discovery,
+        roots: None,
+        challenge_claim: None,
+    };
+    Claims::assumed(Arc::new(issuer), members.clone())
+}
+
+fn rule(name: Option<&str>, conditions: &[(&str, &str)]) -> Rule {
+    let condition = |(claim, text): &(&str, &str)| {
+        (ClaimSelector::parse(claim).unwrap(), Pattern::Text((*text).to_owned()))
+    };
+    Rule {
+        name: name.map(str::to_owned),
+        why: None,
+        conditions: conditions.iter().map(condition).collect(),
+    }
+}
+
+fn policy(allow: Allow, deny: Vec<Rule>) -> Policy {
+    Policy::new(vec![Rules { allow, deny }])
+}
+
+#[track_caller]
+fn allowed(policy: &Policy, extra: Value, by: Option<Label<'_>>) {
+    assert_eq!(policy.decide(&claims(extra)), Ok(by));
+}
+
+#[track_caller]
+fn refused(policy: &Policy, extra: Value, sentence: &str) {
+    let error = policy.decide(&claims(extra)).unwrap_err();
+    assert_eq!(error.to_string(), sentence);
+}
+
+#[test]
+fn anybody_is_anybody() {
+    allowed(&policy(Allow::Anybody, Vec::new()), json!({}), None);
+}
+
+#[test]
+fn the_first_rule_that_matches_allows() {
+    let policy = policy(
+        Allow::Rules(vec![
+            rule(Some("main"), &[("ref", "refs/heads/main"), ("event", "push")]),
+            rule(None, &[("ref", "refs/heads/*")]),
+            rule(Some("late"), &[("ref", "*")]),
+        ]),
+        Vec::new(),
+    );
+    let main = json!({ "ref": "refs/heads/main", "event": "push" });
+    allowed(&policy, main, Some(Label::Name("main")));
+    allowed(&policy, json!({ "ref": "refs/heads/main" }), Some(Label::Position(2)));
+    allowed(&policy, json!({ "ref": "refs/tags/v1" }), Some(Label::Name("late")));
+}
+
+#[test]
+fn deny_comes_first() {
+    let mut denied = rule(Some("no-forks"), &[("event", "pull_request_target")]);
+    let event = || json!({ "event": "pull_request_target" });
+    let all = || Allow::Rules(vec![rule(None, &[("sub", "*")])]);
+    refused(
+        &policy(all(), vec![denied.clone()]),
+        event(),
+        "a rule of issuer https://ci.example denies this: \"no-forks\" (event is pull_request_target)",
+    );
+    denied.why = Some("it runs the code of strangers".to_owned());
+    refused(
+        &policy(Allow::Anybody, vec![rule(None, &[("event", "x")]), denied.clone()]),
+        event(),
+        "a rule of issuer https://ci.example denies this: \"no-forks\" (it runs the code of strangers)",
+    );
+    denied.name = None;
+    refused(
+        &policy(Allow::Anybody, vec![rule(None, &[("event", "x")]), denied]),
+        event(),
+        "a rule of issuer https://ci.example denies this: rule 2 (it runs the code of strangers)",
+    );
+}
+
+#[test]
+fn the_nearest_rule_is_named_with_what_it_wants() {
+    let policy = policy(
+        Allow::Rules(vec![
+            rule(None, &[("owner", "acme"), ("ref", "refs/heads/main"), ("runner", "hosted")]),
+            rule(Some("release"), &[("owner", "acme"), ("ref", "refs/tags/v*")]),
+        ]),
+        Vec::new(),
+    );
+    refused(
+        &policy,
+        json!({ "owner": "acme", "ref": "refs/heads/dev" }),
+        "no rule of issuer https://ci.example allows this: \"release\" wants ref refs/tags/v*, \
+         got refs/heads/dev",
+    );
+    refused(
+        &policy,
+        json!({ "owner": "acme", "ref": "refs/heads/main", "runner": "our\nown" }),
+        "no rule of issuer https://ci.example allows this: rule 1 wants runner hosted, got \"our\\nown\"",
+    );
+    refused(
+        &policy,
+        json!({ "owner": "acme" }),
+        "no rule of issuer https://ci.example allows this: \"release\" wants ref refs/tags/v*, \
+         which the token does not have",
+    );
+}
+
+#[test]
+fn a_claim_that_is_missing_never_matches() {
+    let not = |claim: &str| Rule {
+        conditions: vec![(
+            ClaimSelector::parse(claim).unwrap(),
+            Pattern::Not(Box::new(Pattern::Text("x".to_owned()))),
+        )],
+        ..rule(None, &[])
+    };
+    let policy = policy(Allow::Rules(vec![not("environment")]), Vec::new());
+    let sentence = "no rule of issuer https://ci.example allows this: rule 1 wants environment \
+                    other than x, which the token does not have";
+    refused(&policy, json!({}), sentence);
+    refused(&policy, json!({ "environment": null }), sentence);
+    allowed(&policy, json!({ "environment": "y" }), Some(Label::Position(1)));
+}
+
+#[test]
+fn without_rules_or_conditions_nobody_may() {
+    let sentence = "no rule of issuer https://ci.example allows this";
+    refused(&policy(Allow::Rules(Vec::new()), Vec::new()), json!({}), sentence);
+    refused(&policy(Allow::Rules(vec![rule(None, &[])]), Vec::new()), json!({}), sentence);
+    refused(&Policy::default(), json!({}), sentence);
+    allowed(&policy(Allow::Anybody, vec![rule(None, &[])]), json!({}), None);
+}
