@@ -18,6 +18,8 @@ pub mod profile;
 pub mod tbs;
 pub mod check;
 mod chain;
+#[cfg(test)]
+mod fixture;
 
 pub use self::chain::{Chain, ChainError};
 

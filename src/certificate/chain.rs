@@ -43,19 +43,21 @@ impl Chain {
     /// [`ChainError`], one for each rule.
     pub fn from_pem(pem: &[u8], now: Timestamp) -> Result<Self, ChainError> {
         let links = read(pem)?;
+        // Names first: they tell a wrong order from everything else.
+        for (link, issuer) in links.iter().zip(links.iter().skip(1)) {
+            link.check_named_by(issuer)?;
+        }
         for link in &links {
             link.check(now)?;
         }
-        for pair in links.windows(2) {
-            if let [link, issuer] = pair {
-                link.check_issued_by(issuer)?;
-            }
+        for (link, issuer) in links.iter().zip(links.iter().skip(1)) {
+            link.check_signed_by(issuer)?;
         }
         let (Some(issuing), Some(root)) = (links.first(), links.last()) else {
             return Err(ChainError::Empty);
         };
         if root.fields.issuer == root.fields.subject {
-            root.check_issued_by(root)?;
+            root.check_signed_by(root)?;
         }
         issuing.check_issuing(links.len())?;
         let key_id = issuing.extension::<SubjectKeyIdentifier>()?;
@@ -342,11 +344,16 @@ impl Link {
         }
     }
 
-    fn check_issued_by(&self, issuer: &Self) -> Result<(), ChainError> {
-        let position = self.position;
-        if self.fields.issuer != issuer.fields.subject {
-            return Err(ChainError::WrongIssuer { position });
+    fn check_named_by(&self, issuer: &Self) -> Result<(), ChainError> {
+        if self.fields.issuer == issuer.fields.subject {
+            Ok(())
+        } else {
+            Err(ChainError::WrongIssuer { position: self.position })
         }
+    }
+
+    fn check_signed_by(&self, issuer: &Self) -> Result<(), ChainError> {
+        let position = self.position;
         let oid = self.parsed.signature_algorithm().oid;
         let Some((_, algorithms)) = SIGNATURES.iter().find(|row| row.0 == oid) else {
             return Err(ChainError::UnknownSignature { position, oid });
@@ -462,4 +469,174 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::fixture::{Ca, NOW};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CustomExtension, DistinguishedName,
+        ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, date_time_ymd,
+    };
+
+    fn pem(certificates: &[&Ca]) -> String {
+        certificates.iter().map(|ca| ca.pem.as_str()).collect()
+    }
+
+    fn read(certificates: &[&Ca]) -> Result<Chain, ChainError> {
+        Chain::from_pem(pem(certificates).as_bytes(), NOW)
+    }
+
+    /// A chain whose intermediate is changed by `change`.
+    #[track_caller]
+    fn bite(change: impl FnOnce(&mut CertificateParams), expected: ChainError) {
+        let root = Ca::root(|_| {});
+        let issuing = root.issue(change);
+        assert_eq!(read(&[&issuing, &root]).unwrap_err(), expected);
+    }
+
+    /// A chain whose root is changed by `change`.
+    #[track_caller]
+    fn bite_root(change: impl FnOnce(&mut CertificateParams), expected: ChainError) {
+        let root = Ca::root(change);
+        let issuing = root.issue(|_| {});
+        assert_eq!(read(&[&issuing, &root]).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn reads_a_chain_in_its_order() {
+        let root = Ca::root(|params| params.not_after = date_time_ymd(2030, 1, 1));
+        let issuing = root.issue(|params| params.not_before = date_time_ymd(2026, 1, 1));
+        let chain = read(&[&issuing, &root]).unwrap();
+        assert_eq!(chain.pems(), [issuing.pem.clone(), root.pem.clone()]);
+        assert_eq!(chain.not_before(), NOW);
+        assert_eq!(chain.not_after(), Timestamp::from_secs(1_767_312_000));
+        let fingerprints: Vec<_> = chain.ders().iter().map(|der| sha256(der)).collect();
+        assert_eq!(*chain.fingerprints(), fingerprints);
+        let (_, parsed) = x509_parser::parse_x509_certificate(&chain.ders()[0]).unwrap();
+        assert_eq!(parsed.subject().as_raw(), chain.subject());
+        assert_eq!(parsed.public_key().raw, chain.spki());
+        assert_eq!(chain.issuer_key_hash(), sha256(parsed.public_key().raw));
+    }
+
+    #[test]
+    fn takes_a_root_alone_and_an_intermediate_alone() {
+        let root = Ca::root(|_| {});
+        assert!(read(&[&root]).is_ok());
+        assert!(read(&[&root.issue(|_| {})]).is_ok());
+        assert!(read(&[&root.issue(|params| params.extended_key_usages.clear())]).is_ok());
+    }
+
+    #[test]
+    fn takes_words_around_the_certificates() {
+        let root = Ca::root(|_| {});
+        let text = format!("subject=root\r\n{}\nthe end", root.pem.replace('\n', "\r\n"));
+        assert_eq!(Chain::from_pem(text.as_bytes(), NOW).unwrap().pems(), [root.pem]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_chain() {
+        let root = Ca::root(|_| {});
+        let refuse = |text: &str| Chain::from_pem(text.as_bytes(), NOW).unwrap_err();
+        assert_eq!(refuse(""), ChainError::Empty);
+        assert_eq!(refuse("words"), ChainError::Empty);
+        assert_eq!(refuse(&root.pem.repeat(LIMIT + 1)), ChainError::TooLong);
+        assert_eq!(
+            refuse(&format!("{}-----BEGIN CERTIFICATE-----", root.pem)),
+            ChainError::Pem { position: 2, error: PemError::Unterminated }
+        );
+        assert_eq!(
+            refuse(&format!("{}{}", root.pem, pem::encode("PRIVATE KEY", b"x"))),
+            ChainError::NotACertificate { position: 2 }
+        );
+        assert!(matches!(
+            refuse(&pem::encode("CERTIFICATE", b"\x30\x00")),
+            ChainError::Unreadable { position: 1, .. }
+        ));
+    }
+
+    #[test]
+    fn refuses_a_wrong_order_and_a_stranger() {
+        let root = Ca::root(|_| {});
+        let issuing = root.issue(|_| {});
+        let reversed = read(&[&root, &issuing]).unwrap_err();
+        assert_eq!(reversed, ChainError::WrongIssuer { position: 1 });
+        // Another root of the same name.
+        let stranger = Ca::root(|_| {});
+        let error = read(&[&issuing, &stranger]).unwrap_err();
+        assert_eq!(error, ChainError::BadSignature { position: 1 });
+    }
+
+    #[test]
+    fn refuses_a_root_that_did_not_sign_itself() {
+        let root = Ca::root(|_| {});
+        let block = pem::blocks(root.pem.as_bytes()).next().unwrap().unwrap();
+        let mut der = block.der.to_vec();
+        *der.last_mut().unwrap() ^= 1;
+        let text = pem::encode("CERTIFICATE", &der);
+        let error = Chain::from_pem(text.as_bytes(), NOW).unwrap_err();
+        assert_eq!(error, ChainError::BadSignature { position: 1 });
+    }
+
+    #[test]
+    fn each_certificate_must_be_an_authority() {
+        bite(|params| params.is_ca = IsCa::NoCa, ChainError::NotAnAuthority { position: 1 });
+        bite(
+            |params| params.is_ca = IsCa::ExplicitNoCa,
+            ChainError::NotAnAuthority { position: 1 },
+        );
+        bite_root(|params| params.is_ca = IsCa::NoCa, ChainError::NotAnAuthority { position: 2 });
+        bite(
+            |params| params.key_usages = vec![KeyUsagePurpose::CrlSign],
+            ChainError::MayNotSign { position: 1 },
+        );
+        bite_root(
+            |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)),
+            ChainError::TooDeep { position: 2, allowed: 0 },
+        );
+    }
+
+    #[test]
+    fn each_certificate_must_be_for_code_signing() {
+        let server = || vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let lacking = |position| ChainError::NotForCodeSigning { position };
+        bite(|params| params.extended_key_usages = server(), lacking(1));
+        bite_root(|params| params.extended_key_usages = server(), lacking(2));
+        // Below a root, the issuing certificate must say so itself.
+        bite(|params| params.extended_key_usages.clear(), lacking(1));
+        bite(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any], lacking(1));
+    }
+
+    #[test]
+    fn each_certificate_must_hold_now() {
+        bite(
+            |params| params.not_before = date_time_ymd(2026, 1, 2),
+            ChainError::NotYetValid {
+                position: 1,
+                not_before: Timestamp::from_secs(1_767_312_000),
+            },
+        );
+        bite_root(
+            |params| params.not_after = date_time_ymd(2025, 12, 31),
+            ChainError::Expired { position: 2, not_after: Timestamp::from_secs(1_767_139_200) },
+        );
+    }
+
+    #[test]
+    fn refuses_critical_extensions_it_does_not_know() {
+        bite(
+            |params| {
+                let mut extension = CustomExtension::from_oid_content(&[1, 2, 3], vec![5, 0]);
+                extension.set_criticality(true);
+                params.custom_extensions.push(extension);
+            },
+            ChainError::UnknownCritical { position: 1, oid: ObjectIdentifier::new_unwrap("1.2.3") },
+        );
+    }
+
+    #[test]
+    fn the_issuing_certificate_must_have_a_name() {
+        bite(|params| params.distinguished_name = DistinguishedName::new(), ChainError::Nameless);
+    }
 }

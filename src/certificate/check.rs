@@ -152,7 +152,8 @@ fn check_shared_extensions(
     extensions: &mut Extensions<'_>,
 ) -> Result<(), CheckError> {
     extensions.next(KEY_USAGE, |value| {
-        Ok(KeyUsage::from_der(value)? == KeyUsage(KeyUsages::DigitalSignature.into()))
+        // Written by the other library: reading forgives bits that are said to be unused.
+        Ok(KeyUsage(KeyUsages::DigitalSignature.into()).to_der()? == value)
     })?;
     extensions.next(EXTENDED_KEY_USAGE, |value| {
         Ok(ExtendedKeyUsage::from_der(value)?.0 == [CODE_SIGNING])
@@ -215,5 +216,190 @@ fn check_ct_extension(
             let list = <&OctetStringRef>::from_der(value)?;
             Ok(sct::decode_list(list.as_bytes()).is_ok_and(|scts| scts == meant))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::Serial;
+    use crate::certificate::fixture::{FIXTURE, NOW, key, profile, sct};
+    use crate::certificate::tbs::Subject;
+    use crate::ct::sct::Sct;
+    use crate::extensions::{Extension, Extensions};
+    use der::{Reader, SliceReader};
+    use std::time::Duration;
+
+    #[test]
+    fn passes_what_was_meant() {
+        let tbs = FIXTURE.tbs();
+        for ct in [CtExtension::Absent, CtExtension::Poison, CtExtension::Scts(&[sct()])] {
+            assert_eq!(tbs.check(ct).unwrap().der(), tbs.encode(ct));
+        }
+    }
+
+    #[test]
+    fn notices_every_octet() {
+        let tbs = FIXTURE.tbs();
+        for ct in [CtExtension::Absent, CtExtension::Poison, CtExtension::Scts(&[sct()])] {
+            let der = tbs.encode(ct);
+            for at in 0..der.len() {
+                for bit in [1, 0x20, 0x80] {
+                    let mut bent = der.clone();
+                    bent[at] ^= bit;
+                    assert!(check(&tbs, bent, ct).is_err(), "{ct:?}: octet {at}, bit {bit}");
+                }
+            }
+            assert!(check(&tbs, [&der[..], &[0]].concat(), ct).is_err());
+            assert!(check(&tbs, der[..der.len() - 1].to_vec(), ct).is_err());
+        }
+    }
+
+    #[test]
+    fn notices_another_ct_extension() {
+        let (tbs, scts) = (FIXTURE.tbs(), [sct()]);
+        let [absent, poison, list] =
+            [CtExtension::Absent, CtExtension::Poison, CtExtension::Scts(&scts)];
+        let swap = |written, meant| check(&tbs, tbs.encode(written), meant).unwrap_err();
+        assert_eq!(swap(absent, poison), CheckError::Extension(POISON.0));
+        assert_eq!(swap(absent, list), CheckError::Extension(SCT_LIST.0));
+        assert_eq!(swap(list, poison), CheckError::Extension(POISON.0));
+        assert_eq!(swap(poison, list), CheckError::Extension(SCT_LIST.0));
+        assert_eq!(swap(poison, absent), CheckError::Unexpected(POISON.0));
+        assert_eq!(swap(list, absent), CheckError::Unexpected(SCT_LIST.0));
+        let later = Sct { leaf_index: 70_001, ..sct() };
+        assert_eq!(swap(list, CtExtension::Scts(&[later])), CheckError::Extension(SCT_LIST.0));
+    }
+
+    #[test]
+    fn refuses_an_empty_sct_list() {
+        let tbs = FIXTURE.tbs();
+        assert_eq!(tbs.check(CtExtension::Scts(&[])).unwrap_err(), CheckError::NoScts);
+    }
+
+    /// Holds one certificate's octets against another's meaning.
+    #[track_caller]
+    fn bite(meant: &Tbs<'_>, expected: CheckError) {
+        let written = FIXTURE.tbs().encode(CtExtension::Poison);
+        assert_eq!(check(meant, written, CtExtension::Poison).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn notices_another_meaning() {
+        let other = Serial::from_bytes([1; 20]);
+        bite(&Tbs { serial: other, ..FIXTURE.tbs() }, CheckError::Field("serial number"));
+
+        let mut tbs = FIXTURE.tbs();
+        tbs.validity.not_before = NOW.minus(Duration::from_secs(1));
+        bite(&tbs, CheckError::Field("start"));
+        let mut tbs = FIXTURE.tbs();
+        tbs.validity.not_after = NOW.plus(Duration::from_secs(601));
+        bite(&tbs, CheckError::Field("end"));
+
+        let mut other = profile(&FIXTURE.chain);
+        other.algorithm = crate::algorithm::SignatureAlgorithm::EcdsaP384Sha384;
+        bite(&Tbs { profile: &other, ..FIXTURE.tbs() }, CheckError::Field("signature algorithm"));
+        let mut other = profile(&FIXTURE.chain);
+        other.issuer.pop();
+        bite(&Tbs { profile: &other, ..FIXTURE.tbs() }, CheckError::Field("issuer"));
+        let mut other = profile(&FIXTURE.chain);
+        other.authority_key_id = Some(vec![1; 20]);
+        bite(
+            &Tbs { profile: &other, ..FIXTURE.tbs() },
+            CheckError::Extension(AUTHORITY_KEY_IDENTIFIER.0),
+        );
+        other.authority_key_id = None;
+        bite(&Tbs { profile: &other, ..FIXTURE.tbs() }, CheckError::Extension(SUBJECT_ALT_NAME.0));
+    }
+
+    #[test]
+    fn notices_another_subject() {
+        let subject = FIXTURE.subject();
+        let key = key();
+        let meant = Tbs { subject: Subject { key: &key, ..subject }, ..FIXTURE.tbs() };
+        bite(&meant, CheckError::Field("public key"));
+
+        let San::Uri(uri) = &FIXTURE.san else { panic!() };
+        for san in
+            [San::Uri(format!("{uri}x")), San::Email(uri.clone()), San::Username(uri.clone())]
+        {
+            let meant = Tbs { subject: Subject { san: &san, ..subject }, ..FIXTURE.tbs() };
+            bite(&meant, CheckError::Extension(SUBJECT_ALT_NAME.0));
+        }
+
+        let with = |extension: Extension, value: &str| {
+            let mut extensions: Extensions = FIXTURE.extensions.clone();
+            extensions.set(extension, value.to_owned());
+            let oid = FULCIO.push_arc(extension.row().arc.into()).unwrap();
+            (extensions, oid)
+        };
+        let issuer = Extension::named("issuer").unwrap();
+        let trigger = Extension::named("build-trigger").unwrap();
+        for (extensions, oid) in [with(issuer, "https://other"), with(trigger, "push")] {
+            let subject = Subject { extensions: &extensions, ..subject };
+            bite(&Tbs { subject, ..FIXTURE.tbs() }, CheckError::Extension(oid));
+        }
+        let (extensions, oid) = with(Extension::named("subject").unwrap(), "");
+        let subject = Subject { extensions: &extensions, ..subject };
+        assert_eq!(
+            check(
+                &Tbs { subject, ..FIXTURE.tbs() },
+                FIXTURE.tbs().encode(CtExtension::Absent),
+                CtExtension::Absent
+            )
+            .unwrap_err(),
+            CheckError::Unexpected(oid)
+        );
+    }
+
+    /// Each extension DER, in order.
+    fn split(extensions: &[u8]) -> Vec<Vec<u8>> {
+        let mut reader = SliceReader::new(extensions).unwrap();
+        let mut found = Vec::new();
+        while !reader.is_finished() {
+            found.push(reader.tlv_bytes().unwrap().to_vec());
+        }
+        found
+    }
+
+    #[test]
+    fn notices_missing_doubled_and_swapped_extensions() {
+        let tbs = FIXTURE.tbs();
+        let extensions = split(&tbs.extensions);
+        let refused = |extensions: Vec<Vec<u8>>| {
+            let bent = Tbs { extensions: extensions.concat(), ..tbs.clone() };
+            check(&tbs, bent.encode(CtExtension::Poison), CtExtension::Poison).is_err()
+        };
+        for at in 0..extensions.len() {
+            let mut missing = extensions.clone();
+            missing.remove(at);
+            assert!(refused(missing), "without {at}");
+            let mut doubled = extensions.clone();
+            doubled.insert(at, extensions[at].clone());
+            assert!(refused(doubled), "{at} twice");
+            if at > 0 {
+                let mut swapped = extensions.clone();
+                swapped.swap(at - 1, at);
+                assert!(refused(swapped), "{at} too early");
+            }
+        }
+    }
+
+    #[test]
+    fn notices_a_subject_name_and_a_unique_identifier() {
+        let tbs = FIXTURE.tbs();
+        let at = tbs.fields.len() - tbs.subject.key.spki().len() - 2;
+        assert_eq!(tbs.fields[at..at + 2], [0x30, 0]);
+        let mut bent = tbs.clone();
+        bent.fields.splice(
+            at..at + 2,
+            b"\x30\x0c\x31\x0a\x30\x08\x06\x03\x55\x04\x03\x0c\x01x".iter().copied(),
+        );
+        let error = check(&tbs, bent.encode(CtExtension::Absent), CtExtension::Absent);
+        assert_eq!(error.unwrap_err(), CheckError::Field("subject"));
+        let mut bent = tbs.clone();
+        bent.fields.extend(b"\x81\x02\x00\x01");
+        let error = check(&tbs, bent.encode(CtExtension::Absent), CtExtension::Absent);
+        assert_eq!(error.unwrap_err(), CheckError::Field("unique identifier"));
     }
 }

@@ -115,3 +115,54 @@ pub enum ProfileError {
         not_before: Timestamp,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::fixture::{FIXTURE, NOW, profile};
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn validity(profile: &Profile, now: Timestamp) -> Result<(u64, u64), ProfileError> {
+        let tbs = profile.tbs(FIXTURE.subject(), Serial::from_bytes([1; 20]), now)?;
+        let at = tbs.validity;
+        assert_eq!((at.not_before.floor(), at.not_after.floor()), (at.not_before, at.not_after));
+        Ok((at.not_before.as_secs(), at.not_after.as_secs()))
+    }
+
+    #[test]
+    fn holds_ten_minutes_from_the_second_of_issue() {
+        let now = NOW.plus(Duration::from_millis(999));
+        let start = NOW.as_secs();
+        assert_eq!(validity(&FIXTURE.profile, now), Ok((start, start + 600)));
+    }
+
+    #[test]
+    fn backdating_moves_both_ends() {
+        let mut profile = profile(&FIXTURE.chain);
+        profile.backdate = Duration::from_secs(60);
+        let start = NOW.as_secs() - 60;
+        assert_eq!(validity(&profile, NOW), Ok((start, start + 600)));
+    }
+
+    #[test]
+    fn never_outlives_its_chain() {
+        let end = NOW.plus(DAY);
+        let last = end.minus(Duration::from_secs(600));
+        assert!(validity(&FIXTURE.profile, last).is_ok());
+        assert_eq!(
+            validity(&FIXTURE.profile, last.plus(Duration::from_secs(1))),
+            Err(ProfileError::AuthorityExpired { not_after: end })
+        );
+    }
+
+    #[test]
+    fn never_begins_before_its_chain() {
+        let start = NOW.minus(DAY);
+        assert!(validity(&FIXTURE.profile, start).is_ok());
+        assert_eq!(
+            validity(&FIXTURE.profile, start.minus(Duration::from_millis(1))),
+            Err(ProfileError::AuthorityNotYetValid { not_before: start })
+        );
+    }
+}

@@ -84,9 +84,9 @@ pub struct Tbs<'a> {
     pub(super) serial: Serial,
     pub(super) validity: Validity,
     /// The fields from version to public key, DER.
-    fields: Vec<u8>,
+    pub(super) fields: Vec<u8>,
     /// The extensions but the last, DER.
-    extensions: Vec<u8>,
+    pub(super) extensions: Vec<u8>,
 }
 
 impl<'a> Tbs<'a> {
@@ -253,4 +253,167 @@ fn write_time(der: &mut Vec<u8>, time: Timestamp) {
 /// Two decimal digits.
 fn write_digits(der: &mut Vec<u8>, number: i16) {
     der.extend([number / 10, number % 10].map(|digit| b'0' + digit as u8));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::fixture::{FIXTURE, NOW, sct};
+    use der::{Decode, Encode};
+    use std::time::Duration;
+    use x509_parser::extensions::{GeneralName, ParsedExtension};
+    use x509_parser::prelude::{FromDer, X509Certificate};
+
+    fn oids(certificate: &X509Certificate<'_>) -> Vec<String> {
+        let critical = |critical| if critical { "!" } else { "" };
+        let extensions = certificate.extensions().iter();
+        extensions.map(|e| format!("{}{}", e.oid.to_id_string(), critical(e.critical))).collect()
+    }
+
+    #[test]
+    fn another_parser_reads_every_field() {
+        let (tbs, scts) = (FIXTURE.tbs(), [sct()]);
+        let certificate = FIXTURE.certificate(&tbs, CtExtension::Scts(&scts));
+        let (rest, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
+        assert!(rest.is_empty());
+        assert_eq!(parsed.version().0, 2);
+        assert_eq!(parsed.raw_serial(), [0x5a; 20]);
+        assert_eq!(parsed.issuer().as_raw(), FIXTURE.chain.subject());
+        assert_eq!(parsed.subject().as_raw(), [0x30, 0]);
+        assert_eq!(parsed.validity().not_before.timestamp(), 1_767_225_600);
+        assert_eq!(parsed.validity().not_after.timestamp(), 1_767_226_200);
+        assert_eq!(parsed.public_key().raw, FIXTURE.key.spki());
+        assert_eq!(
+            oids(&parsed),
+            [
+                "2.5.29.15!",
+                "2.5.29.37",
+                "2.5.29.14",
+                "2.5.29.35",
+                "2.5.29.17!",
+                "1.3.6.1.4.1.57264.1.1",
+                "1.3.6.1.4.1.57264.1.4",
+                "1.3.6.1.4.1.57264.1.8",
+                "1.3.6.1.4.1.57264.1.18",
+                "1.3.6.1.4.1.57264.1.21",
+                "1.3.6.1.4.1.57264.1.24",
+                "1.3.6.1.4.1.11129.2.4.2",
+            ]
+        );
+        let usage = parsed.key_usage().unwrap().unwrap().value;
+        assert!(usage.digital_signature() && usage.flags == 1);
+        let purposes = parsed.extended_key_usage().unwrap().unwrap().value;
+        assert!(purposes.code_signing && !purposes.any && purposes.other.is_empty());
+        let values: Vec<_> = parsed.extensions().iter().map(|e| e.parsed_extension()).collect();
+        let ParsedExtension::SubjectKeyIdentifier(id) = values[2] else { panic!() };
+        assert_eq!(id.0, FIXTURE.key.key_id());
+        let ParsedExtension::AuthorityKeyIdentifier(id) = values[3] else { panic!() };
+        assert_eq!(id.key_identifier.as_ref().unwrap().0, FIXTURE.chain.key_id().unwrap());
+        let ParsedExtension::SubjectAlternativeName(san) = values[4] else { panic!() };
+        let San::Uri(uri) = &FIXTURE.san else { panic!() };
+        assert_eq!(san.general_names, [GeneralName::URI(uri)]);
+        let ParsedExtension::SCT(list) = values[11] else { panic!() };
+        assert_eq!((list.len(), list[0].timestamp), (1, NOW.as_millis()));
+        assert_eq!(parsed.extensions()[6].value, "Bauen und prüfen".as_bytes());
+        let text = "https://token.actions.githubusercontent.com";
+        assert_eq!(parsed.extensions()[7].value, [b"\x0c\x2b", text.as_bytes()].concat());
+    }
+
+    #[track_caller]
+    fn check_san(san: San, expected: &[u8]) {
+        let subject = Subject { san: &san, ..FIXTURE.subject() };
+        let tbs = FIXTURE.profile.tbs(subject, Serial::from_bytes([1; 20]), NOW).unwrap();
+        let der = tbs.check(CtExtension::Absent).unwrap();
+        let parsed = x509_cert::TbsCertificate::from_der(der.der()).unwrap();
+        assert_eq!(parsed.extensions().unwrap()[4].extn_value.as_bytes(), expected);
+    }
+
+    #[test]
+    fn writes_each_kind_of_name() {
+        check_san(San::Email("a@b.c".into()), b"\x30\x07\x81\x05a@b.c");
+        check_san(San::Uri("x:y".into()), b"\x30\x05\x86\x03x:y");
+        check_san(
+            San::Username("ä!b".into()),
+            b"\x30\x16\xa0\x14\x06\x0a\x2b\x06\x01\x04\x01\x83\xbf\x30\x01\x07\xa0\x06\x0c\x04\xc3\xa4!b",
+        );
+    }
+
+    struct Point<'a>(&'a [u8]);
+
+    impl rcgen::PublicKeyData for Point<'_> {
+        fn der_bytes(&self) -> &[u8] {
+            self.0
+        }
+
+        fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+            &rcgen::PKCS_ECDSA_P256_SHA256
+        }
+    }
+
+    /// rcgen, told to write the same extensions, writes the same octets.
+    #[test]
+    fn another_encoder_agrees() {
+        let tbs = FIXTURE.tbs();
+        let written = tbs.encode(CtExtension::Poison);
+        let parsed = x509_cert::TbsCertificate::from_der(&written).unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&[0x5a; 20]));
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = params.not_before + Duration::from_secs(600);
+        for extension in parsed.extensions().unwrap() {
+            let arcs: Vec<u64> = extension.extn_id.arcs().map(u64::from).collect();
+            let value = extension.extn_value.as_bytes().to_vec();
+            let mut custom = rcgen::CustomExtension::from_oid_content(&arcs, value);
+            custom.set_criticality(extension.critical);
+            params.custom_extensions.push(custom);
+        }
+        let key = Point(&FIXTURE.key.spki()[FIXTURE.key.spki().len() - 65..]);
+        let issuer = rcgen::Issuer::from_params(&FIXTURE.issuing.params, &FIXTURE.issuing.key);
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let certificate = x509_cert::Certificate::from_der(certificate.der()).unwrap();
+        assert_eq!(certificate.tbs_certificate().to_der().unwrap(), written);
+    }
+
+    #[test]
+    fn the_three_encodings_differ_in_the_last_extension_only() {
+        let (tbs, scts) = (FIXTURE.tbs(), [sct()]);
+        let lists =
+            [CtExtension::Absent, CtExtension::Poison, CtExtension::Scts(&scts)].map(|ct| {
+                let parsed = x509_cert::TbsCertificate::from_der(&tbs.encode(ct)).unwrap();
+                parsed.extensions().unwrap().clone()
+            });
+        let [absent, poison, list] = lists;
+        assert_eq!(absent[..], poison[..poison.len() - 1]);
+        assert_eq!(absent[..], list[..list.len() - 1]);
+    }
+
+    #[test]
+    fn the_entry_is_the_certificate_without_poison() {
+        let tbs = FIXTURE.tbs();
+        let precertificate = FIXTURE.certificate(&tbs, CtExtension::Poison);
+        let entry = tbs.entry(&precertificate);
+        assert_eq!(entry.tbs, tbs.encode(CtExtension::Absent));
+        assert_eq!(entry.precertificate, precertificate.der());
+        assert_eq!(entry.issuer_key_hash, FIXTURE.chain.issuer_key_hash());
+        assert_eq!(entry.chain.len(), 2);
+    }
+
+    #[track_caller]
+    fn check_time(seconds: u64, expected: &str) {
+        let mut der = Vec::new();
+        write_time(&mut der, Timestamp::from_secs(seconds));
+        assert_eq!(String::from_utf8_lossy(&der[2..]), expected);
+        let time = x509_cert::time::Time::from_der(&der).unwrap();
+        assert_eq!(time.to_unix_duration(), Duration::from_secs(seconds));
+    }
+
+    #[test]
+    fn writes_times_as_rfc_5280_has_them() {
+        check_time(0, "700101000000Z");
+        check_time(951_827_696, "000229123456Z");
+        check_time(1_767_225_618, "260101000018Z");
+        check_time(2_524_607_999, "491231235959Z");
+        check_time(2_524_608_000, "20500101000000Z");
+    }
 }
