@@ -19,7 +19,7 @@ use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
 use crate::tlog::tile::{TileKind, TilePath, width_at};
 use crate::tlog::tls::DigitallySigned;
 use edge::{WIDTH, read_tile};
-use sequencer::{Pending, Place, QUEUE, Sequencer};
+use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
 
 mod boot;
 mod edge;
@@ -40,6 +40,7 @@ struct Shared {
     owner: Owner,
     store: Arc<dyn Store>,
     signer: Arc<dyn Signer>,
+    clock: Arc<dyn Clock>,
     // None once the log is closed: the sequencer ends when the last sender is gone.
     queue: ArcSwapOption<mpsc::Sender<Pending>>,
     published: Arc<ArcSwap<Head>>,
@@ -84,7 +85,7 @@ impl Log {
         let (state, watched) = watch::channel(State::Open);
         let sequencer = Sequencer {
             store: Arc::clone(&store),
-            clock,
+            clock: Arc::clone(&clock),
             queue,
             tree,
             published: Arc::clone(&published),
@@ -98,6 +99,7 @@ impl Log {
             owner,
             store,
             signer,
+            clock,
             queue: ArcSwapOption::from_pointee(sender),
             published,
             checkpoint: Mutex::default(),
@@ -163,6 +165,21 @@ impl Log {
             return std::future::pending().await;
         }
         self.ended()
+    }
+
+    /// Whether an entry would be taken now; asks nobody and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why it would not: [`LogError::Clock`] may pass, all others stay.
+    pub fn ready(&self) -> Result<(), LogError> {
+        let Shared { state, queue, clock, .. } = &*self.shared;
+        let alive = state.has_changed().is_ok() && *state.borrow() == State::Open;
+        if !alive || queue.load().is_none() {
+            return Err(self.ended());
+        }
+        let (head, now) = (self.head().timestamp, clock.now());
+        if head.since(now) > TOLERANCE { Err(LogError::Clock { head, now }) } else { Ok(()) }
     }
 
     /// `<host>/ct/<shard>`.
