@@ -5,9 +5,10 @@
 //! commit has not published yet nobody sees.
 
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 use crate::ct::{entry::Entry, sct::Sct};
 use crate::record::Record;
@@ -42,7 +43,7 @@ struct Shared {
     signer: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
     // None once the log is closed: the sequencer ends when the last sender is gone.
-    queue: ArcSwapOption<mpsc::Sender<Pending>>,
+    queue: ArcSwapOption<SyncSender<Pending>>,
     published: Arc<ArcSwap<Head>>,
     // The head that the newest checkpoint was signed for, and the checkpoint. Locked while one is being
     // signed, so that many who ask make one signature.
@@ -81,7 +82,7 @@ impl Log {
         let owner = Owner { origin, log_id: Hash::of(&[signer.public_key()]).0 };
         let tree = boot::check(store.as_ref(), &owner, clock.now())?;
         let published = Arc::new(ArcSwap::from_pointee(tree.head));
-        let (sender, queue) = mpsc::channel(QUEUE);
+        let (sender, queue) = sync_channel(QUEUE);
         let (state, watched) = watch::channel(State::Open);
         let sequencer = Sequencer {
             store: Arc::clone(&store),
@@ -141,8 +142,8 @@ impl Log {
         let queue = self.shared.queue.load();
         let queue = queue.as_ref().ok_or_else(|| self.ended())?;
         queue.try_send(pending).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => LogError::Full,
-            mpsc::error::TrySendError::Closed(_) => self.ended(),
+            TrySendError::Full(_) => LogError::Full,
+            TrySendError::Disconnected(_) => self.ended(),
         })
     }
 
