@@ -160,3 +160,54 @@ mod rfc_3339 {
             .map_err(|_| de::Error::custom("a time before 1970"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            time: Timestamp::from_millis(1_767_225_618_250),
+            request_id: "5f0c".into(),
+            issuer: "https://issuer.example".into(),
+            kind: "email".into(),
+            san: "alice@example.com".into(),
+            serial: hex(&[0x3c, 0x9f, 0x01]),
+            key: "9b2e".into(),
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn is_a_line_of_json() {
+        let full = Record {
+            client: Some([192, 0, 2, 7].into()),
+            extensions: [("subject".into(), "a\nb".into())].into(),
+            rule: Some("release".into()),
+            token_id: Some("jti".into()),
+            ..record()
+        };
+        for (record, expected) in [
+            (
+                record(),
+                r#"{"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c","issuer":"https://issuer.example","kind":"email","san":"alice@example.com","serial":"3c9f01","key":"9b2e"}"#,
+            ),
+            (
+                full,
+                r#"{"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c","client":"192.0.2.7","issuer":"https://issuer.example","kind":"email","san":"alice@example.com","extensions":{"subject":"a\nb"},"rule":"release","token_id":"jti","serial":"3c9f01","key":"9b2e"}"#,
+            ),
+        ] {
+            let json = record.to_json().unwrap();
+            assert_eq!(json, expected);
+            let read = Record::from_json(7, &json).unwrap();
+            assert_eq!(read, Record { index: Some(7), ..record });
+        }
+    }
+
+    #[test]
+    fn other_text_is_no_record() {
+        for json in ["", "{}", "[]", r#"{"time":"1969-12-31T23:59:59Z"}"#, r#"{"time":1}"#] {
+            assert!(Record::from_json(0, json).is_err(), "{json}");
+        }
+    }
+}

@@ -159,3 +159,63 @@ pub fn read_tile(store: &dyn Store, place: (u8, u64), width: u64) -> Result<Vec<
     tile.truncate(octets);
     Ok(tile)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlog::merkle::Frontier;
+
+    fn leaf(number: u64) -> Hash {
+        merkle::leaf_hash(&number.to_be_bytes())
+    }
+
+    /// All tiles of a tree, level by level, from the definition.
+    fn tiles(size: u64) -> Vec<Tile> {
+        let mut tiles = Vec::new();
+        let mut nodes: Vec<Hash> = (0..size).map(leaf).collect();
+        for level in 0.. {
+            for (index, hashes) in nodes.chunks(256).enumerate() {
+                if level > 0 || hashes.len() == 256 {
+                    let hashes = encode_hashes(hashes);
+                    tiles.push(Tile { level, index: index as u64, hashes });
+                }
+            }
+            nodes = nodes.chunks_exact(256).filter_map(subtree).collect();
+            if nodes.is_empty() {
+                return tiles;
+            }
+        }
+        tiles
+    }
+
+    #[test]
+    fn tiles_and_root_are_those_of_the_tree() {
+        let (mut edge, mut frontier) = (Edge::default(), Frontier::default());
+        let mut grown = Grown::default();
+        let checked = [1, 2, 255, 256, 257, 511, 512, 65_535, 65_536, 65_537, 70_000];
+        for number in 0..70_000 {
+            edge.push(leaf(number), &mut grown);
+            frontier.push(leaf(number));
+            if checked.contains(&frontier.size()) {
+                assert_eq!(edge.root(), Some(frontier.root()), "at {}", frontier.size());
+                assert_eq!(edge.nodes().as_deref(), Some(frontier.nodes()));
+            }
+        }
+        assert_eq!(grown.into_tiles(), tiles(70_000));
+    }
+
+    #[test]
+    fn an_empty_tree_has_the_root_of_nothing() {
+        assert_eq!(Edge::default().root(), Some(Hash::EMPTY));
+        assert_eq!(Edge::default().nodes(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_subtree_is_hashed_as_the_tree_is() {
+        let mut frontier = Frontier::default();
+        let leaves: Vec<Hash> = (0..8).map(leaf).collect();
+        leaves.iter().for_each(|leaf| frontier.push(*leaf));
+        assert_eq!(subtree(&leaves), Some(frontier.root()));
+        assert_eq!(subtree(&[]), None);
+    }
+}

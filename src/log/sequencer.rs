@@ -13,13 +13,14 @@
 //! may be wrong by then. It answers everybody and reports; `main` ends the process.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::boot::Tree;
-use super::edge::Grown;
+use super::edge::{Edge, Grown};
 use super::{LogError, State};
 use crate::ct::entry::{Entry, read_tile_leaf};
 use crate::store::{Batch, Head, Placed, Store};
@@ -35,6 +36,10 @@ const BATCH_OCTETS: usize = 1 << 20;
 pub const TOLERANCE: Duration = Duration::from_secs(1);
 /// How far it may be ahead before the log waits a little: see [`Sequencer::pace`].
 const LEAD: Duration = Duration::from_millis(10);
+
+/// How old the head of an idle log gets before it is committed again with a new timestamp, so that a
+/// monitor can tell an idle log from a frozen one (RFC 6962 §3.5 asks for one a day).
+const FRESH: Duration = Duration::from_secs(3600);
 
 /// An entry on its way into the tree.
 pub struct Pending {
@@ -61,10 +66,10 @@ pub struct Place {
 pub struct Sequencer {
     /// Where batches go; nobody else appends to it.
     pub store: Arc<dyn Store>,
-    /// Read once for each batch.
+    /// Read for each batch.
     pub clock: Arc<dyn Clock>,
     /// The entries that wait.
-    pub queue: mpsc::Receiver<Pending>,
+    pub queue: Receiver<Pending>,
     /// The tree as committed.
     pub tree: Tree,
     /// The head that reads and checkpoints go by.
@@ -76,17 +81,25 @@ pub struct Sequencer {
 impl Sequencer {
     /// Sequences until the queue is closed and empty, or a commit fails.
     pub fn run(mut self) {
-        while let Some(first) = self.queue.blocking_recv() {
-            self.pace();
-            let pending = self.take(first);
+        loop {
+            let pending = match self.queue.recv_timeout(self.fresh()) {
+                Ok(first) => self.take(first),
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             if let Err((error, unanswered)) = self.sequence(pending) {
                 return self.stop(&error, unanswered);
             }
         }
         let Self { store, state, .. } = self;
-        // Whoever waits for the end may open the store again.
+        // Whoever hears of the end may open the store again.
         drop(store);
         state.send_replace(State::Closed);
+    }
+
+    /// How long the head stays fresh.
+    fn fresh(&self) -> Duration {
+        FRESH.saturating_sub(self.clock.now().since(self.tree.head.timestamp))
     }
 
     /// Keeps timestamps near the clock: each batch needs a millisecond of its own, and a fast disk makes
@@ -98,7 +111,8 @@ impl Sequencer {
     }
 
     /// The first entry and those queued behind it, up to the limits of a batch.
-    fn take(&mut self, first: Pending) -> Vec<Pending> {
+    fn take(&self, first: Pending) -> Vec<Pending> {
+        self.pace();
         let mut octets = first.octets();
         let mut pending = vec![first];
         while pending.len() < BATCH && octets < BATCH_OCTETS {
@@ -165,43 +179,44 @@ impl Sequencer {
         }
         let (size, root) = (self.tree.frontier.size(), self.tree.frontier.root());
         let head = Head { size, root, timestamp };
-        let batch = self.recompute(&entries, head).map(|grown| {
+        let batch = recompute(&mut self.tree.edge, &entries, head).map(|grown| {
             let tiles = grown.into_tiles();
             (Batch { before: self.tree.head, entries, tiles, head }, places)
         });
         (answers, batch)
     }
 
-    /// Computes the tree a second time, from the octets that are about to be stored and by way of
-    /// tiles, and compares.
-    ///
-    /// Crash: one flipped bit in a hash, once signed, is the end of a log (Yeti 2022). The leaf, the
-    /// tile and the row must agree before anything is durable.
-    fn recompute(&mut self, entries: &[Placed], head: Head) -> Result<Grown, LogError> {
-        let mut grown = Grown::default();
-        for placed in entries {
-            match read_tile_leaf(&placed.tile_leaf) {
-                Ok((logged, [])) if logged.index == placed.index => {
-                    self.tree.edge.push(logged.leaf_hash, &mut grown);
-                }
-                _ => return Err(LogError::Miscomputed { size: head.size }),
-            }
-        }
-        if self.tree.edge.root() == Some(head.root) {
-            return Ok(grown);
-        }
-        Err(LogError::Miscomputed { size: head.size })
+    /// Ends the log: says so first, so that whoever finds no answer finds the reason; then answers
+    /// everybody. Who queues behind the last answer is told when the queue goes away.
+    fn stop(self, error: &LogError, unanswered: Vec<Answer>) {
+        let Self { store, queue, state, .. } = self;
+        // Whoever hears of the end may open the store again.
+        drop(store);
+        state.send_replace(State::Failed(error.clone()));
+        let queued = queue.try_iter().map(|pending| pending.answer);
+        unanswered.into_iter().chain(queued).for_each(|answer| refuse(answer, error));
     }
+}
 
-    /// Ends the log: says so first, so that nobody can be answered and not know; then answers everybody.
-    fn stop(mut self, error: &LogError, unanswered: Vec<Answer>) {
-        self.queue.close();
-        self.state.send_replace(State::Failed(error.clone()));
-        unanswered.into_iter().for_each(|answer| refuse(answer, error));
-        while let Some(pending) = self.queue.blocking_recv() {
-            refuse(pending.answer, error);
+/// Computes the tree a second time, from the octets that are about to be stored and by way of tiles,
+/// and compares; yields those tiles.
+///
+/// Crash: one flipped bit in a hash, once signed, is the end of a log (Yeti 2022). The leaf, the tile
+/// and the row must agree before anything is durable.
+fn recompute(edge: &mut Edge, entries: &[Placed], head: Head) -> Result<Grown, LogError> {
+    let mut grown = Grown::default();
+    for placed in entries {
+        match read_tile_leaf(&placed.tile_leaf) {
+            Ok((logged, [])) if logged.index == placed.index => {
+                edge.push(logged.leaf_hash, &mut grown);
+            }
+            _ => return Err(LogError::Miscomputed { size: head.size }),
         }
     }
+    if edge.root() == Some(head.root) {
+        return Ok(grown);
+    }
+    Err(LogError::Miscomputed { size: head.size })
 }
 
 type Answer = oneshot::Sender<Result<Place, LogError>>;
@@ -215,4 +230,48 @@ impl Pending {
 
 fn refuse(answer: Answer, error: &LogError) {
     let _ = answer.send(Err(error.clone()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlog::merkle::{Frontier, Hash};
+
+    const AT: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    fn placed(index: u64) -> Placed {
+        let entry = Entry {
+            issuer_key_hash: [7; 32],
+            tbs: b"to be signed".to_vec(),
+            precertificate: b"precertificate".to_vec(),
+            chain: [[1; 32]].into(),
+        };
+        let leaf_hash = leaf_hash(&entry.merkle_tree_leaf(AT, index));
+        let tile_leaf = entry.tile_leaf(AT, index);
+        Placed { index, leaf_hash, tile_leaf, record: "{}".into() }
+    }
+
+    /// Whether a batch of three passes after `change`.
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Vec<Placed>, &mut Head), passes: bool) {
+        let mut entries: Vec<Placed> = (0..3).map(placed).collect();
+        let mut frontier = Frontier::default();
+        entries.iter().for_each(|placed| frontier.push(placed.leaf_hash));
+        let mut head = Head { size: 3, root: frontier.root(), timestamp: AT };
+        change(&mut entries, &mut head);
+        let computed = recompute(&mut Edge::default(), &entries, head).map(|_| ());
+        let expected = if passes { Ok(()) } else { Err(LogError::Miscomputed { size: 3 }) };
+        assert_eq!(computed, expected);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_never_committed() {
+        check(|_, _| {}, true);
+        check(|entries, _| entries[1].tile_leaf[60] ^= 1, false);
+        check(|entries, _| entries[1].tile_leaf.push(0), false);
+        check(|entries, _| entries.swap(0, 1), false);
+        check(|entries, _| entries[2].index = 3, false);
+        check(|entries, _| drop(entries.pop()), false);
+        check(|_, head| head.root = Hash([0; 32]), false);
+    }
 }

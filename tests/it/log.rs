@@ -15,7 +15,7 @@ use mayfly::log::sequencer::QUEUE;
 use mayfly::log::{Log, LogError};
 use mayfly::record::Record;
 use mayfly::signer::{Signer, SignerError};
-use mayfly::store::{Head, Owner, Store, StoreError, sqlite};
+use mayfly::store::{Batch, Head, Owner, Placed, Store, StoreError, Tile, sqlite};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::key::PublicKey;
 use mayfly::tlog::merkle::Hash;
@@ -323,7 +323,7 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
         let told = LogError::Store(StoreError::Backend("told to fail".into()));
 
         // More than one batch can hold, so that some are still queued when it fails.
-        let gate = store.gate.lock().unwrap();
+        let gate = store.gate.lock().await;
         store.fail(fault);
         let appends: Vec<_> = (250..1000).map(|number| queued(&log, number).unwrap()).collect();
         drop(gate);
@@ -331,6 +331,7 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
             assert_eq!(append.await, Err(told.clone()));
         }
         assert_eq!(log.failed().await, told);
+        assert_eq!(log.ready(), Err(told.clone()));
         assert_eq!(log.append(entry(0), record(0)).await, Err(told.clone()));
         assert_eq!(check_log(&log).await, before, "what is not committed is not served");
         log.close().await;
@@ -347,10 +348,52 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idle_log_shows_that_it_is_alive() {
+    for bench in Bench::all() {
+        let bench = bench.filled(3).await;
+        let before = bench.store().unwrap().head().unwrap();
+        bench.clock.set(before.timestamp.plus(Duration::from_secs(2 * 3600)));
+
+        let store = bench.store().unwrap();
+        store.fail(Fault::Before);
+        let log = bench.open_over(store).unwrap();
+        let told = LogError::Store(StoreError::Backend("told to fail".into()));
+        assert_eq!(log.failed().await, told, "nobody appended, and yet there was a commit");
+        drop(log);
+
+        let (log, _) = bench.open();
+        while log.head() == before {
+            tokio::task::yield_now().await;
+        }
+        let after = check_log(&log).await;
+        assert_eq!((after.size, after.root), (before.size, before.root));
+        assert!(after.timestamp > before.timestamp.plus(Duration::from_secs(3600)));
+        log.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_sequencer_is_noticed_by_everybody() {
+    let (log, store) = Bench::memory().open();
+    let gate = store.gate.lock().await;
+    store.fail(Fault::Panic);
+    let appends: Vec<_> = (0..700).map(|number| queued(&log, number).unwrap()).collect();
+    drop(gate);
+    for append in appends {
+        assert_eq!(append.await, Err(LogError::Died));
+    }
+    assert_eq!(log.failed().await, LogError::Died);
+    assert_eq!(log.ready(), Err(LogError::Died));
+    assert_eq!(log.append(entry(0), record(0)).await, Err(LogError::Died));
+    assert_eq!(check_log(&log).await.size, 0);
+    log.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_turns_callers_away_and_loses_nobody() {
     let bench = Bench::memory();
     let (log, store) = bench.open();
-    let gate = store.gate.lock().unwrap();
+    let gate = store.gate.lock().await;
     let mut appends = Vec::new();
     let error = loop {
         match queued(&log, appends.len() as u64) {
@@ -374,11 +417,12 @@ async fn a_full_queue_turns_callers_away_and_loses_nobody() {
 async fn close_answers_everybody() {
     for bench in Bench::all() {
         let (log, store) = bench.open();
-        let gate = store.gate.lock().unwrap();
+        let gate = store.gate.lock().await;
         let appends: Vec<_> = (0..700).map(|number| queued(&log, number).unwrap()).collect();
         let mut close = Box::pin(log.close());
         assert!(close.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!(queued(&log, 700).err(), Some(LogError::Closed));
+        assert_eq!(log.ready(), Err(LogError::Closed));
         drop(gate);
         close.await;
         for append in appends {
@@ -404,7 +448,9 @@ async fn a_clock_behind_the_log_stops_it_until_it_is_right() {
 
     bench.clock.set(head);
     let (log, _) = bench.open();
+    assert_eq!(log.ready(), Ok(()));
     bench.clock.set(wrong);
+    assert!(matches!(log.ready(), Err(LogError::Clock { .. })));
     let error = log.append(entry(3), record(3)).await.unwrap_err();
     assert!(matches!(error, LogError::Clock { .. }), "{error}");
     assert!(error.to_string().starts_with("the clock is behind the log: it says"));
@@ -500,6 +546,66 @@ async fn issuers_are_served_by_their_hash() {
         assert_eq!(log.issuer(fingerprint).await.unwrap().unwrap(), b"a certificate");
         assert_eq!(log.issuer([0; 32]).await, Ok(None));
     }
+}
+
+#[test]
+fn a_batch_that_was_computed_from_another_head_is_refused() {
+    for bench in Bench::all() {
+        let store = bench.store().unwrap();
+        let before = store.head().unwrap();
+        let head = Head { timestamp: before.timestamp.plus(Duration::from_millis(1)), ..before };
+        let batch = Batch { before: head, entries: Vec::new(), tiles: Vec::new(), head };
+        assert_eq!(store.append(&batch), Err(StoreError::Conflict));
+        assert_eq!(store.head(), Ok(before));
+        assert_eq!(store.append(&Batch { before, ..batch }), Ok(()));
+        assert_eq!(store.head(), Ok(head));
+    }
+}
+
+#[test]
+fn an_entry_is_never_written_over() {
+    let bench = Bench::sqlite();
+    let store = sqlite::open(&bench.path()).unwrap();
+    let before = store.head().unwrap();
+    let (tile_leaf, record) = (b"leaf".to_vec(), "{}".to_owned());
+    let placed = Placed { index: 0, leaf_hash: Hash([1; 32]), tile_leaf, record };
+    let tiles = vec![Tile { level: 1, index: 0, hashes: vec![1; 32] }];
+    let batch = Batch { before, entries: vec![placed; 2], tiles, head: Head { size: 2, ..before } };
+    assert!(matches!(store.append(&batch), Err(StoreError::Backend(_))));
+    assert_eq!(store.end(), Ok(0), "nothing of a batch is there when a part of it is refused");
+    assert_eq!(store.tile(1, 0), Ok(None));
+    assert_eq!(store.head(), Ok(before));
+}
+
+/// What is on the disk when the power goes: the database and a write-ahead log that ends anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_cut_short_anywhere_is_an_older_log() {
+    let bench = Bench::sqlite();
+    let (log, _) = bench.open();
+    let mut heads = vec![log.head()];
+    for number in 0..300 {
+        log.append(entry(number), record(number)).await.unwrap();
+        heads.push(log.head());
+    }
+    let wal = std::fs::read(bench.path().with_extension("db-wal")).unwrap();
+    let mut found = 0;
+    for cut in (0..=wal.len()).rev().step_by(wal.len() / 40) {
+        let after = Bench::sqlite();
+        std::fs::copy(bench.path(), after.path()).unwrap();
+        std::fs::write(after.path().with_extension("db-wal"), &wal[..cut]).unwrap();
+        after.clock.set(bench.clock.now());
+        let (log, _) = after.open();
+        let head = check_log(&log).await;
+        assert!(heads.contains(&head), "a head that never was");
+        let whole = cut == wal.len();
+        assert_eq!(whole, head == *heads.last().unwrap(), "every commit had reached the file");
+        found += u64::from(head.size > 0);
+        log.append(entry(300), record(300)).await.unwrap();
+        check_log(&log).await;
+        log.close().await;
+    }
+    assert!(found > 20, "the cuts fell at different heads");
+    log.close().await;
 }
 
 #[test]
