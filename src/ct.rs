@@ -1,4 +1,6 @@
 //! Certificate-log structures, bytes only: RFC 6962 and static-ct-api.
 
-pub mod entry;
 pub mod sct;
+pub mod entry;
+pub mod precertificate;
+pub mod judge;
