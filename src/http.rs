@@ -94,7 +94,7 @@ pub fn router(app: App) -> Router {
         .merge(fulcio())
         .route("/readyz", get(health::ready))
         .merge(grpc::routes(&app))
-        .fallback(async || Problem::not_found())
+        .fallback(envelope::not_found)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(body::OURS))
         .layer(from_fn_with_state(app.clone(), envelope::wrap))

@@ -5,9 +5,10 @@
 //! commit has not published yet nobody sees.
 
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 use crate::ct::{entry::Entry, sct::Sct};
 use crate::record::Record;
@@ -19,7 +20,7 @@ use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
 use crate::tlog::tile::{TileKind, TilePath, width_at};
 use crate::tlog::tls::DigitallySigned;
 use edge::{WIDTH, read_tile};
-use sequencer::{Pending, Place, QUEUE, Sequencer};
+use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
 
 mod boot;
 mod edge;
@@ -40,8 +41,9 @@ struct Shared {
     owner: Owner,
     store: Arc<dyn Store>,
     signer: Arc<dyn Signer>,
+    clock: Arc<dyn Clock>,
     // None once the log is closed: the sequencer ends when the last sender is gone.
-    queue: ArcSwapOption<mpsc::Sender<Pending>>,
+    queue: ArcSwapOption<SyncSender<Pending>>,
     published: Arc<ArcSwap<Head>>,
     // The head that the newest checkpoint was signed for, and the checkpoint. Locked while one is being
     // signed, so that many who ask make one signature.
@@ -80,11 +82,11 @@ impl Log {
         let owner = Owner { origin, log_id: Hash::of(&[signer.public_key()]).0 };
         let tree = boot::check(store.as_ref(), &owner, clock.now())?;
         let published = Arc::new(ArcSwap::from_pointee(tree.head));
-        let (sender, queue) = mpsc::channel(QUEUE);
+        let (sender, queue) = sync_channel(QUEUE);
         let (state, watched) = watch::channel(State::Open);
         let sequencer = Sequencer {
             store: Arc::clone(&store),
-            clock,
+            clock: Arc::clone(&clock),
             queue,
             tree,
             published: Arc::clone(&published),
@@ -98,6 +100,7 @@ impl Log {
             owner,
             store,
             signer,
+            clock,
             queue: ArcSwapOption::from_pointee(sender),
             published,
             checkpoint: Mutex::default(),
@@ -139,8 +142,8 @@ impl Log {
         let queue = self.shared.queue.load();
         let queue = queue.as_ref().ok_or_else(|| self.ended())?;
         queue.try_send(pending).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => LogError::Full,
-            mpsc::error::TrySendError::Closed(_) => self.ended(),
+            TrySendError::Full(_) => LogError::Full,
+            TrySendError::Disconnected(_) => self.ended(),
         })
     }
 
@@ -163,6 +166,21 @@ impl Log {
             return std::future::pending().await;
         }
         self.ended()
+    }
+
+    /// Whether an entry would be taken now; asks nobody and waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why it would not: [`LogError::Clock`] may pass, all others stay.
+    pub fn ready(&self) -> Result<(), LogError> {
+        let Shared { state, queue, clock, .. } = &*self.shared;
+        let alive = state.has_changed().is_ok() && *state.borrow() == State::Open;
+        if !alive || queue.load().is_none() {
+            return Err(self.ended());
+        }
+        let (head, now) = (self.head().timestamp, clock.now());
+        if head.since(now) > TOLERANCE { Err(LogError::Clock { head, now }) } else { Ok(()) }
     }
 
     /// `<host>/ct/<shard>`.

@@ -103,7 +103,7 @@ fn describe(issuer: &Issuer) -> OidcIssuer {
     } else {
         oidc_issuer::Issuer::IssuerUrl(url)
     };
-    let kind = Described::of(&issuer.kind);
+    let kind = Particulars::of(&issuer.kind);
     OidcIssuer {
         issuer: Some(name),
         audience: issuer.audiences.first().cloned().unwrap_or_default(),
@@ -112,25 +112,23 @@ fn describe(issuer: &Issuer) -> OidcIssuer {
             .clone()
             .unwrap_or_else(|| kind.challenge.to_owned()),
         spiffe_trust_domain: kind.trust_domain.to_owned(),
-        issuer_type: kind.name.to_owned(),
+        issuer_type: issuer.kind.name().to_owned(),
         subject_domain: kind.subject_domain.to_owned(),
         skip_email_verification: kind.skip_verification,
     }
 }
 
-/// A kind of issuer in Fulcio's words.
-struct Described<'a> {
-    name: &'static str,
+/// What Fulcio tells of some kinds and not of others.
+struct Particulars<'a> {
     challenge: &'static str,
     subject_domain: &'a str,
     trust_domain: &'a str,
     skip_verification: bool,
 }
 
-impl<'a> Described<'a> {
+impl<'a> Particulars<'a> {
     fn of(kind: &'a Kind) -> Self {
-        let plain = |name| Self {
-            name,
+        let none = Self {
             challenge: "sub",
             subject_domain: "",
             trust_domain: "",
@@ -138,14 +136,13 @@ impl<'a> Described<'a> {
         };
         match kind {
             Kind::Email { skip_verification, .. } => {
-                Self { challenge: "email", skip_verification: *skip_verification, ..plain("email") }
+                Self { challenge: "email", skip_verification: *skip_verification, ..none }
             }
-            Kind::Uri { subject_domain } => Self { subject_domain, ..plain("uri") },
-            Kind::Username { subject_domain } => Self { subject_domain, ..plain("username") },
-            Kind::Spiffe { trust_domain } => Self { trust_domain, ..plain("spiffe") },
-            Kind::Kubernetes => plain("kubernetes"),
-            Kind::Chainguard => plain("chainguard-identity"),
-            Kind::Ci(_) => plain("ci-provider"),
+            Kind::Uri { subject_domain } | Kind::Username { subject_domain } => {
+                Self { subject_domain, ..none }
+            }
+            Kind::Spiffe { trust_domain } => Self { trust_domain, ..none },
+            Kind::Kubernetes | Kind::Chainguard | Kind::Ci(_) => none,
         }
     }
 }

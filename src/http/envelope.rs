@@ -138,6 +138,11 @@ fn problem_in(response: &mut Response) -> Option<Problem> {
     None
 }
 
+/// The answer where there is no route.
+pub(super) async fn not_found(headers: HeaderMap) -> Problem {
+    if is_grpc(&headers) { Problem::no_such_service() } else { Problem::not_found() }
+}
+
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }

@@ -18,6 +18,7 @@ use tonic_health::pb::health_server;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::authority::{Authority, Failure, IssueError, Issued};
+use crate::log::LogError;
 use crate::time::{Clock, Timestamp};
 
 use super::App;
@@ -63,10 +64,11 @@ impl Health {
     }
 }
 
-/// What a failure says about us; nothing, when it says something about an issuer.
+/// What a failure says about us, if it says anything.
 fn trouble(failure: &Failure) -> Option<Trouble> {
     let (part, reason) = match failure {
-        Failure::IssuerUnreachable(_) => return None,
+        // The first is an issuer's trouble; the second is a crowd, and over in a moment.
+        Failure::IssuerUnreachable(_) | Failure::Log(LogError::Full) => return None,
         Failure::Profile(_) => ("chain", "the authority's certificates do not last long enough"),
         Failure::Check(_) => ("certificate", "a certificate did not come out as it should"),
         Failure::Signer(_) => ("key", "the signing key could not be used"),

@@ -1,6 +1,6 @@
 //! Why there is no certificate, said to callers: one row for every error.
 //!
-//! The tables below are the whole mapping. They have no arm for "everything else", so that a new
+//! The tables in [`table`] are the whole mapping. They have no arm for "everything else", so that a new
 //! variant anywhere stops the build here until it has a row. Over HTTP a problem is the JSON object of
 //! gRPC's HTTP gateway, which Fulcio's clients print as it stands:
 //!
@@ -19,17 +19,14 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use tonic::Code;
 
-use crate::authority::{Failure, IssueError, Refusal};
-use crate::certificate::profile::ProfileError;
-use crate::identity::IdentityError;
-use crate::log::LogError;
-use crate::policy::PolicyError;
-use crate::possession::PossessionError;
-use crate::token::TokenError;
+use crate::authority::{Failure, IssueError};
 
 use super::RequestId;
 
 mod rpc;
+mod table;
+
+use table::{LATER, NEVER, Row, SOON, failed, refused};
 
 /// What `ErrorInfo.domain` says: whose reasons these are.
 const DOMAIN: &str = "mayfly";
@@ -54,13 +51,6 @@ enum Message {
     Ours(&'static str),
 }
 
-/// One line of the tables: reason, code, and when to come again.
-struct Row(&'static str, Code, Option<Duration>);
-
-const SOON: Option<Duration> = Some(Duration::from_secs(1));
-const LATER: Option<Duration> = Some(Duration::from_secs(5));
-const NEVER: Option<Duration> = None;
-
 impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Self {
         match error {
@@ -76,79 +66,6 @@ impl From<IssueError> for Problem {
                 Self::row(row, Message::Ours(what))
             }
         }
-    }
-}
-
-fn refused(refusal: &Refusal) -> Row {
-    match refusal {
-        Refusal::Token(error) => token(error),
-        Refusal::IssuerUnknown(_) => Row("ISSUER_UNKNOWN", Code::InvalidArgument, NEVER),
-        Refusal::Identity(error) => identity(error),
-        Refusal::Possession(error) => possession(error),
-        Refusal::Policy(error) => policy(error),
-    }
-}
-
-fn token(error: &TokenError) -> Row {
-    match error {
-        TokenError::Empty => Row("TOKEN_INVALID", Code::InvalidArgument, NEVER),
-    }
-}
-
-fn identity(error: &IdentityError) -> Row {
-    match error {
-        IdentityError::ClaimMissing { .. } => Row("CLAIM_MISSING", Code::InvalidArgument, NEVER),
-    }
-}
-
-fn possession(error: &PossessionError) -> Row {
-    match error {
-        PossessionError::KeyMissing => Row("KEY_UNACCEPTABLE", Code::InvalidArgument, NEVER),
-    }
-}
-
-fn policy(error: &PolicyError) -> Row {
-    match error {
-        PolicyError::DeniedByRule => Row("DENIED_BY_RULE", Code::PermissionDenied, NEVER),
-    }
-}
-
-/// What happened, in words for strangers; the cause stands in our log alone.
-fn failed(failure: &Failure) -> (Row, &'static str) {
-    match failure {
-        Failure::IssuerUnreachable(_) => (
-            Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER),
-            "the token's issuer cannot be reached",
-        ),
-        Failure::Profile(ProfileError::AuthorityExpired { .. }) => (
-            Row("AUTHORITY_EXPIRED", Code::Unavailable, NEVER),
-            "the authority's own certificate does not last long enough",
-        ),
-        Failure::Check(_) => (
-            Row("CERTIFICATE_UNSOUND", Code::Internal, NEVER),
-            "the certificate did not come out as it should",
-        ),
-        Failure::Signer(_) => (
-            Row("SIGNER_UNAVAILABLE", Code::Unavailable, LATER),
-            "the signing key cannot be used at present",
-        ),
-        Failure::Log(error) => log(error),
-    }
-}
-
-fn log(error: &LogError) -> (Row, &'static str) {
-    match error {
-        LogError::Full => (
-            Row("LOG_FULL", Code::Unavailable, SOON),
-            "the log has more certificates to write than it can take",
-        ),
-        LogError::Closed => {
-            (Row("SHUTTING_DOWN", Code::Unavailable, SOON), "this instance is shutting down")
-        }
-        LogError::Store(_) => (
-            Row("LOG_UNAVAILABLE", Code::Unavailable, LATER),
-            "the log cannot write at present, and nothing is issued without it",
-        ),
     }
 }
 
@@ -207,6 +124,11 @@ impl Problem {
     /// No such path.
     pub fn not_found() -> Self {
         Self::said("NOT_FOUND", Code::NotFound, "Not Found: there is nothing at this path")
+    }
+
+    /// No such gRPC service.
+    pub fn no_such_service() -> Self {
+        Self::said("NOT_FOUND", Code::Unimplemented, "there is no such gRPC service here")
     }
 
     /// Another method, on one of Fulcio's routes: upstream's answer.

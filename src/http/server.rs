@@ -27,7 +27,7 @@ mod pulse;
 /// How long to leave `accept` alone after it failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How much of us a peer may have, and for how long.
+/// How much of us a peer may have, and for how long; how often we look.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections at once.
@@ -43,6 +43,8 @@ pub struct Limits {
     pub stall: Duration,
     /// For requests under way to end when we do.
     pub drain: Duration,
+    /// Between two looks at the TLS files.
+    pub look: Duration,
 }
 
 impl Default for Limits {
@@ -54,6 +56,7 @@ impl Default for Limits {
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(30),
             drain: Duration::from_secs(25),
+            look: Duration::from_secs(3),
         }
     }
 }
@@ -85,7 +88,7 @@ impl Server {
         let limits = self.limits;
         let mut background = JoinSet::new();
         if let Some(tls) = self.tls.clone() {
-            background.spawn(tls.follow());
+            background.spawn(tls.follow(limits.look));
         }
         let (ending, ended) = watch::channel(false);
         let server = Arc::new(self);

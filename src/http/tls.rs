@@ -18,13 +18,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config;
-
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(3);
 
 /// The port's TLS. Cloning shares it.
 #[derive(Clone)]
@@ -77,9 +74,9 @@ impl Tls {
         &self.0.acceptor
     }
 
-    /// Takes up new files as they come, for ever.
-    pub async fn follow(self) {
-        let mut ticks = interval(LOOK);
+    /// Takes up new files as they come, for ever: looks at them once in `every`.
+    pub async fn follow(self, every: Duration) {
+        let mut ticks = interval_at(Instant::now() + every, every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

@@ -13,10 +13,11 @@
 //! may be wrong by then. It answers everybody and reports; `main` ends the process.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::boot::Tree;
 use super::edge::{Edge, Grown};
@@ -35,6 +36,10 @@ const BATCH_OCTETS: usize = 1 << 20;
 pub const TOLERANCE: Duration = Duration::from_secs(1);
 /// How far it may be ahead before the log waits a little: see [`Sequencer::pace`].
 const LEAD: Duration = Duration::from_millis(10);
+
+/// How old the head of an idle log gets before it is committed again with a new timestamp, so that a
+/// monitor can tell an idle log from a frozen one (RFC 6962 §3.5 asks for one a day).
+const FRESH: Duration = Duration::from_secs(3600);
 
 /// An entry on its way into the tree.
 pub struct Pending {
@@ -61,10 +66,10 @@ pub struct Place {
 pub struct Sequencer {
     /// Where batches go; nobody else appends to it.
     pub store: Arc<dyn Store>,
-    /// Read once for each batch.
+    /// Read for each batch.
     pub clock: Arc<dyn Clock>,
     /// The entries that wait.
-    pub queue: mpsc::Receiver<Pending>,
+    pub queue: Receiver<Pending>,
     /// The tree as committed.
     pub tree: Tree,
     /// The head that reads and checkpoints go by.
@@ -76,17 +81,25 @@ pub struct Sequencer {
 impl Sequencer {
     /// Sequences until the queue is closed and empty, or a commit fails.
     pub fn run(mut self) {
-        while let Some(first) = self.queue.blocking_recv() {
-            self.pace();
-            let pending = self.take(first);
+        loop {
+            let pending = match self.queue.recv_timeout(self.fresh()) {
+                Ok(first) => self.take(first),
+                Err(RecvTimeoutError::Timeout) => Vec::new(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             if let Err((error, unanswered)) = self.sequence(pending) {
                 return self.stop(&error, unanswered);
             }
         }
         let Self { store, state, .. } = self;
-        // Whoever waits for the end may open the store again.
+        // Whoever hears of the end may open the store again.
         drop(store);
         state.send_replace(State::Closed);
+    }
+
+    /// How long the head stays fresh.
+    fn fresh(&self) -> Duration {
+        FRESH.saturating_sub(self.clock.now().since(self.tree.head.timestamp))
     }
 
     /// Keeps timestamps near the clock: each batch needs a millisecond of its own, and a fast disk makes
@@ -98,7 +111,8 @@ impl Sequencer {
     }
 
     /// The first entry and those queued behind it, up to the limits of a batch.
-    fn take(&mut self, first: Pending) -> Vec<Pending> {
+    fn take(&self, first: Pending) -> Vec<Pending> {
+        self.pace();
         let mut octets = first.octets();
         let mut pending = vec![first];
         while pending.len() < BATCH && octets < BATCH_OCTETS {
@@ -172,14 +186,15 @@ impl Sequencer {
         (answers, batch)
     }
 
-    /// Ends the log: says so first, so that nobody can be answered and not know; then answers everybody.
-    fn stop(mut self, error: &LogError, unanswered: Vec<Answer>) {
-        self.queue.close();
-        self.state.send_replace(State::Failed(error.clone()));
-        unanswered.into_iter().for_each(|answer| refuse(answer, error));
-        while let Some(pending) = self.queue.blocking_recv() {
-            refuse(pending.answer, error);
-        }
+    /// Ends the log: says so first, so that whoever finds no answer finds the reason; then answers
+    /// everybody. Who queues behind the last answer is told when the queue goes away.
+    fn stop(self, error: &LogError, unanswered: Vec<Answer>) {
+        let Self { store, queue, state, .. } = self;
+        // Whoever hears of the end may open the store again.
+        drop(store);
+        state.send_replace(State::Failed(error.clone()));
+        let queued = queue.try_iter().map(|pending| pending.answer);
+        unanswered.into_iter().chain(queued).for_each(|answer| refuse(answer, error));
     }
 }
 

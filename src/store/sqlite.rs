@@ -83,6 +83,7 @@ pub fn open(path: &Path) -> Result<Sqlite, StoreError> {
     let owner = recognise(&connection, path)?;
     harden(&connection, path)?;
     let readers = Readers::open(path)?;
+    // Crash: whoever made the file may have died between the rename and the sync of the new name.
     sync_directory(path)?;
     Ok(Sqlite { owner, readers, writer: Some(Mutex::new(connection)), _lock: Some(lock) })
 }
@@ -413,17 +414,16 @@ fn natural(value: i64) -> Result<u64, StoreError> {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::{Error, ErrorCode};
-        let damaged = match &error {
-            Error::SqliteFailure(failure, _) => {
-                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-            }
-            Error::QueryReturnedNoRows
-            | Error::FromSqlConversionFailure(..)
-            | Error::IntegralValueOutOfRange(..)
-            | Error::Utf8Error(..)
-            | Error::InvalidColumnType(..) => true,
-            #[expect(clippy::wildcard_enum_match_arm, reason = "rusqlite's list is long and open")]
-            _ => false,
+        let damaged = match error.sqlite_error_code() {
+            Some(code) => matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase),
+            None => matches!(
+                error,
+                Error::QueryReturnedNoRows
+                    | Error::FromSqlConversionFailure(..)
+                    | Error::IntegralValueOutOfRange(..)
+                    | Error::Utf8Error(..)
+                    | Error::InvalidColumnType(..)
+            ),
         };
         if damaged { Self::Corrupt(error.to_string()) } else { Self::Backend(error.to_string()) }
     }

@@ -3,5 +3,10 @@
 //! `tests/http/*.txt` hold requests and what must hold of the answers (see [`script`]), run against
 //! the real router over a real socket.
 
+mod authority;
+mod doors;
+mod files;
+mod grpc;
+mod script;
 mod server;
 mod wire;

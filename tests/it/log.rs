@@ -323,7 +323,7 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
         let told = LogError::Store(StoreError::Backend("told to fail".into()));
 
         // More than one batch can hold, so that some are still queued when it fails.
-        let gate = store.gate.lock().unwrap();
+        let gate = store.gate.lock().await;
         store.fail(fault);
         let appends: Vec<_> = (250..1000).map(|number| queued(&log, number).unwrap()).collect();
         drop(gate);
@@ -331,6 +331,7 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
             assert_eq!(append.await, Err(told.clone()));
         }
         assert_eq!(log.failed().await, told);
+        assert_eq!(log.ready(), Err(told.clone()));
         assert_eq!(log.append(entry(0), record(0)).await, Err(told.clone()));
         assert_eq!(check_log(&log).await, before, "what is not committed is not served");
         log.close().await;
@@ -347,9 +348,34 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_idle_log_shows_that_it_is_alive() {
+    for bench in Bench::all() {
+        let bench = bench.filled(3).await;
+        let before = bench.store().unwrap().head().unwrap();
+        bench.clock.set(before.timestamp.plus(Duration::from_secs(2 * 3600)));
+
+        let store = bench.store().unwrap();
+        store.fail(Fault::Before);
+        let log = bench.open_over(store).unwrap();
+        let told = LogError::Store(StoreError::Backend("told to fail".into()));
+        assert_eq!(log.failed().await, told, "nobody appended, and yet there was a commit");
+        drop(log);
+
+        let (log, _) = bench.open();
+        while log.head() == before {
+            tokio::task::yield_now().await;
+        }
+        let after = check_log(&log).await;
+        assert_eq!((after.size, after.root), (before.size, before.root));
+        assert!(after.timestamp > before.timestamp.plus(Duration::from_secs(3600)));
+        log.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_sequencer_is_noticed_by_everybody() {
     let (log, store) = Bench::memory().open();
-    let gate = store.gate.lock().unwrap();
+    let gate = store.gate.lock().await;
     store.fail(Fault::Panic);
     let appends: Vec<_> = (0..700).map(|number| queued(&log, number).unwrap()).collect();
     drop(gate);
@@ -357,6 +383,7 @@ async fn a_dead_sequencer_is_noticed_by_everybody() {
         assert_eq!(append.await, Err(LogError::Died));
     }
     assert_eq!(log.failed().await, LogError::Died);
+    assert_eq!(log.ready(), Err(LogError::Died));
     assert_eq!(log.append(entry(0), record(0)).await, Err(LogError::Died));
     assert_eq!(check_log(&log).await.size, 0);
     log.close().await;
@@ -366,7 +393,7 @@ async fn a_dead_sequencer_is_noticed_by_everybody() {
 async fn a_full_queue_turns_callers_away_and_loses_nobody() {
     let bench = Bench::memory();
     let (log, store) = bench.open();
-    let gate = store.gate.lock().unwrap();
+    let gate = store.gate.lock().await;
     let mut appends = Vec::new();
     let error = loop {
         match queued(&log, appends.len() as u64) {
@@ -390,11 +417,12 @@ async fn a_full_queue_turns_callers_away_and_loses_nobody() {
 async fn close_answers_everybody() {
     for bench in Bench::all() {
         let (log, store) = bench.open();
-        let gate = store.gate.lock().unwrap();
+        let gate = store.gate.lock().await;
         let appends: Vec<_> = (0..700).map(|number| queued(&log, number).unwrap()).collect();
         let mut close = Box::pin(log.close());
         assert!(close.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!(queued(&log, 700).err(), Some(LogError::Closed));
+        assert_eq!(log.ready(), Err(LogError::Closed));
         drop(gate);
         close.await;
         for append in appends {
@@ -420,7 +448,9 @@ async fn a_clock_behind_the_log_stops_it_until_it_is_right() {
 
     bench.clock.set(head);
     let (log, _) = bench.open();
+    assert_eq!(log.ready(), Ok(()));
     bench.clock.set(wrong);
+    assert!(matches!(log.ready(), Err(LogError::Clock { .. })));
     let error = log.append(entry(3), record(3)).await.unwrap_err();
     assert!(matches!(error, LogError::Clock { .. }), "{error}");
     assert!(error.to_string().starts_with("the clock is behind the log: it says"));

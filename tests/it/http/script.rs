@@ -9,11 +9,11 @@
 //! header content-type == application/json
 //! header location absent
 //! body contains TOKEN                       also: `body ==`, `body lacks`
-//! json details.0.reason == "TOKEN_INVALID"  also: `json … contains`, `json … absent`
+//! json details.0.reason == "TOKEN_INVALID"  also: `json … contains`, `lacks`, `absent`
 //! ```
 //!
 //! `Host`, `Content-Length` and `Connection: close` are added. `${name}` stands for what the test
-//! defines.
+//! defines, and `\n`, in what must hold, for the end of a line.
 
 use std::fmt::Write;
 
@@ -131,12 +131,13 @@ fn check(claim: &str, answer: &Answer) -> Result<(), String> {
 
 fn compare(claim: &str, actual: Option<&str>) -> Result<(), String> {
     let (verb, expected) = claim.split_once(' ').unwrap_or((claim, ""));
+    let expected = expected.replace("\\n", "\n");
     let holds = match (verb, actual) {
         ("absent", actual) => actual.is_none(),
         (_, None) => false,
         ("==", Some(actual)) => actual == expected,
-        ("contains", Some(actual)) => actual.contains(expected),
-        ("lacks", Some(actual)) => !actual.contains(expected),
+        ("contains", Some(actual)) => actual.contains(&expected),
+        ("lacks", Some(actual)) => !actual.contains(&expected),
         _ => return Err("no such claim".to_owned()),
     };
     let cut = |text: &str| text.chars().take(300).collect::<String>();

@@ -1,7 +1,7 @@
 //! The accept loop and its clocks, with routes of the test's own behind them.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use mayfly::config;
 use mayfly::http::Peer;
 use mayfly::http::server::Limits;
 use mayfly::http::tls::{Tls, TlsError};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::files::Files;
 use super::wire::{Answer, PATIENCE, Running, drained};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
@@ -53,6 +53,11 @@ fn short(limits: impl FnOnce(&mut Limits)) -> Limits {
     let mut all = Limits::default();
     limits(&mut all);
     all
+}
+
+/// Limits under which the test alone looks at the TLS files.
+fn unwatched() -> Limits {
+    short(|limits| limits.look = Duration::from_secs(3600))
 }
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -221,35 +226,6 @@ async fn a_peer_that_does_not_read_is_cut() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
-/// A certificate for `localhost` in files, as a tool that renews them would leave it.
-struct Files {
-    folder: tempfile::TempDir,
-    paths: config::Tls,
-}
-
-impl Files {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let paths = config::Tls { certificate: at("tls.crt"), key: at("tls.key") };
-        Self { folder, paths }
-    }
-
-    /// Writes a new pair at `paths`; yields the certificate.
-    fn renew(paths: &config::Tls) -> CertificateDer<'static> {
-        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        std::fs::write(&paths.certificate, pair.cert.pem()).unwrap();
-        std::fs::write(&paths.key, pair.signing_key.serialize_pem()).unwrap();
-        CertificateDer::from_pem_slice(pair.cert.pem().as_bytes()).unwrap()
-    }
-
-    fn folder(&self, name: &str) -> PathBuf {
-        let folder = self.folder.path().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        folder
-    }
-}
-
 /// Shakes hands with a client that trusts `root` alone, and says what it speaks.
 async fn handshake(
     server: &Running,
@@ -275,7 +251,7 @@ async fn tls_takes_up_new_files_and_keeps_the_old_ones_when_they_are_broken() {
     let files = Files::new();
     let first = Files::renew(&files.paths);
     let tls = Tls::open(&files.paths).unwrap();
-    let server = Running::start_with(hello(), Some(tls.clone()), Limits::default()).await;
+    let server = Running::start_with(hello(), Some(tls.clone()), unwatched()).await;
 
     let mut stream = handshake(&server, &first, &["http/1.1"]).await.unwrap();
     stream.write_all(GET_AND_CLOSE).await.unwrap();
@@ -312,16 +288,32 @@ async fn tls_sees_a_symbolic_link_that_points_elsewhere() {
     let (old, new) = (files.folder("..2026_01"), files.folder("..2026_02"));
     Files::renew(&in_folder(&old));
     let renewed = Files::renew(&in_folder(&new));
-    let link = files.folder.path().join("..data");
+    let link = files.path().join("..data");
     std::os::unix::fs::symlink(&old, &link).unwrap();
 
     let tls = Tls::open(&in_folder(&link)).unwrap();
-    let server = Running::start_with(hello(), Some(tls.clone()), Limits::default()).await;
-    let swap = files.folder.path().join("..data_tmp");
+    let server = Running::start_with(hello(), Some(tls.clone()), unwatched()).await;
+    let swap = files.path().join("..data_tmp");
     std::os::unix::fs::symlink(&new, &swap).unwrap();
     std::fs::rename(&swap, &link).unwrap();
     assert_eq!(tls.refresh(), Ok(true));
     assert!(handshake(&server, &renewed, &["h2"]).await.is_ok());
+}
+
+#[tokio::test]
+async fn tls_is_followed_while_it_serves() {
+    let files = Files::new();
+    Files::renew(&files.paths);
+    let tls = Tls::open(&files.paths).unwrap();
+    let limits = short(|limits| limits.look = Duration::from_millis(20));
+    let server = Running::start_with(hello(), Some(tls), limits).await;
+    let renewed = Files::renew(&files.paths);
+    let taken_up = async {
+        while handshake(&server, &renewed, &["h2"]).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, taken_up).await.expect("the new certificate is not taken up");
 }
 
 #[tokio::test]

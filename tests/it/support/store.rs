@@ -211,7 +211,7 @@ pub struct FaultyStore {
     /// Taken by the next commit.
     pub fault: Mutex<Option<Fault>>,
     /// Held by a test, it holds up commits.
-    pub gate: Mutex<()>,
+    pub gate: tokio::sync::Mutex<()>,
     /// How many batches were committed.
     pub batches: AtomicUsize,
 }
@@ -241,7 +241,7 @@ impl Store for FaultyStore {
     }
 
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
-        let _gate = self.gate.lock().unwrap();
+        let _gate = self.gate.blocking_lock();
         let fault = self.fault.lock().unwrap().take();
         assert_ne!(fault, Some(Fault::Panic), "told to panic");
         if fault != Some(Fault::Before) {

@@ -1,0 +1,100 @@
+//! An authority as it is in production, in a folder of its own, trusting one token issuer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mayfly::authority::Authority;
+use mayfly::certificate::Serial;
+use mayfly::certificate::profile::Profile;
+use mayfly::installation::{self, Curve, Options};
+use mayfly::issuer::{Issuer, IssuerId, Issuers, Keys, Kind};
+use mayfly::keyset::Keyset;
+use mayfly::log::Log;
+use mayfly::policy::{Allow, Policy, Rules};
+use mayfly::signer::Signer;
+use mayfly::store::{Owner, sqlite};
+use mayfly::time::{Clock, Timestamp};
+use tempfile::TempDir;
+
+use crate::support::issuer::{FakeIssuer, MIDNIGHT};
+use crate::support::store::HandClock;
+
+/// An authority with what it stands on.
+pub struct TestAuthority {
+    pub authority: Arc<Authority>,
+    pub issuer: FakeIssuer,
+    pub clock: Arc<HandClock>,
+    _folder: TempDir,
+}
+
+impl TestAuthority {
+    pub async fn start() -> Self {
+        Self::start_with(|signer| signer).await
+    }
+
+    /// The same, with another signer in the place of the authority's.
+    pub async fn start_with(signer: impl FnOnce(Arc<dyn Signer>) -> Arc<dyn Signer>) -> Self {
+        let issuer = FakeIssuer::start().await;
+        let now = Timestamp::from_secs(MIDNIGHT);
+        let clock = Arc::new(HandClock::at(now, 0));
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let options = Options {
+            organization: "test",
+            common_name: "test",
+            curve: Curve::P256,
+            passphrase: None,
+            now,
+        };
+        installation::create(&data, &options).unwrap();
+        let opened = installation::open(&data, None, now).unwrap();
+
+        let origin = "test/ct/2026".to_owned();
+        let log_id = sha256(opened.log.public_key());
+        let store = data.join("log.sqlite");
+        sqlite::create(&store, &Owner { origin: origin.clone(), log_id }, now).unwrap();
+        let store = Arc::new(sqlite::open(&store).unwrap());
+        let shared: Arc<dyn Clock> = clock.clone();
+        let log = Log::open(store, Arc::clone(&opened.log), Arc::clone(&shared), origin).unwrap();
+
+        let signer = signer(opened.authority);
+        let lifetime = Duration::from_secs(600);
+        let count = AtomicU64::new(1);
+        let authority = Authority {
+            clock: shared,
+            serials: Arc::new(move || serial(count.fetch_add(1, Ordering::SeqCst))),
+            keyset: Keyset::new(Issuers::new(vec![trusted(&issuer)])).unwrap(),
+            policy: Policy::new(vec![Rules { allow: Allow::Anybody, deny: Vec::new() }]),
+            profile: Profile::new(&opened.chain, signer.algorithm(), lifetime, Duration::ZERO),
+            signer,
+            chain: opened.chain,
+            log,
+        };
+        Self { authority: Arc::new(authority), issuer, clock, _folder: folder }
+    }
+}
+
+fn trusted(issuer: &FakeIssuer) -> Issuer {
+    Issuer {
+        id: IssuerId(0),
+        url: issuer.url(),
+        audiences: vec!["sigstore".to_owned()],
+        kind: Kind::Email { issuer_claim: None, skip_verification: false },
+        keys: Keys::Discovery,
+        roots: Some(issuer.ca_pem().as_bytes().to_vec()),
+        challenge_claim: None,
+    }
+}
+
+fn serial(count: u64) -> Serial {
+    let mut octets = [0; 20];
+    octets[0] = 1;
+    octets[12..].copy_from_slice(&count.to_be_bytes());
+    Serial::from_bytes(octets)
+}
+
+fn sha256(octets: &[u8]) -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(octets).into()
+}

@@ -1,0 +1,357 @@
+//! The texts, run against an authority; and the door that text cannot knock at.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mayfly::algorithm::SignatureAlgorithm;
+use mayfly::http::grpc::fulcio::create_signing_certificate_request::Key;
+use mayfly::http::grpc::fulcio::signing_certificate::Certificate;
+use mayfly::http::grpc::fulcio::{
+    Configuration, CreateSigningCertificateRequest, Credentials, GetConfigurationRequest,
+    GetTrustBundleRequest, PublicKey, PublicKeyRequest, SigningCertificate, TrustBundle, credentials,
+};
+use mayfly::http::server::Limits;
+use mayfly::http::tls::Tls;
+use mayfly::http::{App, router};
+use mayfly::signer::{Boxed, Signer, SignerError};
+use prost::Message;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tonic::{Code, Request, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use crate::support::issuer::MIDNIGHT;
+
+use super::authority::TestAuthority;
+use super::files::Files;
+use super::wire::{Answer, Running};
+use super::{grpc, script};
+
+const CREATE: &str = "/dev.sigstore.fulcio.v2.CA/CreateSigningCertificate";
+const BUNDLE: &str = "/dev.sigstore.fulcio.v2.CA/GetTrustBundle";
+const CONFIGURATION: &str = "/dev.sigstore.fulcio.v2.CA/GetConfiguration";
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+async fn serve(test: &TestAuthority) -> Running {
+    Running::start(router(App::new(Arc::clone(&test.authority)))).await
+}
+
+async fn start() -> (TestAuthority, Running) {
+    let test = TestAuthority::start().await;
+    let server = serve(&test).await;
+    (test, server)
+}
+
+/// Somebody with a token, a key, and the proof that it is theirs.
+struct Caller {
+    token: String,
+    key_pem: String,
+    proof: Vec<u8>,
+}
+
+impl Caller {
+    fn of(test: &TestAuthority) -> Self {
+        let random = SystemRandom::new();
+        let scheme = &ECDSA_P256_SHA256_ASN1_SIGNING;
+        let pair = EcdsaKeyPair::generate(scheme).unwrap();
+        let proof = pair.sign(&random, b"alice@example.com").unwrap();
+        let spki = AsDer::<PublicKeyX509Der>::as_der(pair.public_key()).unwrap();
+        let body = STANDARD.encode(spki.as_ref());
+        Self {
+            token: test.issuer.token(alice()),
+            key_pem: format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"),
+            proof: proof.as_ref().to_vec(),
+        }
+    }
+
+    fn request(&self) -> CreateSigningCertificateRequest {
+        let token = credentials::Credentials::OidcIdentityToken(self.token.clone());
+        let public_key = PublicKey { algorithm: 0, content: self.key_pem.clone() };
+        let proof_of_possession = self.proof.clone();
+        let key = PublicKeyRequest { public_key: Some(public_key), proof_of_possession };
+        CreateSigningCertificateRequest {
+            credentials: Some(Credentials { credentials: Some(token) }),
+            key: Some(Key::PublicKeyRequest(key)),
+        }
+    }
+}
+
+fn alice() -> serde_json::Value {
+    json!({ "sub": "alice", "email": "alice@example.com", "email_verified": true })
+}
+
+async fn run(name: &str) {
+    let (test, server) = start().await;
+    let caller = Caller::of(&test);
+    let with = |name: &str, value: &str| {
+        let mut claims = alice();
+        claims[name] = json!(value);
+        test.issuer.token(claims)
+    };
+    let defined = [
+        ("issuer", test.issuer.url()),
+        ("token", caller.token.clone()),
+        ("key", caller.key_pem.replace('\n', "\\n")),
+        ("key64", STANDARD.encode(&caller.key_pem)),
+        ("proof", STANDARD.encode(&caller.proof)),
+        ("expired", test.issuer.token_at(MIDNIGHT - 700, alice())),
+        ("foreign", with("iss", &format!("{}/", test.issuer.url()))),
+        ("elsewhere", with("aud", "vault")),
+    ];
+    script::run(name, &defined, &server).await;
+    assert_eq!(server.ended().await, 0);
+}
+
+#[tokio::test]
+async fn routes() {
+    run("routes.txt").await;
+}
+
+#[tokio::test]
+async fn requests() {
+    run("requests.txt").await;
+}
+
+#[tokio::test]
+async fn envelope() {
+    run("envelope.txt").await;
+}
+
+#[tokio::test]
+async fn limits() {
+    run("limits.txt").await;
+}
+
+#[tokio::test]
+async fn issued() {
+    run("issued.txt").await;
+}
+
+#[tokio::test]
+async fn an_endless_upload_gets_an_answer_and_is_not_kept() {
+    let (_test, server) = start().await;
+    let (mut read, mut write) = server.connect().await.into_split();
+    let upload = tokio::spawn(async move {
+        let head = "POST /api/v2/signingCert HTTP/1.1\r\nhost: test\r\n\
+            transfer-encoding: chunked\r\n\r\n";
+        write.write_all(head.as_bytes()).await.unwrap();
+        let chunk = [b"10000\r\n", &vec![b' '; 0x10000][..], b"\r\n"].concat();
+        let mut sent = 0;
+        while sent < 300 << 20 && write.write_all(&chunk).await.is_ok() {
+            sent += chunk.len();
+        }
+    });
+    let answer = Answer::read(&mut read).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("request body too large"));
+    upload.await.unwrap();
+}
+
+#[track_caller]
+fn check_chain(certificate: SigningCertificate) {
+    let Some(Certificate::SignedCertificateEmbeddedSct(embedded)) = certificate.certificate else {
+        panic!("the SCT is not in the certificate")
+    };
+    let certificates = embedded.chain.unwrap().certificates;
+    assert_eq!(certificates.len(), 3);
+    for pem in certificates {
+        assert!(pem.starts_with("-----BEGIN CERTIFICATE-----\n"), "{pem}");
+        assert!(pem.ends_with("-----END CERTIFICATE-----"), "{pem}");
+    }
+}
+
+#[tokio::test]
+async fn grpc_issues() {
+    let (test, server) = start().await;
+    let caller = Caller::of(&test);
+    let answer = grpc::call(server.address, None, CREATE, Request::new(caller.request())).await;
+    let answer = answer.unwrap();
+    assert!(answer.metadata().get("x-request-id").is_some());
+    check_chain(answer.into_inner());
+
+    // The token among the metadata, which works as long as there is one.
+    let mut request = Request::new(CreateSigningCertificateRequest {
+        credentials: None,
+        ..caller.request()
+    });
+    request.metadata_mut().insert("oidcidentitytoken", caller.token.parse().unwrap());
+    let again = request.metadata().clone();
+    check_chain(grpc::call(server.address, None, CREATE, request).await.unwrap().into_inner());
+
+    let mut request = Request::new(CreateSigningCertificateRequest {
+        credentials: None,
+        ..caller.request()
+    });
+    *request.metadata_mut() = again;
+    request.metadata_mut().append("oidcidentitytoken", caller.token.parse().unwrap());
+    let refused: Result<tonic::Response<SigningCertificate>, _> =
+        grpc::call(server.address, None, CREATE, request).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn grpc_issues_over_tls() {
+    let test = TestAuthority::start().await;
+    let files = Files::new();
+    let root = Files::renew(&files.paths);
+    let tls = Tls::open(&files.paths).unwrap();
+    let app = App::new(Arc::clone(&test.authority));
+    let server = Running::start_with(router(app), Some(tls), Limits::default()).await;
+    let request = Request::new(Caller::of(&test).request());
+    check_chain(grpc::call(server.address, Some(&root), CREATE, request).await.unwrap().into_inner());
+}
+
+#[tokio::test]
+async fn grpc_says_what_may_be_trusted() {
+    let (test, server) = start().await;
+    let request = Request::new(GetTrustBundleRequest {});
+    let bundle: TrustBundle =
+        grpc::call(server.address, None, BUNDLE, request).await.unwrap().into_inner();
+    assert_eq!(bundle.chains.len(), 1);
+    assert_eq!(bundle.chains[0].certificates, test.authority.chain.pems());
+
+    let request = Request::new(GetConfigurationRequest {});
+    let configuration: Configuration =
+        grpc::call(server.address, None, CONFIGURATION, request).await.unwrap().into_inner();
+    assert_eq!(configuration.issuers.len(), 1);
+    assert_eq!(configuration.issuers[0].audience, "sigstore");
+}
+
+/// `google.rpc.Status` as a client decodes it.
+#[derive(Message)]
+struct Details {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Detail>,
+}
+
+#[derive(Message)]
+struct Detail {
+    #[prost(string, tag = "1")]
+    url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+#[tokio::test]
+async fn grpc_says_why_not() {
+    let (test, server) = start().await;
+    let mut request = Caller::of(&test).request();
+    request.credentials = None;
+    let mut request = Request::new(request);
+    request.metadata_mut().insert("x-request-id", "run-7".parse().unwrap());
+    let refused: Result<tonic::Response<SigningCertificate>, Status> =
+        grpc::call(server.address, None, CREATE, request).await;
+    let status = refused.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+
+    let details = Details::decode(status.details()).unwrap();
+    assert_eq!((details.code, details.message.as_str()), (3, status.message()));
+    let [info, request] = &details.details[..] else { panic!("{details:?}") };
+    assert_eq!(info.url, "type.googleapis.com/google.rpc.ErrorInfo");
+    // The two first fields: reason and domain.
+    assert_eq!(info.value, b"\x0a\x0dTOKEN_MISSING\x12\x06mayfly");
+    assert_eq!(request.url, "type.googleapis.com/google.rpc.RequestInfo");
+    assert_eq!(request.value, b"\x0a\x05run-7");
+}
+
+#[tokio::test]
+async fn grpc_messages_over_4_mib_are_refused() {
+    let (test, server) = start().await;
+    let mut request = Caller::of(&test).request();
+    request.key = Some(Key::CertificateSigningRequest(vec![b'x'; 5 << 20]));
+    let refused: Result<tonic::Response<SigningCertificate>, Status> =
+        grpc::call(server.address, None, CREATE, Request::new(request)).await;
+    assert!([Code::OutOfRange, Code::ResourceExhausted].contains(&refused.unwrap_err().code()));
+}
+
+/// A signer that works until it is told not to.
+struct Failing {
+    signer: Arc<dyn Signer>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Signer for Failing {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.signer.algorithm()
+    }
+
+    fn public_key(&self) -> &[u8] {
+        self.signer.public_key()
+    }
+
+    fn sign<'a>(&'a self, message: &'a [u8]) -> Boxed<'a, Result<Vec<u8>, SignerError>> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(SignerError("hsm slot 3: PIN 1234 is wrong".to_owned())) });
+        }
+        self.signer.sign(message)
+    }
+}
+
+async fn health(server: &Running, service: &str) -> i32 {
+    let request = Request::new(HealthCheckRequest { service: service.to_owned() });
+    let answer: Result<tonic::Response<HealthCheckResponse>, Status> =
+        grpc::call(server.address, None, CHECK, request).await;
+    answer.unwrap().into_inner().status
+}
+
+#[tokio::test]
+async fn our_own_failures_are_ours_and_tell_nothing_of_our_insides() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&broken);
+    let failing = |signer| Arc::new(Failing { signer, broken: switch }) as Arc<dyn Signer>;
+    let test = TestAuthority::start_with(failing).await;
+    let server = serve(&test).await;
+    let caller = Caller::of(&test);
+    let serving = i32::from(ServingStatus::Serving);
+    assert_eq!(server.get("/readyz").await.status, 200);
+    assert_eq!(health(&server, "dev.sigstore.fulcio.v2.CA").await, serving);
+
+    broken.store(true, Ordering::SeqCst);
+    let failed: Result<tonic::Response<SigningCertificate>, Status> =
+        grpc::call(server.address, None, CREATE, Request::new(caller.request())).await;
+    let status = failed.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("this is not your fault, try again; request id "));
+    assert!(!status.message().contains("PIN"), "{}", status.message());
+
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains(r#""part":"key""#), "{}", ready.text());
+    assert!(!ready.text().contains("PIN"));
+    assert_eq!(health(&server, "dev.sigstore.fulcio.v2.CA").await, i32::from(ServingStatus::NotServing));
+    assert_eq!(health(&server, "").await, serving);
+    assert_eq!(server.get("/healthz").await.status, 200);
+
+    broken.store(false, Ordering::SeqCst);
+    check_chain(
+        grpc::call(server.address, None, CREATE, Request::new(caller.request()))
+            .await
+            .unwrap()
+            .into_inner(),
+    );
+    assert_eq!(server.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_is_503_and_leaves_us_ready() {
+    use crate::support::issuer::{Endpoint, Fault};
+    let (test, server) = start().await;
+    test.issuer.fail(Endpoint::Discovery, Fault::HangUp);
+    let caller = Caller::of(&test);
+    let failed: Result<tonic::Response<SigningCertificate>, Status> =
+        grpc::call(server.address, None, CREATE, Request::new(caller.request())).await;
+    let status = failed.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("this is not the token's fault"), "{}", status.message());
+    assert_eq!(server.get("/readyz").await.status, 200);
+}
