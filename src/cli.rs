@@ -57,7 +57,7 @@ enum Command {
 enum LogCommand {
     Search(search::Args),
     Show(show::Args),
-    Verify(verify::Args),
+    Verify(verify::VerifyArgs),
 }
 
 /// Parses `arguments` and runs the command they name.
@@ -79,13 +79,27 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
         Command::Bench(args) => bench::run(args),
         Command::Log(LogCommand::Search(args)) => search::run(args),
         Command::Log(LogCommand::Show(args)) => show::run(args),
-        Command::Log(LogCommand::Verify(args)) => verify::run(args),
+        Command::Log(LogCommand::Verify(args)) => verify_log(&args),
         Command::Trust(command) => trust::run(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "mayfly", &mut std::io::stdout());
             Ok(())
         }
     }
+}
+
+fn verify_log(args: &verify::VerifyArgs) -> Result<(), CommandError> {
+    let verified = runtime()?.block_on(verify::run(args, &mut std::io::stdout()));
+    verified.map_err(|error| match error.exit_code() {
+        1 => CommandError::failed(error),
+        _ => CommandError::usage(error),
+    })
+}
+
+/// What asynchronous commands run on.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(CommandError::failed)
 }
 
 /// Why a command did not do what was asked.

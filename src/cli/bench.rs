@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::CommandError;
+use super::runtime;
 use super::client::Client;
 use super::requester::Requester;
 use floor::Floor;
@@ -62,8 +63,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     }
     if let (Some(url), Some(token)) = (&args.url, &args.token) {
         let token = std::fs::read_to_string(token).map_err(CommandError::usage)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let load = runtime.map_err(CommandError::failed)?.block_on(load(&args, url, &token))?;
+        let load = runtime()?.block_on(load(&args, url, &token))?;
         report_load(&mut report, load, floor);
     }
     if args.json {

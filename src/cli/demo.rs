@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use self::issuer::Issuer;
 use super::CommandError;
+use super::runtime;
 use super::client::{Answer, Client};
 use super::instance::{Instance, Source};
 use super::proof::LogClient;
@@ -17,7 +18,7 @@ use super::requester::{Requester, challenge};
 use super::serve;
 use super::style::Style;
 use crate::reading::Reading;
-use crate::time::{Clock, SystemClock};
+use crate::time::SystemClock;
 
 mod issuer;
 
@@ -37,11 +38,7 @@ pub struct Args {
 /// [`CommandError::Failed`] when a step of the story does not hold.
 pub fn run(args: Args) -> Result<(), CommandError> {
     let folder = tempfile::tempdir().map_err(CommandError::failed)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::failed)?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let issuer = Issuer::start(Arc::new(SystemClock)).await?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = TcpListener::bind(any_port).await.map_err(CommandError::failed)?;

@@ -233,7 +233,7 @@ pub struct Running {
 impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
-        let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
+        let app = http::App::new(Arc::clone(&self.authority));
         http::router(app)
     }
 }

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
+use super::runtime;
 use super::init;
 use super::instance::{Instance, Running, Source};
 use crate::config::Config;
@@ -38,11 +39,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     let mut config = args.source.config()?;
     let listener = listen(&mut config)?;
     make_data_folder(&config, args.create)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::failed)?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(CommandError::failed)?;
         let running = Instance::open(config)?;
         println!("{}", greeting(&running));
