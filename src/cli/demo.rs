@@ -22,6 +22,9 @@ use crate::time::SystemClock;
 
 mod issuer;
 
+/// With places for `{url}`, `{listen}` and `{issuer}`.
+const CONFIGURATION: &str = include_str!("demo/mayfly.yaml");
+
 /// Watch a token become a logged certificate, on loopback, in a temporary folder
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  mayfly demo --once")]
@@ -66,18 +69,10 @@ pub fn run(args: Args) -> Result<(), CommandError> {
 /// The demo's configuration, a file like any other.
 fn source(folder: &Path, url: &str, issuer: &str) -> Result<Source, CommandError> {
     let listen = url.trim_start_matches("http://");
-    let yaml = format!(
-        "url: {url}\n\
-         listen: {listen}\n\
-         data: data\n\
-         issuers:\n\
-         \x20 - preset: github\n\
-         \x20   url: {issuer}\n\
-         \x20   allow:\n\
-         \x20     - name: release\n\
-         \x20       repository_owner_id: \"9919\"\n\
-         \x20       ref: [ refs/heads/main, \"refs/tags/v*\" ]\n"
-    );
+    let yaml = CONFIGURATION
+        .replace("{url}", url)
+        .replace("{listen}", listen)
+        .replace("{issuer}", issuer);
     let file = folder.join("mayfly.yaml");
     std::fs::write(&file, yaml).map_err(CommandError::failed)?;
     Ok(Source { config: Some(file), ..Source::default() })
