@@ -178,6 +178,8 @@ impl Instance {
     fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
         let origin = self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned();
         if !self.shard.exists() {
+            let folder = self.shard.parent().unwrap_or(&self.shard);
+            std::fs::create_dir_all(folder).map_err(CommandError::failed)?;
             let owner = Owner { origin: origin.clone(), log_id: self.trust.id };
             sqlite::create(&self.shard, &owner, clock.now()).map_err(CommandError::failed)?;
         }
