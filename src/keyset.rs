@@ -157,9 +157,7 @@ impl Keyset {
         now: Timestamp,
     ) -> Result<Claims, KeysetError> {
         let iss = token.unverified_issuer();
-        let found = self.issuers.find(iss);
-        let found = found.and_then(|issuer| Some((issuer, self.places.get(&issuer.id)?)));
-        let (issuer, place) = found.ok_or_else(|| self.unknown(iss))?;
+        let (issuer, place) = self.find(iss)?;
         let (route, source) = match place {
             Place::Inline(keys) => return Ok(token.verify(issuer, keys, now)?),
             Place::One(route, source) => (route, Arc::clone(source)),
@@ -167,28 +165,27 @@ impl Keyset {
         };
         let unreachable = |cause| KeysetError::Unreachable { issuer: iss.to_owned(), cause };
         let fetch = || self.fetch(iss, route, &source);
+
         let keys = source.keys(&self.limits, fetch).await.map_err(unreachable)?;
         let refused = match token.verify(issuer, &keys, now) {
-            Ok(claims) => return Ok(claims),
-            Err(refused) => refused,
+            Err(error) if is_about_keys(&error) => error,
+            outcome => return Ok(outcome?),
         };
-        let (unknown, forged) = (
-            matches!(refused, TokenError::NoSuchKey { .. }),
-            matches!(refused, TokenError::SignatureInvalid { .. }),
-        );
-        if !unknown && !forged {
-            return Err(refused.into());
-        }
         match source.newer(&keys, &self.limits, fetch).await {
             Ok(Some(keys)) => Ok(token.verify(issuer, &keys, now)?),
-            Err(cause) if unknown => Err(unreachable(cause)),
+            Err(cause) if matches!(refused, TokenError::NoSuchKey { .. }) => {
+                Err(unreachable(cause))
+            }
             Ok(None) | Err(_) => Err(refused.into()),
         }
     }
 
-    fn unknown(&self, iss: &str) -> KeysetError {
-        let nearest = self.issuers.nearest(iss).map(str::to_owned);
-        KeysetError::UnknownIssuer { issuer: iss.to_owned(), nearest }
+    fn find(&self, iss: &str) -> Result<(&Arc<Issuer>, &Place), KeysetError> {
+        let found = self.issuers.find(iss);
+        found.and_then(|issuer| Some((issuer, self.places.get(&issuer.id)?))).ok_or_else(|| {
+            let nearest = self.issuers.nearest(iss).map(str::to_owned);
+            KeysetError::UnknownIssuer { issuer: iss.to_owned(), nearest }
+        })
     }
 
     async fn wildcard(&self, iss: &str) -> Arc<Source> {
@@ -233,7 +230,8 @@ impl Place {
             false => Reach::Public,
         };
         let roots = Arc::new(roots(issuer, system)?);
-        let fetcher = Fetcher::new(roots, reach).map_err(|error| SetupError::Tls(error.to_string()))?;
+        let fetcher =
+            Fetcher::new(roots, reach).map_err(|error| SetupError::Tls(error.to_string()))?;
         let origin = if issuer.is_pattern() { Origin::Own } else { Origin::Any };
         let many = issuer.is_pattern() && url.is_none();
         let route = Arc::new(Route { fetcher, url, origin });
@@ -271,6 +269,11 @@ impl Slots {
         held.push(self.all.acquire().await.map_err(|_| FetchError::Busy)?);
         fetch.await
     }
+}
+
+/// Whether newer keys could change the answer.
+fn is_about_keys(error: &TokenError) -> bool {
+    matches!(error, TokenError::NoSuchKey { .. } | TokenError::SignatureInvalid { .. })
 }
 
 fn inline(issuer: &Issuer, text: &[u8]) -> Result<Keys, SetupError> {
