@@ -2,6 +2,7 @@
 //!
 //! Names are injective: no two subjects of an issuer get one SAN. Where Fulcio's way of writing a URL
 //! folds two claims into one, the claim that is written plainly has the SAN and the other is refused.
+//! (Chainguard's subjects are the exception: their paths are cleaned as Fulcio cleans them.)
 //!
 //! Spec: sigstore/fulcio, `pkg/identity/*`.
 

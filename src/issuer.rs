@@ -126,7 +126,7 @@ pub struct Provider {
     pub san: Option<Template>,
     /// The extensions; `issuer`, `issuer-v1` and `subject` are never taken from here.
     pub extensions: Vec<(Extension, Template)>,
-    /// Claims that must be there and not empty, whether or not a template uses them.
+    /// Claims that must be there and not empty although no template insists: those read by `index`.
     pub required: Vec<String>,
     /// For the types that Fulcio had before it had templates: what they check beside.
     pub older: Option<&'static Older>,
@@ -137,8 +137,10 @@ pub struct Provider {
 pub struct Older {
     /// The type's name in Fulcio's configuration file.
     pub name: &'static str,
+    /// Claims that must be text and not empty, whether or not a template uses them.
+    pub required: &'static [&'static str],
     /// Claims that must be text where they are present.
-    pub text: &'static [&'static str],
+    pub optional: &'static [&'static str],
     /// Claims that must be a whole number, and not 0.
     pub numbers: &'static [&'static str],
     /// Claims that may have these values only.

@@ -119,14 +119,14 @@ impl Rule {
     }
 
     /// The conditions that do not hold.
-    fn failures(&self, claims: &Claims) -> impl Iterator<Item = &(ClaimSelector, Pattern)> {
+    pub fn failures(&self, claims: &Claims) -> impl Iterator<Item = &(ClaimSelector, Pattern)> {
         self.conditions.iter().filter(|(selector, pattern)| {
             !selector.select(claims.members()).is_some_and(|value| pattern.matches(value))
         })
     }
 
     /// What to call the rule that stands at `position`, counted from 0.
-    fn label(&self, position: usize) -> Label<'_> {
+    pub fn label(&self, position: usize) -> Label<'_> {
         self.name.as_deref().map_or(Label::Position(position + 1), Label::Name)
     }
 }
@@ -216,7 +216,7 @@ pub enum PolicyError {
         because: String,
     },
     /// No allow rule matches.
-    #[error("no rule of issuer {issuer} allows this{}", nearest.as_ref().map(Near::to_string).unwrap_or_default())]
+    #[error("no rule of issuer {issuer} allows this{}", hint(nearest.as_ref()))]
     NotAllowed {
         /// The token's `iss`.
         issuer: String,
@@ -239,7 +239,8 @@ impl PolicyError {
     }
 
     fn not_allowed(claims: &Claims, rules: &[Rule]) -> Self {
-        let fewest = rules.iter().enumerate().min_by_key(|(_, rule)| rule.failures(claims).count());
+        let usable = rules.iter().enumerate().filter(|(_, rule)| !rule.conditions.is_empty());
+        let fewest = usable.min_by_key(|(_, rule)| rule.failures(claims).count());
         let nearest = fewest.and_then(|(position, rule)| {
             let (selector, wanted) = rule.failures(claims).next()?;
             Some(Near {
@@ -251,6 +252,10 @@ impl PolicyError {
         });
         Self::NotAllowed { issuer: claims.iss().to_owned(), nearest }
     }
+}
+
+fn hint(nearest: Option<&Near>) -> String {
+    nearest.map(Near::to_string).unwrap_or_default()
 }
 
 /// The allow rule that came nearest, and the first of its conditions that fails.

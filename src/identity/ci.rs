@@ -19,9 +19,8 @@ use crate::token::Claims;
 /// The identity of a job.
 pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity, IdentityError> {
     for name in &provider.required {
-        value(claims, provider, name)?
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| missing(name))?;
+        let value = value(claims, provider, name)?;
+        value.filter(|value| !value.is_empty()).ok_or_else(|| missing(name))?;
     }
     if let Some(older) = provider.older {
         older::check(claims, older)?;

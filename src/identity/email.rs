@@ -75,31 +75,43 @@ fn claimed_issuer<'c>(claims: &'c Claims, path: &ClaimPath) -> Result<&'c str, I
     }
 }
 
-/// Whether `text` is an address: a dot-atom, `@`, two domain labels or more, a dot at the end or not.
+/// Whether a certificate can hold `text` as an address.
+fn is_address(text: &str) -> bool {
+    text.is_ascii() && text.len() <= MAX_ADDRESS && looks_like_address(text)
+}
+
+/// Whether `text` is a dot-atom, `@`, and two domain labels or more, with a dot at the end or not.
+/// Characters outside ASCII count as letters.
 ///
-/// Spec: RFC 5322 §3.4.1 without quoted strings, address literals and comments; ASCII.
-pub(super) fn is_address(text: &str) -> bool {
-    let Some((local, domain)) = text.split_once('@') else { return false };
-    text.len() <= MAX_ADDRESS && is_dot_atom(local) && is_domain(domain)
+/// Spec: RFC 5322 §3.4.1 without quoted strings, address literals and comments; RFC 6531 §3.3.
+pub(super) fn looks_like_address(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(local, domain)| is_dot_atom(local) && is_domain(domain))
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_ascii_alphabetic() || c >= '\u{a0}'
+}
+
+fn is_letter_or_digit(c: char) -> bool {
+    is_letter(c) || c.is_ascii_digit()
 }
 
 fn is_dot_atom(text: &str) -> bool {
-    let is_atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    let is_atext = |c: char| is_letter_or_digit(c) || "!#$%&'*+-/=?^_`{|}~".contains(c);
     text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
 fn is_domain(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let Some((labels, top)) = text.rsplit_once('.') else { return false };
-    let ends_in = |label: &str, is_end: fn(&char) -> bool| {
-        label.chars().next().is_some_and(|c| is_end(&c)) && label.ends_with(|c| is_end(&c))
-    };
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '~');
-    labels
-        .split('.')
-        .all(|label| ends_in(label, char::is_ascii_alphanumeric) && label.chars().all(is_inner))
-        && ends_in(top, char::is_ascii_alphabetic)
-        && top.chars().all(is_inner)
+    labels.split('.').all(|label| is_label(label, is_letter_or_digit)) && is_label(top, is_letter)
+}
+
+/// Whether a label begins and ends as it must, with letters, digits, `-`, `_`, `~` between.
+fn is_label(label: &str, is_end: fn(char) -> bool) -> bool {
+    label.starts_with(is_end)
+        && label.ends_with(is_end)
+        && label.chars().all(|c| is_letter_or_digit(c) || matches!(c, '-' | '_' | '~'))
 }
 
 #[cfg(test)]
@@ -160,6 +172,13 @@ mod tests {
         ] {
             check(text, false);
         }
+    }
+
+    #[test]
+    fn letters_are_those_of_every_script() {
+        assert!(looks_like_address("ä@b.com") && !is_address("ä@b.com"));
+        assert!(looks_like_address("a@bäcker.example") && !is_address("a@bäcker.example"));
+        assert!(!looks_like_address("a\u{85}@b.com"));
     }
 
     #[test]

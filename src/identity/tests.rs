@@ -338,6 +338,28 @@ fn one_claim_changed_is_one_refusal() {
 }
 
 #[test]
+fn a_required_claim_is_needed_although_no_template_insists() {
+    let template = |text: &str| Some(Template::parse(text).unwrap());
+    let name = |required: &[&str], members: Value| {
+        let provider = Provider {
+            san: template("https://ci.example/{{ index . \"a/id\" }}"),
+            required: required.iter().map(|name| (*name).to_owned()).collect(),
+            ..Provider::default()
+        };
+        let kind = Kind::Ci(Arc::new(provider));
+        let issuer = Issuer { kind, ..Recording::open().issuer("kubernetes") };
+        let claims = Claims::assumed(Arc::new(issuer), members.as_object().unwrap().clone());
+        Identity::from_claims(&claims).map(|identity| identity.san().as_str().to_owned())
+    };
+    let without = || serde_json::json!({ "iss": "i", "sub": "s" });
+    let with = |id: &str| serde_json::json!({ "iss": "i", "sub": "s", "a/id": id });
+    assert_eq!(name(&[], without()), Ok("https://ci.example/".to_owned()));
+    assert_eq!(name(&["a/id"], without()), Err(missing("a/id")));
+    assert_eq!(name(&["a/id"], with("")), Err(missing("a/id")));
+    assert_eq!(name(&["a/id"], with("7")), Ok("https://ci.example/7".to_owned()));
+}
+
+#[test]
 fn a_claim_never_takes_the_place_of_a_constant() {
     let issuer = "https://token.actions.githubusercontent.com";
     let honest = by_preset((GITHUB, issuer, "ci-github/good"), |_| ());
@@ -389,6 +411,7 @@ fn usernames() {
         Err("the subject \"a@b.com\" is an e-mail address, which this issuer may not name"
             .to_owned())
     );
+    assert!(user("ä@b.com").unwrap_err().contains("is an e-mail address"));
     for other in ["alice!good.example", " ", "\u{3000}", "a\nb", "a\0", "a\u{85}b"] {
         let error = user(other).unwrap_err();
         assert!(error.contains("is not a user name"), "{error}");

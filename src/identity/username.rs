@@ -6,7 +6,7 @@ use crate::token::Claims;
 /// The identity of a user of `domain`.
 pub(super) fn identity(claims: &Claims, domain: &str) -> Result<Identity, IdentityError> {
     let subject = claims.sub();
-    if email::is_address(subject) {
+    if email::looks_like_address(subject) {
         return Err(IdentityError::SubjectIsEmail { subject: subject.to_owned() });
     }
     // Attack: "alice!good.example" at another domain would read as Alice's of good.example.
