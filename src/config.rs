@@ -43,7 +43,8 @@ const MAX_FILE: u64 = 1 << 20;
 /// Everything that a file says, checked and parsed.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The one name clients use: scheme, host and port; no trailing slash.
+    /// The one name clients use: scheme, host and port; no trailing slash. Where nobody wrote one it
+    /// is the listener's, with its port, be that 0.
     pub url: String,
     /// Where it listens.
     pub listen: SocketAddr,
@@ -167,6 +168,9 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> 
     let source = Source { text: &text, notation: Notation::Yaml };
     let folder = path.parent().unwrap_or(Path::new(""));
     let root = parse(&file, source)?;
+    if source.has_more() {
+        return Err(whole(&file, None, "expected one YAML document, got several"));
+    }
     finish(&file, source, &root, |root| mayfly::read(root, folder, overrides))
 }
 
@@ -187,6 +191,9 @@ pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigE
         if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
     finish(&file, source, &root, |root| {
         fulcio::refuse_strays(root, &strays);
+        if source.has_more() {
+            root.warn("several YAML documents: as in Fulcio, the first alone is read");
+        }
         fulcio::read(root, overrides)
     })
 }

@@ -1,5 +1,6 @@
 //! `mayfly check`: everything that is wrong with a configuration, or who it trusts.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +10,9 @@ use crate::config::{self, Config, ConfigError, ConfigErrors, IssuerSummary, Over
 
 /// The arguments of `mayfly check`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example: mayfly check --config /etc/mayfly/mayfly.yaml")]
+#[command(after_help = "Examples:
+  mayfly check --config /etc/mayfly/mayfly.yaml
+  mayfly check --fulcio-config fulcio.yaml --allow-anybody --json")]
 pub struct Args {
     /// The configuration to check
     #[arg(long, value_name = "FILE", default_value = "mayfly.yaml")]
@@ -27,19 +30,24 @@ pub struct Args {
 
 /// Checks, prints the result, and yields 0, or 2 where anything is wrong.
 pub fn run(args: &Args) -> ExitCode {
-    match (check(args), args.json) {
-        (Ok(config), true) => println!("{}", config_json(&config)),
-        (Ok(config), false) => print!("{}", config_text(&config)),
-        (Err(errors), json) => {
-            if json {
-                println!("{}", errors_json(&errors));
-            } else {
-                eprintln!("{errors}");
-            }
-            return ExitCode::from(2);
-        }
+    let checked = check(args);
+    let text = result_text(&checked, args.json);
+    // Who reads the result may have gone; what it says stands in the exit code, too.
+    let _ = match (&checked, args.json) {
+        (Err(_), false) => io::stderr().write_all(text.as_bytes()),
+        _ => io::stdout().write_all(text.as_bytes()),
+    };
+    if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) }
+}
+
+/// The result as it is printed.
+fn result_text(checked: &Result<Config, ConfigErrors>, json: bool) -> String {
+    match (checked, json) {
+        (Ok(config), true) => format!("{}\n", config_json(config)),
+        (Ok(config), false) => config_text(config),
+        (Err(errors), true) => format!("{}\n", errors_json(errors)),
+        (Err(errors), false) => format!("{errors}\n"),
     }
-    ExitCode::SUCCESS
 }
 
 /// Reads the file that the arguments name.
@@ -56,27 +64,36 @@ pub fn check(args: &Args) -> Result<Config, ConfigErrors> {
 }
 
 /// The summary for people: one line on the instance, a table of issuers, the warnings.
-pub fn config_text(config: &Config) -> String {
+fn config_text(config: &Config) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["ISSUER", "TYPE", "AUDIENCES", "WHO MAY"]);
     for IssuerSummary { url, kind, audiences, who } in &config.summaries {
         table.add_row([url, kind, &audiences.join(", "), who]);
     }
-    let lines = table.to_string();
-    let issuers: Vec<&str> = lines.lines().map(str::trim_end).collect();
-    let warnings: String =
-        config.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
     let (url, listen, data) = (&config.url, config.listen, config.data.display());
-    format!("{url}, listening on {listen}, data in {data}\n\n{}\n{warnings}\n", issuers.join("\n"))
-        .trim_end()
-        .to_owned()
-        + "\n"
+    let mut text = format!("{url}, listening on {listen}, data in {data}\n\n");
+    for line in table.to_string().lines() {
+        text += line.trim_end();
+        text.push('\n');
+    }
+    for (i, warning) in config.warnings.iter().enumerate() {
+        let space = if i == 0 { "\n" } else { "" };
+        text += &format!("{space}warning: {warning}\n");
+    }
+    text
 }
 
 /// The summary for scripts.
-pub fn config_json(config: &Config) -> Value {
-    let issuer = |IssuerSummary { url, kind, audiences, who }: &IssuerSummary| json!({ "url": url, "type": kind, "audiences": audiences, "who": who });
+fn config_json(config: &Config) -> Value {
+    let issuer = |issuer: &IssuerSummary| {
+        json!({
+            "url": issuer.url,
+            "type": issuer.kind,
+            "audiences": issuer.audiences,
+            "who": issuer.who,
+        })
+    };
     json!({
         "ok": true,
         "url": config.url,
@@ -88,7 +105,74 @@ pub fn config_json(config: &Config) -> Value {
 }
 
 /// The complaints for scripts.
-pub fn errors_json(errors: &ConfigErrors) -> Value {
-    let error = |ConfigError { file, line, key, message }: &ConfigError| json!({ "file": file, "line": line, "key": key, "message": message });
+fn errors_json(errors: &ConfigErrors) -> Value {
+    let error = |error: &ConfigError| {
+        json!({
+            "file": error.file,
+            "line": error.line,
+            "key": error.key,
+            "message": error.message,
+        })
+    };
     json!({ "ok": false, "errors": errors.0.iter().map(error).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+url: http://ca.example.com
+issuers:
+  - url: https://idp.example.com
+    type: email
+    audiences: [ sigstore, mayfly ]
+    allow: [ { name: staff, email: "*@example.com" } ]
+    deny: [ { email: root@example.com } ]
+  - url: https://spire.example.com
+    type: spiffe
+    trust_domain: example.com
+"#;
+
+    const SUMMARY: &str = "\
+http://ca.example.com, listening on 127.0.0.1:5555, data in DIR/data
+
+ ISSUER                     TYPE    AUDIENCES         WHO MAY
+ https://idp.example.com    email   sigstore, mayfly  1 rule (staff), 1 denial
+ https://spire.example.com  spiffe  sigstore          anybody
+
+warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the clear
+";
+
+    /// What `mayfly check` prints about `text`.
+    fn printed(text: &str, json: bool) -> String {
+        let folder = tempfile::TempDir::new().unwrap();
+        let config = folder.path().join("mayfly.yaml");
+        std::fs::write(&config, text).unwrap();
+        let args = Args { config, fulcio_config: None, allow_anybody: false, json };
+        result_text(&check(&args), json).replace(folder.path().to_str().unwrap(), "DIR")
+    }
+
+    #[test]
+    fn the_summary_says_who_may() {
+        assert_eq!(printed(TEXT, false), SUMMARY);
+        let json: Value = serde_json::from_str(&printed(TEXT, true)).unwrap();
+        assert_eq!(json["ok"], true);
+        assert_eq!(json["issuers"][0]["who"], "1 rule (staff), 1 denial");
+        assert_eq!(json["warnings"].as_array().map(Vec::len), Some(1));
+    }
+
+    #[test]
+    fn complaints_are_a_line_or_an_object_each() {
+        let text = "issuers: []\nlifetime: 1s\nlisten: x\n";
+        assert_eq!(
+            printed(text, false),
+            "DIR/mayfly.yaml:2: lifetime: expected a duration from 60s to 600s, got 1s\n\
+             DIR/mayfly.yaml:3: listen: expected an address and a port such as 0.0.0.0:5555, got \"x\"\n"
+        );
+        let json: Value = serde_json::from_str(&printed(text, true)).unwrap();
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["errors"][0]["line"], 2);
+        assert_eq!(json["errors"][1]["key"], "listen");
+    }
 }

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use crate::config::address::Address;
 use crate::config::fulcio::metadata::Providers;
 use crate::config::fulcio::names::{ISSUER, TOP};
-use crate::config::node::{Node, Notation, Value};
+use crate::config::node::{Node, Notation};
 use crate::config::provider::words;
 use crate::config::reader::{Cursor, Section};
 use crate::config::trusted::{Trusted, roots, tenants};
 use crate::config::{Config, Overrides, kinds, mayfly};
+use crate::identity::older;
 use crate::issuer::{Issuer, IssuerId, Keys, Kind};
 use crate::policy::{Allow, Rules};
 use crate::quote::quote;
@@ -47,29 +48,26 @@ pub(super) fn refuse_strays(root: &Cursor<'_>, strays: &[Node]) {
 
 /// Reads the whole file.
 pub(super) fn read(root: &Cursor<'_>, overrides: &Overrides) -> Option<Config> {
-    if root.node.value == Value::Null {
-        root.warn("has no issuers: every token will be refused");
+    if root.node.is_null() {
+        root.warn("no issuers: every token will be refused");
         return mayfly::around(root, Vec::new(), overrides);
     }
     let section = root.section(&TOP)?;
-    let providers = Providers::read(section.get("ci-issuer-metadata"))?;
-    let fixed = read_issuers(section.get("oidc-issuers"), Map::Fixed, &providers)?;
-    let patterns = read_issuers(section.get("meta-issuers"), Map::Patterns, &providers)?;
+    let providers = Providers::read(section.get("ci-issuer-metadata"));
+    let fixed = read_issuers(section.get("oidc-issuers"), Map::Fixed, &providers);
+    let patterns = read_issuers(section.get("meta-issuers"), Map::Patterns, &providers);
     let mut trusted = Vec::new();
     for (cursor, issuer) in fixed.into_iter().chain(patterns) {
-        match tenants(&issuer.url) {
-            Some(tenants) if !overrides.allow_anybody => cursor.refuse(format!(
+        if let Some(tenants) = tenants(&issuer.url).filter(|_| !overrides.allow_anybody) {
+            cursor.refuse(format!(
                 "{tenants}, and this file has no rules: write the issuers in a mayfly.yaml with \
                  `allow`, or start with --allow-anybody"
-            )),
-            _ => {}
+            ));
         }
         trusted.push(Trusted { issuer, rules: Rules { allow: Allow::Anybody, deny: Vec::new() } });
     }
     mayfly::around(root, trusted, overrides)
 }
-
-type Found<'a> = (Cursor<'a>, Issuer);
 
 /// The two maps of issuers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,19 +81,14 @@ fn read_issuers<'a>(
     cursor: Option<&Cursor<'a>>,
     map: Map,
     providers: &Providers,
-) -> Option<Vec<Found<'a>>> {
-    let Some(cursor) = cursor.filter(|cursor| cursor.node.value != Value::Null) else {
-        return Some(Vec::new());
+) -> Vec<(Cursor<'a>, Issuer)> {
+    let members = cursor.filter(|cursor| !cursor.node.is_null()).and_then(Cursor::members);
+    let issuer = |(url, member): (String, Cursor<'a>)| {
+        let section = member.section(&ISSUER)?;
+        let issuer = Entry { url: &url, map, section: &section, providers }.read()?;
+        Some((member, issuer))
     };
-    let mut found = Vec::new();
-    for (url, member) in cursor.members()? {
-        let issuer = member.section(&ISSUER).and_then(|section| {
-            let entry = Entry { url: &url, map, section: &section, providers };
-            entry.read()
-        });
-        found.extend(issuer.map(|issuer| (member, issuer)));
-    }
-    Some(found)
+    members.into_iter().flatten().filter_map(issuer).collect()
 }
 
 /// One issuer or pattern as it stands in the file.
@@ -204,7 +197,7 @@ impl Entry<'_> {
             "kubernetes" => Some(Kind::Kubernetes),
             "chainguard-identity" => Some(Kind::Chainguard),
             "ci-provider" => self.ci(),
-            _ => match legacy(&name) {
+            _ => match older::provider(&name) {
                 Some(provider) => Some(Kind::Ci(Arc::new(provider))),
                 None => self.unknown(&name),
             },
@@ -257,17 +250,12 @@ impl Entry<'_> {
 
 /// A boolean of YAML 1.1, as Go reads it: `yes` and `on` are true.
 fn flag(cursor: &Cursor<'_>) -> Option<bool> {
-    let Value::Text(text) = &cursor.node.value else {
-        return if cursor.node.value == Value::Null { Some(false) } else { cursor.flag() };
-    };
-    match text.as_str() {
+    if cursor.node.is_null() {
+        return Some(false);
+    }
+    match cursor.node.text().unwrap_or_default() {
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
         "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
         _ => cursor.flag(),
     }
-}
-
-fn legacy(name: &str) -> Option<crate::issuer::Provider> {
-    matches!(name, "github-workflow" | "gitlab-pipeline" | "buildkite-job" | "codefresh-workflow")
-        .then(|| crate::issuer::Provider { name: name.to_owned(), ..Default::default() })
 }

@@ -1,10 +1,11 @@
 //! `issuers` of `mayfly.yaml` → trusted issuers with their rules.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::address::Address;
-use crate::config::node::{Node, Value};
+use crate::config::node::{Entry, Node, Value};
 use crate::config::presets::{self, Preset};
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::trusted::{AUDIENCE, Trusted, file, roots, tenants};
@@ -33,6 +34,7 @@ pub(super) const ISSUER: Table = Table {
         "extensions",
         "defaults",
         "constants",
+        "required",
     ],
     later: &["limit"],
     strict: true,
@@ -52,25 +54,33 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("extensions", &["ci"]),
     ("defaults", &["ci"]),
     ("constants", &["ci"]),
+    ("required", &["ci"]),
 ];
 
-const TYPES: &[&str] = &["email", "uri", "username", "spiffe", "kubernetes", "chainguard", "ci"];
+/// The types of issuers.
+pub(super) const TYPES: &[&str] =
+    &["email", "uri", "username", "spiffe", "kubernetes", "chainguard", "ci"];
+
+const EXPOSED: &str = "expected https:// and one host (http:// is for this machine only)";
 
 /// Reads the list; files that it names are relative to `folder`.
 pub(super) fn read(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
-    let mut trusted: Vec<Trusted> = Vec::new();
-    let mut sound = true;
-    for item in cursor.items()? {
-        for issuer in read_issuer(&item, folder).unwrap_or_default() {
-            let twice = trusted.iter().any(|known| known.issuer.url == issuer.issuer.url);
-            if twice {
-                item.refuse(format!("issuer {} is already in this list", issuer.issuer.url));
-                sound = false;
+    let items = cursor.items()?;
+    if items.is_empty() {
+        cursor.warn("no issuers: every token will be refused");
+    }
+    let mut all = Vec::new();
+    let mut urls = HashSet::new();
+    for item in items {
+        for trusted in read_issuer(&item, folder).unwrap_or_default() {
+            let url = &trusted.issuer.url;
+            if !urls.insert(url.clone()) {
+                item.refuse(format!("issuer {url} is already in this list"));
             }
-            trusted.push(issuer);
+            all.push(trusted);
         }
     }
-    sound.then_some(trusted)
+    Some(all)
 }
 
 /// One entry: several issuers where a preset has several patterns.
@@ -110,14 +120,10 @@ fn find_preset(cursor: &Cursor<'_>) -> Option<Preset> {
     let name = cursor.text()?;
     match presets::find(name) {
         Some(Ok(preset)) => Some(preset),
-        Some(Err(errors)) => {
-            cursor.refuse(errors.to_string());
-            None
-        }
+        Some(Err(errors)) => cursor.fail(errors.to_string()),
         None => {
             let names = presets::names().join(", ");
-            cursor.refuse(format!("expected one of {names}; got {}", quote(name)));
-            None
+            cursor.fail(format!("expected one of {names}; got {}", quote(name)))
         }
     }
 }
@@ -138,18 +144,14 @@ fn read_urls(section: &Section<'_>, preset: Option<&Preset>) -> Option<Vec<Strin
     let url = cursor.text()?;
     let complaint = match Address::parse(url) {
         Err(error) => error.to_string(),
-        Ok(address) if address.is_exposed() => {
-            "expected https:// (http:// is for this machine only)".to_owned()
-        }
+        Ok(address) if address.is_exposed() => EXPOSED.to_owned(),
+        // Attack: who registers a domain would have an issuer under it.
         Ok(address) if address.host.rsplit('.').take(2).any(|label| label.contains('*')) => {
-            "expected a pattern with `*` left of the last two labels of the host name: \
-             anybody can have a domain"
-                .to_owned()
+            "expected a pattern without `*` in the last two labels of the host name".to_owned()
         }
         Ok(_) => return Some(vec![url.to_owned()]),
     };
-    cursor.refuse(complaint);
-    None
+    cursor.fail(complaint)
 }
 
 fn read_rules(
@@ -167,16 +169,14 @@ fn read_rules(
 fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String>) -> Option<Kind> {
     let name = match (preset, section.get("type")) {
         (Some(_), Some(cursor)) => {
-            cursor.refuse("the preset gives the type: leave one of them out");
-            return None;
+            return cursor.fail("the preset gives the type: leave one of them out");
         }
         (Some(preset), None) => preset.kind.as_str(),
         (None, Some(cursor)) => {
             let name = cursor.text()?;
             if !TYPES.contains(&name) {
                 let types = TYPES.join(", ");
-                cursor.refuse(format!("expected one of {types}; got {}", quote(name)));
-                return None;
+                return cursor.fail(format!("expected one of {types}; got {}", quote(name)));
             }
             name
         }
@@ -193,12 +193,18 @@ fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String
             section.forbid(&[key], &format!("belongs to type {types}, not to {name}"));
         }
     }
-    if let Some(provider) = preset.and_then(|preset| preset.provider.as_ref()) {
+    let Some(preset) = preset else {
+        return typed_kind(section, name, url?);
+    };
+    if name == "ci" {
         let why = "the preset brings its own templates: write `type: ci` instead of `preset`";
         section.forbid(provider::KEYS, why);
-        return Some(Kind::Ci(Arc::clone(provider)));
     }
-    typed_kind(section, name, url?)
+    match preset.provider(url?) {
+        Ok(Some(provider)) => Some(Kind::Ci(provider)),
+        Ok(None) => typed_kind(section, name, url?),
+        Err(complaint) => section.get("url").unwrap_or(&section.cursor).fail(complaint),
+    }
 }
 
 fn typed_kind(section: &Section<'_>, name: &str, url: &str) -> Option<Kind> {
@@ -224,8 +230,7 @@ fn typed_kind(section: &Section<'_>, name: &str, url: &str) -> Option<Kind> {
         "spiffe" => {
             let domain = section.require("trust_domain")?;
             if url.contains('*') {
-                domain.refuse("a pattern cannot have one trust domain: write out the URL");
-                return None;
+                return domain.fail("a pattern cannot have one trust domain: write out the URL");
             }
             judge(domain, kinds::spiffe(domain.text()?))
         }
@@ -248,36 +253,26 @@ fn read_keys(section: &Section<'_>, url: Option<&String>, folder: &Path) -> Opti
         return Some(Keys::Discovery);
     };
     if url.is_some_and(|url| url.contains('*')) {
-        cursor.refuse("the issuers of a pattern have keys of their own: leave `keys` out");
-        return None;
+        return cursor.fail("the issuers of a pattern have keys of their own: leave `keys` out");
     }
     let keys = cursor.section(&KEYS)?;
     match (keys.get("file"), keys.get("url"), keys.get("inline")) {
         (Some(path), None, None) => key_set(path, file(path, folder)?),
         (None, Some(url), None) => key_url(url),
-        (None, None, Some(inline)) => match &inline.node.value {
-            Value::Text(text) => key_set(inline, text.clone()),
-            _ => key_set(inline, json(inline.node)?.to_string()),
+        (None, None, Some(inline)) => match inline.node.text() {
+            Some(text) => key_set(inline, text.to_owned()),
+            None => key_set(inline, json(inline.node).unwrap_or_default().to_string()),
         },
-        _ => {
-            cursor.refuse("expected exactly one of file, url, inline");
-            None
-        }
+        _ => cursor.fail("expected exactly one of file, url, inline"),
     }
 }
 
 fn key_url(cursor: &Cursor<'_>) -> Option<Keys> {
     let url = cursor.text()?;
     match Address::parse(url) {
-        Ok(address) if address.is_exposed() || address.host.contains('*') => {
-            cursor.refuse("expected https:// (http:// is for this machine only) and a host name");
-            None
-        }
+        Ok(address) if address.is_exposed() || address.host.contains('*') => cursor.fail(EXPOSED),
         Ok(_) => Some(Keys::Url(url.to_owned())),
-        Err(error) => {
-            cursor.refuse(error.to_string());
-            None
-        }
+        Err(error) => cursor.fail(error.to_string()),
     }
 }
 
@@ -286,13 +281,11 @@ fn key_set(cursor: &Cursor<'_>, text: String) -> Option<Keys> {
     let set: Option<serde_json::Value> = serde_json::from_str(&text).ok();
     let keys = set.as_ref().and_then(|set| set.get("keys")).and_then(serde_json::Value::as_array);
     let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
-        cursor.refuse("expected a JSON Web Key Set: {\"keys\": [ … ]} with at least one key");
-        return None;
+        return cursor.fail("expected a JSON Web Key Set: {\"keys\": [ … ]} with at least one key");
     };
     // Attack: who may read the configuration could mint tokens.
     if keys.iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
-        cursor.refuse("holds a private or symmetric key: give public keys only");
-        return None;
+        return cursor.fail("holds a private or symmetric key: give public keys only");
     }
     Some(Keys::Inline(text.into_bytes().into()))
 }
@@ -307,9 +300,7 @@ fn json(node: &Node) -> Option<serde_json::Value> {
         Value::Text(text) => text.as_str().into(),
         Value::List(items) => items.iter().map(json).collect::<Option<Vec<_>>>()?.into(),
         Value::Map(entries) => {
-            let member = |entry: &crate::config::node::Entry| {
-                Some((entry.key.scalar()?, json(&entry.value)?))
-            };
+            let member = |entry: &Entry| Some((entry.key.scalar()?, json(&entry.value)?));
             let members: Option<serde_json::Map<_, _>> = entries.iter().map(member).collect();
             members?.into()
         }

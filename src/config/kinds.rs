@@ -59,6 +59,9 @@ pub(super) fn spiffe(trust_domain: &str) -> Result<Kind, String> {
 
 // Attack: without this an issuer could be set up to name people of a domain that is not its own.
 fn within(domain: &str, issuer: &str) -> Result<(), String> {
+    if domain.contains('*') {
+        return Err(format!("expected one domain, got {}", quote(domain)));
+    }
     if same_domain(domain, issuer) {
         return Ok(());
     }
@@ -99,6 +102,10 @@ mod tests {
         check(
             username("https://example.com", "https://idp.example.com"),
             Some("expected a bare domain such as example.com, got a URL"),
+        );
+        check(
+            username("*.example.com", "https://idp.example.com"),
+            Some("expected one domain, got \"*.example.com\""),
         );
         check(
             username("example.com/x", "https://idp.example.com"),

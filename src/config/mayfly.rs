@@ -1,12 +1,12 @@
 //! `mayfly.yaml`, the top of the file: everything but the issuers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::address::Address;
 use crate::config::issuers::{self, ISSUER, KEYS};
-use crate::config::node::Value;
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::trusted::{Trusted, assemble};
 use crate::config::{AuthorityFiles, Config, Overrides, Tls};
@@ -35,13 +35,12 @@ pub const TABLES: &[Table] = &[TOP, TLS, ISSUER, KEYS, AUTHORITY];
 /// Keys on devices and in clouds: promised, and refused until they work.
 const LATER_KEYS: &[&str] = &["pkcs11:", "awskms://", "gcpkms://", "azurekms://", "hashivault://"];
 
-const LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5555);
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5555);
 
 /// Clients are promised ten minutes at most; below one, clocks that differ a little are trouble.
-const LIFETIMES: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(60)..=Duration::from_secs(600);
-const BACKDATES: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
+const LIFETIMES: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(600);
+
+const BACKDATES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 
 /// Reads the whole file; paths in it are relative to `folder`.
 pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> Option<Config> {
@@ -51,7 +50,15 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         (None, Some(cursor)) => read_listen(cursor),
         (None, None) => Some(LISTEN),
     };
-    let url = own_url(root, section.get("url"), listen, overrides);
+    let scheme = if section.get("tls").is_some() { "https" } else { "http" };
+    let url = match (&overrides.url, section.get("url")) {
+        (Some(url), _) => own_url(root, url, "--url: "),
+        (None, Some(cursor)) => cursor.text().and_then(|url| own_url(cursor, url, "")),
+        (None, None) => listen.and_then(|listen| listener_url(root, listen, scheme)),
+    };
+    if let Some(url) = url.as_ref().filter(|url| url.starts_with("http://") && scheme == "https") {
+        root.refuse(format!("clients would ask {url}, and `tls` makes the listener https://"));
+    }
     let data = match (&overrides.data, section.get("data")) {
         (Some(data), _) => Some(data.clone()),
         (None, Some(cursor)) => path(cursor, folder),
@@ -90,11 +97,14 @@ pub(super) fn around(
     overrides: &Overrides,
 ) -> Option<Config> {
     let listen = overrides.listen.unwrap_or(LISTEN);
-    let url = own_url(root, None, Some(listen), overrides)?;
+    let url = match &overrides.url {
+        Some(url) => own_url(root, url, "--url: "),
+        None => listener_url(root, listen, "http"),
+    };
     let data = overrides.data.clone().unwrap_or_else(|| PathBuf::from("data"));
     let (issuers, policy, summaries) = assemble(trusted);
     Some(Config {
-        url,
+        url: url?,
         listen,
         authority: AuthorityFiles::below(&data),
         data,
@@ -128,42 +138,29 @@ fn read_listen(cursor: &Cursor<'_>) -> Option<SocketAddr> {
     listen
 }
 
-/// The URL that clients use: the command line's, the file's, or on loopback the listener's own.
-fn own_url(
-    root: &Cursor<'_>,
-    written: Option<&Cursor<'_>>,
-    listen: Option<SocketAddr>,
-    overrides: &Overrides,
-) -> Option<String> {
-    let (cursor, url, prefix) = match (&overrides.url, written) {
-        (Some(url), _) => (root, url.as_str(), "--url: "),
-        (None, Some(cursor)) => (cursor, cursor.text()?, ""),
-        (None, None) => {
-            let listen = listen?;
-            if listen.ip().is_loopback() {
-                return Some(format!("http://{listen}"));
-            }
-            root.refuse(
-                "needs `url` (or --url), the name that clients use, such as https://ca.example.com",
-            );
-            return None;
-        }
+/// The URL that clients use, as somebody wrote it; `prefix` says where, if not at the cursor.
+fn own_url(cursor: &Cursor<'_>, url: &str, prefix: &str) -> Option<String> {
+    let address = match Address::parse(url) {
+        Err(error) => return cursor.fail(format!("{prefix}{error}")),
+        Ok(address) => address,
     };
-    match Address::parse(url) {
-        Err(error) => cursor.refuse(format!("{prefix}{error}")),
-        Ok(address) if !matches!(address.path, "" | "/") || address.host.contains('*') => {
-            cursor.refuse(format!(
-                "{prefix}expected scheme, host and port only, such as https://ca.example.com"
-            ));
-        }
-        Ok(address) => {
-            if address.is_exposed() {
-                cursor.warn(format!("{prefix}http:// sends tokens over the network in the clear"));
-            }
-            return Some(address.origin());
-        }
+    if !matches!(address.path, "" | "/") || address.host.contains('*') {
+        return cursor.fail(format!(
+            "{prefix}expected scheme, host and port only, such as https://ca.example.com"
+        ));
     }
-    None
+    if address.is_exposed() {
+        cursor.warn(format!("{prefix}http:// sends tokens over the network in the clear"));
+    }
+    Some(address.origin())
+}
+
+/// The URL that clients use when nobody wrote one: on loopback the listener's own.
+fn listener_url(root: &Cursor<'_>, listen: SocketAddr, scheme: &str) -> Option<String> {
+    if listen.ip().is_loopback() {
+        return Some(format!("{scheme}://{listen}"));
+    }
+    root.fail("needs `url` (or --url), the name that clients use, such as https://ca.example.com")
 }
 
 fn path(cursor: &Cursor<'_>, folder: &Path) -> Option<PathBuf> {
@@ -188,11 +185,10 @@ fn read_authority(cursor: &Cursor<'_>, folder: &Path) -> Option<AuthorityFiles> 
     let passphrase_file =
         section.get("passphrase_file").map_or(Some(None), |cursor| path(cursor, folder).map(Some));
     if let Some(cursor) = section.get("key")
-        && let Value::Text(text) = &cursor.node.value
+        && let Some(text) = cursor.node.text()
         && let Some(scheme) = LATER_KEYS.iter().find(|scheme| text.starts_with(**scheme))
     {
-        cursor.refuse(format!("{scheme}… is not supported yet: name a file"));
-        return None;
+        return cursor.fail(format!("{scheme}… is not supported yet: name a file"));
     }
     Some(AuthorityFiles { key: key?, chain: chain?, passphrase_file: passphrase_file? })
 }

@@ -9,12 +9,12 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess,
     Visitor,
 };
-use std::marker::PhantomData;
 
 /// Nodes in one file, aliases followed. An alias repeats what it names, so that a small file can
 /// stand for a large tree.
@@ -66,6 +66,41 @@ impl Node {
         }
     }
 
+    /// Whether there is nothing here.
+    pub fn is_null(&self) -> bool {
+        self.value == Value::Null
+    }
+
+    /// The text, where this is text.
+    pub fn text(&self) -> Option<&str> {
+        if let Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// The items, where this is a list.
+    pub fn list(&self) -> Option<&[Node]> {
+        if let Value::List(items) = &self.value { Some(items) } else { None }
+    }
+
+    /// The members, where this is a map.
+    pub fn map(&self) -> Option<&[Entry]> {
+        if let Value::Map(entries) = &self.value { Some(entries) } else { None }
+    }
+
+    /// The items of a list, or the values of a map.
+    fn children(&mut self) -> impl Iterator<Item = &mut Node> {
+        let (items, entries): (&mut [Node], &mut [Entry]) = match &mut self.value {
+            Value::List(items) => (items, &mut []),
+            Value::Map(entries) => (&mut [], entries),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Whole(_)
+            | Value::Fraction(_)
+            | Value::Text(_)
+            | Value::Tagged => (&mut [], &mut []),
+        };
+        items.iter_mut().chain(entries.iter_mut().map(|entry| &mut entry.value))
+    }
+
     /// What this is, for "expected …, got …".
     pub fn kind(&self) -> &'static str {
         match self.value {
@@ -113,6 +148,12 @@ impl Source<'_> {
         Ok(root)
     }
 
+    /// Whether this is YAML with more documents than the first.
+    pub fn has_more(&self) -> bool {
+        self.notation == Notation::Yaml
+            && yaml_serde::Deserializer::from_str(self.text).nth(1).is_some()
+    }
+
     /// The line of a node, counted from 1.
     pub fn line(&self, at: At) -> Option<usize> {
         self.pass(Some(at)).err()?.line
@@ -146,58 +187,37 @@ impl Source<'_> {
 
 /// Go's JSON, and so Fulcio's, takes the last of several members with one name.
 fn keep_last(node: &mut Node) {
-    match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(keep_last),
-        Value::Map(entries) => {
-            let mut names = HashSet::new();
-            entries.reverse();
-            entries.retain(|entry| names.insert(entry.key.scalar()));
-            entries.reverse();
-            entries.iter_mut().for_each(|entry| keep_last(&mut entry.value));
-        }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Whole(_)
-        | Value::Fraction(_)
-        | Value::Text(_)
-        | Value::Tagged => {}
+    if let Value::Map(entries) = &mut node.value {
+        let mut names = HashSet::new();
+        entries.reverse();
+        entries.retain(|entry| names.insert(entry.key.scalar()));
+        entries.reverse();
     }
+    node.children().for_each(keep_last);
 }
 
 /// Replaces YAML's merge keys (`<<: *base`): own members win, of several bases the first.
 fn merge(node: &mut Node) {
-    match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(merge),
-        Value::Map(entries) => {
-            entries.iter_mut().for_each(|entry| merge(&mut entry.value));
-            if entries.iter().any(is_merge) {
-                let (merges, mut own): (Vec<_>, Vec<_>) =
-                    std::mem::take(entries).into_iter().partition(is_merge);
-                let mut names: HashSet<String> =
-                    own.iter().filter_map(|entry| entry.key.scalar()).collect();
-                for entry in merges.into_iter().flat_map(bases) {
-                    if entry.key.scalar().is_none_or(|name| names.insert(name)) {
-                        own.push(entry);
-                    }
-                }
-                *entries = own;
-            }
-        }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Whole(_)
-        | Value::Fraction(_)
-        | Value::Text(_)
-        | Value::Tagged => {}
+    node.children().for_each(merge);
+    let Value::Map(entries) = &mut node.value else { return };
+    if !entries.iter().any(is_merge) {
+        return;
     }
+    let (merges, mut own): (Vec<_>, Vec<_>) = entries.drain(..).partition(is_merge);
+    let mut names: HashSet<String> = own.iter().filter_map(|entry| entry.key.scalar()).collect();
+    for entry in merges.into_iter().flat_map(bases) {
+        if entry.key.scalar().is_none_or(|name| names.insert(name)) {
+            own.push(entry);
+        }
+    }
+    *entries = own;
 }
 
 /// Whether an entry is a merge key with something to merge; another stays, an unknown key.
 fn is_merge(entry: &Entry) -> bool {
-    let mergeable = |node: &Node| matches!(node.value, Value::Map(_));
     let value = &entry.value;
-    let all = matches!(&value.value, Value::List(items) if items.iter().all(mergeable));
-    entry.key.value == Value::Text("<<".to_owned()) && (all || mergeable(value))
+    let bases = value.list().is_some_and(|items| items.iter().all(|item| item.map().is_some()));
+    entry.key.text() == Some("<<") && (bases || value.map().is_some())
 }
 
 fn bases(merge: Entry) -> Vec<Entry> {
@@ -306,5 +326,110 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let (_, variant) = access.variant_seed(PhantomData::<IgnoredAny>)?;
         variant.newtype_variant_seed(self)?;
         Ok(Value::Tagged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
+        if node.text() == Some(name) {
+            return Some(node);
+        }
+        let items = node.list().unwrap_or_default().iter();
+        let entries = node.map().unwrap_or_default().iter();
+        let named = |entry: &'a Entry| {
+            let here = entry.key.scalar().is_some_and(|key| key == name);
+            if here { Some(&entry.value) } else { find(&entry.value, name) }
+        };
+        items.flat_map(|item| find(item, name)).chain(entries.flat_map(named)).next()
+    }
+
+    /// The line of the value of the first key `name`, or of the text `name`.
+    #[track_caller]
+    fn check(notation: Notation, text: &str, name: &str, expected: usize) {
+        let source = Source { text, notation };
+        let root = source.parse().unwrap();
+        let node = find(&root, name).unwrap();
+        assert_eq!(source.line(node.at), Some(expected), "{name} in {text:?}");
+    }
+
+    #[test]
+    fn a_node_is_where_its_key_is() {
+        let text = "# comment\na: 1\nb:\n  - c: |\n      text\n      text\n    d: { e: [ f,\n  g ] }\nh:\n";
+        for (name, line) in
+            [("a", 2), ("b", 3), ("c", 4), ("d", 7), ("e", 7), ("f", 7), ("g", 8), ("h", 9)]
+        {
+            check(Notation::Yaml, text, name, line);
+        }
+        check(Notation::Yaml, "a: 1\r\nb: 2\r\n", "b", 2);
+        check(Notation::Json, "{\n \"a\": 1,\n \"b\": [\n  \"c\" ] }", "a", 2);
+        check(Notation::Json, "{\n \"a\": 1,\n \"b\": [\n  \"c\" ] }", "b", 3);
+    }
+
+    #[test]
+    fn what_an_alias_repeats_is_where_it_was_written_first() {
+        check(Notation::Yaml, "a: &x\n  b: 1\nc: *x\nd: 2\n", "d", 4);
+        check(Notation::Yaml, "a: &x name\n*x: 1\nb: 2\n", "b", 3);
+    }
+
+    #[track_caller]
+    fn check_keys(notation: Notation, text: &str, expected: &[(&str, &str)]) {
+        let root = Source { text, notation }.parse().unwrap();
+        let map = find(&root, "map").unwrap();
+        let pairs: Vec<_> = map
+            .map()
+            .unwrap()
+            .iter()
+            .map(|entry| (entry.key.scalar().unwrap(), entry.value.scalar().unwrap()))
+            .collect();
+        let pairs: Vec<_> =
+            pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn merge_keys_yield_to_what_is_written_out() {
+        let bases = "x: &x { a: 1, b: 2 }\ny: &y { b: 3, c: 4 }\n";
+        check_keys(
+            Notation::Yaml,
+            &format!("{bases}map: {{ <<: *x, b: 9 }}"),
+            &[("b", "9"), ("a", "1")],
+        );
+        check_keys(
+            Notation::Yaml,
+            &format!("{bases}map: {{ <<: [*x, *y] }}"),
+            &[("a", "1"), ("b", "2"), ("c", "4")],
+        );
+        check_keys(Notation::Yaml, "map: { <<: 1 }", &[("<<", "1")]);
+    }
+
+    #[test]
+    fn of_json_members_with_one_name_the_last_holds_and_yaml_keeps_both() {
+        let text = "{\"map\": {\"a\": 1, \"b\": 2, \"a\": 3}}";
+        check_keys(Notation::Json, text, &[("b", "2"), ("a", "3")]);
+        check_keys(Notation::Yaml, text, &[("a", "1"), ("b", "2"), ("a", "3")]);
+    }
+
+    #[test]
+    fn whole_numbers_keep_all_their_digits() {
+        check_keys(
+            Notation::Yaml,
+            "map: { a: 18446744073709551616, b: -9, c: true, d: 007 }",
+            &[("a", "18446744073709551616"), ("b", "-9"), ("c", "true"), ("d", "007")],
+        );
+    }
+
+    #[test]
+    fn depth_and_size_are_bounded() {
+        let deep = "[".repeat(1000);
+        assert!(Source { text: &deep, notation: Notation::Yaml }.parse().is_err());
+        assert!(Source { text: &deep, notation: Notation::Json }.parse().is_err());
+        let loops = Source { text: "a: &a [ *a ]", notation: Notation::Yaml };
+        assert!(loops.parse().is_err());
+        let many = format!("[{}]", "1,".repeat(MAX_NODES));
+        let error = Source { text: &many, notation: Notation::Yaml }.parse().unwrap_err();
+        assert!(error.reason.contains("more than 100000 values"), "{error:?}");
     }
 }

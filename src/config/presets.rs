@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use crate::config::ConfigErrors;
+use crate::config::issuers::TYPES;
 use crate::config::node::{Notation, Source};
 use crate::config::provider;
 use crate::config::reader::{Cursor, Report, Table};
-use crate::issuer::Provider;
+use crate::issuer::{HostRule, Provider, derive};
 
 /// One preset, read.
 #[derive(Clone, Debug)]
 pub(super) struct Preset {
-    /// URLs and patterns; empty where only the user knows it
+    /// URLs and patterns; none where only the user knows it
     pub urls: Vec<String>,
     /// whether strangers get tokens of it too
     pub shared: bool,
@@ -19,11 +20,47 @@ pub(super) struct Preset {
     pub kind: String,
     pub audiences: Vec<String>,
     /// the templates of a preset of type `ci`
-    pub provider: Option<Arc<Provider>>,
+    provider: Option<Arc<Provider>>,
+    /// how the constant `url` of its templates follows from the issuer's URL; empty: it is as it is
+    hosts: Vec<HostRule>,
 }
 
+impl Preset {
+    /// The templates for the issuer at `url`; None where the preset's type has none.
+    ///
+    /// # Errors
+    ///
+    /// A sentence when the preset does not know what an issuer of this URL builds for.
+    pub fn provider(&self, url: &str) -> Result<Option<Arc<Provider>>, String> {
+        let Some(provider) = self.provider.as_ref().filter(|_| !self.hosts.is_empty()) else {
+            return Ok(self.provider.clone());
+        };
+        let Some(host) = derive(&self.hosts, url) else {
+            let forms: Vec<&str> = self.hosts.iter().map(|rule| rule.issuer.as_str()).collect();
+            return Err(format!("expected a URL of the form {}", forms.join(" or ")));
+        };
+        let mut provider = Provider::clone(provider);
+        provider.constants.retain(|(name, _)| name != HOST);
+        provider.constants.push((HOST.to_owned(), host));
+        Ok(Some(Arc::new(provider)))
+    }
+}
+
+/// The constant that follows from the issuer's URL.
+const HOST: &str = "url";
+
 /// Name and text of every preset, in the order in which they are listed to people.
-const PRESETS: &[(&str, &str)] = &[];
+const PRESETS: &[(&str, &str)] = &[
+    ("github", include_str!("../../config/presets/github.yaml")),
+    ("gitlab", include_str!("../../config/presets/gitlab.yaml")),
+    ("kubernetes", include_str!("../../config/presets/kubernetes.yaml")),
+    ("eks", include_str!("../../config/presets/eks.yaml")),
+    ("gke", include_str!("../../config/presets/gke.yaml")),
+    ("aks", include_str!("../../config/presets/aks.yaml")),
+    ("google", include_str!("../../config/presets/google.yaml")),
+    ("email", include_str!("../../config/presets/email.yaml")),
+    ("spiffe", include_str!("../../config/presets/spiffe.yaml")),
+];
 
 const PRESET: Table = Table {
     section: "preset",
@@ -38,11 +75,15 @@ const PRESET: Table = Table {
         "defaults",
         "san",
         "extensions",
+        "required",
         "hosts",
     ],
     later: &[],
     strict: true,
 };
+
+const HOSTS: Table =
+    Table { section: "preset.hosts[]", keys: &["issuer", "url"], later: &[], strict: true };
 
 /// The names of all presets.
 pub(super) fn names() -> Vec<&'static str> {
@@ -73,8 +114,10 @@ fn read(cursor: &Cursor<'_>, name: &str) -> Option<Preset> {
     }
     let texts = |key| section.get(key).map_or(Some(Vec::new()), Cursor::texts);
     let urls = if section.get("url").is_some() { texts("url") } else { texts("urls") };
-    let kind = section.require("type")?.text()?.to_owned();
-    let provider = match kind.as_str() {
+    let kind = section.require("type")?;
+    let kind =
+        kind.text().filter(|name| TYPES.contains(name)).or_else(|| kind.fail("unknown type"))?;
+    let provider = match kind {
         "ci" => Some(Arc::new(provider::read(&section, name)?)),
         _ => {
             section.forbid(provider::KEYS, "belongs to type ci");
@@ -84,10 +127,20 @@ fn read(cursor: &Cursor<'_>, name: &str) -> Option<Preset> {
     Some(Preset {
         urls: urls?,
         shared: section.require("shared")?.flag()?,
-        kind,
+        kind: kind.to_owned(),
         audiences: texts("audiences")?,
         provider,
+        hosts: section.get("hosts").map_or(Some(Vec::new()), read_hosts)?,
     })
+}
+
+fn read_hosts(cursor: &Cursor<'_>) -> Option<Vec<HostRule>> {
+    let rule = |item: &Cursor<'_>| {
+        let section = item.section(&HOSTS)?;
+        let text = |key| section.require(key).and_then(Cursor::text).map(str::to_owned);
+        Some(HostRule { issuer: text("issuer")?, url: text("url")? })
+    };
+    cursor.items()?.iter().map(rule).collect()
 }
 
 #[cfg(test)]
@@ -116,5 +169,43 @@ mod tests {
         files.sort();
         table.sort();
         assert_eq!(table, files);
+    }
+
+    #[track_caller]
+    fn check_host(preset: &str, url: &str, expected: Result<&str, &str>) {
+        let preset = find(preset).unwrap().unwrap();
+        let host = preset.provider(url).map(|provider| {
+            let constants = &provider.as_ref().unwrap().constants;
+            constants.iter().find(|(name, _)| name == HOST).unwrap().1.clone()
+        });
+        assert_eq!(host.as_deref().map_err(String::as_str), expected, "{url}");
+    }
+
+    #[test]
+    fn a_forge_of_ones_own_builds_for_its_own_repositories() {
+        check_host(
+            "github",
+            "https://token.actions.githubusercontent.com",
+            Ok("https://github.com"),
+        );
+        check_host(
+            "github",
+            "https://token.actions.githubusercontent.com/acme",
+            Ok("https://github.com"),
+        );
+        check_host(
+            "github",
+            "https://github.example.com/_services/token",
+            Ok("https://github.example.com"),
+        );
+        check_host("github", "https://token.actions.acme.ghe.com", Ok("https://acme.ghe.com"));
+        check_host("gitlab", "https://gitlab.example.com", Ok("https://gitlab.example.com"));
+        check_host(
+            "github",
+            "https://github.example.com",
+            Err(
+                "expected a URL of the form https://token.actions.githubusercontent.com or https://token.actions.githubusercontent.com/* or https://token.actions.*.ghe.com or https://*/_services/token",
+            ),
+        );
     }
 }

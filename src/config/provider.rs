@@ -1,13 +1,12 @@
 //! The templates of a CI provider → [`Provider`]: a preset's, and those of `type: ci`.
 
-use crate::config::node::Value;
 use crate::config::reader::{Cursor, Section};
 use crate::extensions::Extension;
 use crate::issuer::Provider;
 use crate::template::Template;
 
 /// The keys that make a provider.
-pub(super) const KEYS: &[&str] = &["constants", "defaults", "san", "extensions"];
+pub(super) const KEYS: &[&str] = &["constants", "defaults", "san", "extensions", "required"];
 
 /// Reads the keys of [`KEYS`].
 pub(super) fn read(section: &Section<'_>, name: &str) -> Option<Provider> {
@@ -17,12 +16,14 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Option<Provider> {
     let san =
         section.require("san").and_then(|san| san.text().and_then(|text| template(san, text)));
     let extensions = section.get("extensions").map_or(Some(Vec::new()), extensions);
+    let required = section.get("required").map_or(Some(Vec::new()), Cursor::texts);
     Some(Provider {
         name: name.to_owned(),
         constants: constants?,
         defaults: defaults?,
         san: Some(san?),
         extensions: extensions?,
+        required: required?,
         older: None,
     })
 }
@@ -37,7 +38,7 @@ pub(super) fn pairs(cursor: &Cursor<'_>) -> Option<Vec<(String, String)>> {
 
 /// Text as Go's YAML reads it: numbers and booleans as they are spelt, nothing as empty.
 pub(super) fn words(cursor: &Cursor<'_>) -> Option<String> {
-    if cursor.node.value == Value::Null {
+    if cursor.node.is_null() {
         return Some(String::new());
     }
     cursor.node.scalar().or_else(|| cursor.expected("text"))
@@ -47,10 +48,7 @@ pub(super) fn words(cursor: &Cursor<'_>) -> Option<String> {
 pub(super) fn template(cursor: &Cursor<'_>, text: &str) -> Option<Template> {
     match Template::parse(text) {
         Ok(template) => Some(template),
-        Err(error) => {
-            cursor.refuse(format!("not a template: {error}"));
-            None
-        }
+        Err(error) => cursor.fail(format!("not a template: {error}")),
     }
 }
 
@@ -66,8 +64,7 @@ fn extensions(cursor: &Cursor<'_>) -> Option<Vec<(Extension, Template)>> {
 
 fn extension(cursor: &Cursor<'_>, name: &str) -> Option<Extension> {
     if FROM_THE_TOKEN.contains(&name) {
-        cursor.refuse("comes from the token itself and cannot be written here");
-        return None;
+        return cursor.fail("comes from the token itself and cannot be written here");
     }
     let extension = Extension::named(name);
     if extension.is_none() {

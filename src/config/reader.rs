@@ -5,6 +5,7 @@
 //! shows everything that is wrong.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::config::node::{At, Entry, Node, Source, Value};
 use crate::config::{ConfigError, ConfigErrors};
 use crate::quote::quote;
 
-/// Complaints shown in one run: a file of the wrong kind altogether would fill the screen.
+/// Complaints, or warnings, shown in one run: each costs a pass over the text, and a file of the wrong kind altogether would fill the screen.
 const MAX_ERRORS: usize = 100;
 
 /// What is wrong with one file, and what is odd.
@@ -39,7 +40,8 @@ impl<'a> Report<'a> {
         let mut complaints = self.complaints.take();
         if complaints.is_empty() {
             let warnings = self.warnings.take();
-            return Ok(warnings.iter().map(|warning| self.place(warning).to_string()).collect());
+            let shown = warnings.iter().take(MAX_ERRORS);
+            return Ok(shown.map(|warning| self.place(warning).to_string()).collect());
         }
         complaints.sort_by_key(|complaint| complaint.at);
         let shown = complaints.iter().take(MAX_ERRORS).map(|complaint| self.place(complaint));
@@ -68,13 +70,13 @@ impl<'a> Report<'a> {
 /// The keys of one kind of map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// where it stands: `tls`, `issuers[]`; empty at the top of the file
+    /// Where it stands: `tls`, `issuers[]`; empty at the top of the file.
     pub section: &'static str,
-    /// the keys it may have
+    /// The keys it may have.
     pub keys: &'static [&'static str],
-    /// keys that are promised, and refused until they do something
+    /// Keys that are promised, and refused until they do something.
     pub later: &'static [&'static str],
-    /// whether other keys are refused; Fulcio ignores them, and we warn
+    /// Whether other keys are refused; Fulcio ignores them, and we warn.
     pub strict: bool,
 }
 
@@ -110,23 +112,26 @@ impl<'a> Cursor<'a> {
         Complaint { at: self.node.at, key: self.path.clone(), message }
     }
 
-    /// Complains that this is something else than what was expected.
-    pub fn expected<T>(&self, what: &str) -> Option<T> {
-        self.refuse(format!("expected {what}, got {}", self.node.kind()));
+    /// Complains, and yields nothing.
+    pub fn fail<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.refuse(message);
         None
+    }
+
+    /// Complains that this is something else than what was expected, and yields nothing.
+    pub fn expected<T>(&self, what: &str) -> Option<T> {
+        self.fail(format!("expected {what}, got {}", self.node.kind()))
     }
 
     /// Text that is not empty.
     pub fn text(&self) -> Option<&'a str> {
         match &self.node.value {
             Value::Text(text) if text.trim().is_empty() => {
-                self.refuse("expected text, got empty text");
-                None
+                self.fail("expected text, got empty text")
             }
             Value::Text(text) => Some(text),
             Value::Bool(_) | Value::Whole(_) | Value::Fraction(_) => {
-                self.refuse(format!("expected text, got {}: put it in quotes", self.node.kind()));
-                None
+                self.fail(format!("expected text, got {}: put it in quotes", self.node.kind()))
             }
             Value::Null | Value::List(_) | Value::Map(_) | Value::Tagged => self.expected("text"),
         }
@@ -134,16 +139,15 @@ impl<'a> Cursor<'a> {
 
     /// One text, or a list of at least one.
     pub fn texts(&self) -> Option<Vec<String>> {
-        if !matches!(self.node.value, Value::List(_)) {
-            return match self.node.value {
-                Value::Map(_) | Value::Null => self.expected("text or a list of texts"),
-                _ => self.text().map(|text| vec![text.to_owned()]),
-            };
+        if self.node.map().is_some() || self.node.is_null() {
+            return self.expected("text or a list of texts");
+        }
+        if self.node.list().is_none() {
+            return self.text().map(|text| vec![text.to_owned()]);
         }
         let items = self.items()?;
         if items.is_empty() {
-            self.refuse("expected text or a list of texts, got an empty list");
-            return None;
+            return self.fail("expected text or a list of texts, got an empty list");
         }
         let texts: Vec<_> = items.iter().map(|item| item.text().map(str::to_owned)).collect();
         texts.into_iter().collect()
@@ -151,33 +155,31 @@ impl<'a> Cursor<'a> {
 
     /// `true` or `false`.
     pub fn flag(&self) -> Option<bool> {
-        match &self.node.value {
-            Value::Bool(value) => Some(*value),
-            _ => self.expected("true or false"),
+        if let Value::Bool(value) = self.node.value {
+            return Some(value);
         }
+        self.expected("true or false")
     }
 
     /// A duration within bounds: a whole number and `s`, `m` or `h`.
     pub fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
-        let text = match &self.node.value {
-            Value::Whole(text) | Value::Text(text) => text,
-            _ => return self.expected("a duration such as 90s or 10m"),
+        let (Value::Whole(text) | Value::Text(text)) = &self.node.value else {
+            return self.expected("a duration such as 90s or 10m");
         };
         let Some(duration) = parse_duration(text) else {
-            self.refuse(format!("expected a duration such as 90s or 10m, got {}", quote(text)));
-            return None;
+            let got = quote(text);
+            return self.fail(format!("expected a duration such as 90s or 10m, got {got}"));
         };
         if !bounds.contains(&duration) {
             let (least, most) = (bounds.start().as_secs(), bounds.end().as_secs());
-            self.refuse(format!("expected a duration from {least}s to {most}s, got {text}"));
-            return None;
+            return self.fail(format!("expected a duration from {least}s to {most}s, got {text}"));
         }
         Some(duration)
     }
 
     /// The items of a list.
     pub fn items(&self) -> Option<Vec<Self>> {
-        let Value::List(items) = &self.node.value else {
+        let Some(items) = self.node.list() else {
             return self.expected("a list");
         };
         let item = |(i, node)| Self { node, path: format!("{}[{i}]", self.path), ..self.clone() };
@@ -186,11 +188,11 @@ impl<'a> Cursor<'a> {
 
     /// The members of a map whose keys are free; complains about keys that stand there twice.
     pub fn members(&self) -> Option<Vec<(String, Self)>> {
-        let Value::Map(entries) = &self.node.value else {
+        let Some(entries) = self.node.map() else {
             return self.expected("a map");
         };
         let mut members: Vec<(String, Self)> = Vec::new();
-        let mut names = std::collections::HashSet::new();
+        let mut names = HashSet::new();
         for Entry { key, value } in entries {
             let Some(name) = key.scalar() else {
                 let key = Self { node: key, ..self.clone() };

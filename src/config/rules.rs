@@ -23,8 +23,7 @@ pub(super) fn read(section: &Section<'_>, tenants: Option<&str>) -> Option<Rules
         (Some(allow), _) => read_allow(allow),
         (None, None) => Some(Allow::Anybody),
         (None, Some(tenants)) => {
-            section.cursor.refuse(format!("{tenants}, and nothing says who may: {REMEDY}"));
-            None
+            section.cursor.fail(format!("{tenants}, and nothing says who may: {REMEDY}"))
         }
     };
     let deny = section.get("deny").map_or(Some(Vec::new()), read_list);
@@ -32,19 +31,16 @@ pub(super) fn read(section: &Section<'_>, tenants: Option<&str>) -> Option<Rules
 }
 
 fn read_allow(cursor: &Cursor<'_>) -> Option<Allow> {
-    match &cursor.node.value {
-        Value::Text(text) if text == "anybody" => Some(Allow::Anybody),
-        Value::List(items) if items.is_empty() => {
-            cursor.refuse(format!("an empty list allows nobody: {REMEDY}"));
-            None
-        }
-        Value::List(_) => read_list(cursor).map(Allow::Rules),
+    match (cursor.node.text(), cursor.node.list()) {
+        (Some("anybody"), _) => Some(Allow::Anybody),
+        (_, Some([])) => cursor.fail(format!("an empty list allows nobody: {REMEDY}")),
+        (_, Some(_)) => read_list(cursor).map(Allow::Rules),
         _ => cursor.expected("`anybody` or a list of rules"),
     }
 }
 
 fn read_list(cursor: &Cursor<'_>) -> Option<Vec<Rule>> {
-    if !matches!(cursor.node.value, Value::List(_)) {
+    if cursor.node.list().is_none() {
         return cursor.expected("a list of rules");
     }
     // Collected first: one bad rule must not keep the others from being read.
@@ -53,7 +49,7 @@ fn read_list(cursor: &Cursor<'_>) -> Option<Vec<Rule>> {
 }
 
 fn read_rule(cursor: &Cursor<'_>) -> Option<Rule> {
-    if !matches!(cursor.node.value, Value::Map(_)) {
+    if cursor.node.map().is_none() {
         return cursor.expected("a rule such as `{ repository: acme/app }`");
     }
     let mut rule = Rule { name: None, why: None, conditions: Vec::new() };
@@ -69,38 +65,24 @@ fn read_rule(cursor: &Cursor<'_>) -> Option<Rule> {
         }
     }
     if sound && rule.conditions.is_empty() {
-        cursor.refuse("a rule without conditions matches everybody: name at least one claim");
-        return None;
+        return cursor.fail("a rule without conditions matches everybody: name at least one claim");
     }
     sound.then_some(rule)
 }
 
-/// A claim's name, or a JSON Pointer (RFC 6901), in which `~` is written `~0` and `/` is `~1`.
 fn selector(name: &str, member: &Cursor<'_>) -> Option<ClaimSelector> {
-    if name.is_empty() {
-        member.refuse("expected the name of a claim, got empty text");
-        return None;
-    }
-    let escapes = name.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-    if name.starts_with('/') && !escapes {
-        member.refuse("not a JSON Pointer: write ~0 for ~, and ~1 for / within a name");
-        return None;
-    }
-    Some(ClaimSelector(name.to_owned()))
+    ClaimSelector::parse(name).map_err(|error| member.refuse(error.to_string())).ok()
 }
 
 fn pattern(cursor: &Cursor<'_>) -> Option<Pattern> {
-    match &cursor.node.value {
-        Value::List(items) if items.is_empty() => {
-            cursor.refuse("an empty list matches nothing: leave the rule out, or name a value");
-            None
-        }
-        Value::List(_) => {
-            let items: Vec<_> = cursor.items()?.iter().map(single).collect();
-            items.into_iter().collect::<Option<Vec<_>>>().map(Pattern::Any)
-        }
-        _ => single(cursor),
+    let Some(items) = cursor.node.list() else {
+        return single(cursor);
+    };
+    if items.is_empty() {
+        return cursor.fail("an empty list matches nothing: leave the rule out, or name a value");
     }
+    let items: Vec<_> = cursor.items()?.iter().map(single).collect();
+    items.into_iter().collect::<Option<Vec<_>>>().map(Pattern::Any)
 }
 
 fn single(cursor: &Cursor<'_>) -> Option<Pattern> {
@@ -109,21 +91,20 @@ fn single(cursor: &Cursor<'_>) -> Option<Pattern> {
             cursor.node.scalar().map(Pattern::Text)
         }
         Value::Fraction(_) => {
-            cursor.refuse("expected text, got a number with a fraction: put it in quotes");
-            None
+            cursor.fail("expected text, got a number with a fraction: put it in quotes")
         }
-        Value::Map(entries) => {
-            let later = ["not", "regex"].into_iter().find(|later| {
-                entries.iter().any(|entry| entry.key.value == Value::Text((*later).to_owned()))
-            });
-            match later {
-                Some(later) => {
-                    cursor.refuse(format!("`{later}` is not supported yet"));
-                    None
-                }
-                None => cursor.expected("text or a list of texts"),
-            }
+        Value::Map(_) => inverted(cursor),
+        Value::Null | Value::List(_) | Value::Tagged => {
+            cursor.expected("text, a list of texts or `{ not: … }`")
         }
-        Value::Null | Value::List(_) | Value::Tagged => cursor.expected("text or a list of texts"),
+    }
+}
+
+/// `{ not: … }`.
+fn inverted(cursor: &Cursor<'_>) -> Option<Pattern> {
+    match cursor.members()?.as_slice() {
+        [(name, inner)] if name == "not" => pattern(inner).map(Box::new).map(Pattern::Not),
+        [(name, inner)] if name == "regex" => inner.fail("not supported yet"),
+        _ => cursor.expected("text, a list of texts or `{ not: … }`"),
     }
 }

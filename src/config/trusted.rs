@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use crate::config::address::Address;
 use crate::config::reader::Cursor;
 use crate::config::{IssuerSummary, shared};
@@ -32,7 +36,7 @@ pub(super) fn tenants(url: &str) -> Option<&'static str> {
     if url.contains('*') {
         return Some("is a pattern, and vouches for everybody who gets an issuer under it");
     }
-    let shared = Address::parse(url).is_ok_and(|address| shared::is_shared(address.host));
+    let shared = Address::parse(url).is_ok_and(|address| shared::is_shared(&address));
     shared.then_some("vouches for the whole world")
 }
 
@@ -42,18 +46,10 @@ pub(super) fn tenants(url: &str) -> Option<&'static str> {
 ///
 /// A sentence when there is none, or one cannot be read.
 pub(super) fn roots(pem: &[u8]) -> Result<Vec<u8>, String> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-
-    let mut store = rustls::RootCertStore::empty();
+    let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        certificate.map_err(|_| "expected PEM certificates, got PEM that is broken").and_then(
-            |certificate| {
-                store
-                    .add(certificate)
-                    .map_err(|_| "expected PEM certificates, got one that is broken")
-            },
-        )?;
+        let certificate = certificate.map_err(|_| "expected PEM certificates, got broken PEM")?;
+        store.add(certificate).map_err(|_| "expected PEM certificates, got one that is broken")?;
     }
     if store.is_empty() {
         return Err("expected PEM certificates, got none".to_owned());
@@ -66,10 +62,7 @@ pub(super) fn file(cursor: &Cursor<'_>, folder: &Path) -> Option<String> {
     let path = folder.join(cursor.text()?);
     match crate::config::read(&path) {
         Ok(text) => Some(text),
-        Err(reason) => {
-            cursor.refuse(format!("{}: {reason}", path.display()));
-            None
-        }
+        Err(reason) => cursor.fail(format!("{}: {reason}", path.display())),
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::fulcio::names::METADATA;
-use crate::config::node::Value;
 use crate::config::provider::{pairs, template, words};
 use crate::config::reader::{Cursor, Section};
 use crate::extensions::Extension;
@@ -20,15 +19,13 @@ pub(super) struct Providers(HashMap<String, Option<Arc<Provider>>>);
 
 impl Providers {
     /// Reads the map of metadata.
-    pub fn read(cursor: Option<&Cursor<'_>>) -> Option<Self> {
-        let mut providers = HashMap::new();
-        if let Some(cursor) = cursor.filter(|cursor| cursor.node.value != Value::Null) {
-            for (name, member) in cursor.members()? {
-                let provider = member.section(&METADATA).and_then(|section| read(&section, &name));
-                providers.insert(name, provider.map(Arc::new));
-            }
-        }
-        Some(Self(providers))
+    pub fn read(cursor: Option<&Cursor<'_>>) -> Self {
+        let members = cursor.filter(|cursor| !cursor.node.is_null()).and_then(Cursor::members);
+        let provider = |(name, member): (String, Cursor<'_>)| {
+            let provider = member.section(&METADATA).and_then(|section| read(&section, &name));
+            (name, provider.map(Arc::new))
+        };
+        Self(members.into_iter().flatten().map(provider).collect())
     }
 
     /// The provider of this name: `None` when the file has none, `Some(None)` when it is of no use.
@@ -40,25 +37,26 @@ impl Providers {
 fn read(section: &Section<'_>, name: &str) -> Option<Provider> {
     let values = section.get("default-template-values").map_or(Some(Vec::new()), optional_pairs);
     let extensions = section.get("extension-templates").map_or(Some(Vec::new()), extensions);
-    let san = section.get("subject-alternative-name-template").map(|cursor| read_template(cursor));
-    if !matches!(san, Some(None) | Some(Some(Some(_)))) {
-        let why = "is never used: it has no subject-alternative-name-template";
+    let san = section.get("subject-alternative-name-template").map_or(Some(None), read_template);
+    let Some(san) = san? else {
+        let why = "has no subject-alternative-name-template: its issuers are left out";
         section.cursor.warn(why);
-    }
+        return None;
+    };
     let (constants, defaults) =
         values?.into_iter().partition(|(name, _)| CONSTANTS.contains(&name.as_str()));
     Some(Provider {
         name: name.to_owned(),
         defaults,
         constants,
-        san: Some(san???),
+        san: Some(san),
         extensions: extensions?,
-        older: None,
+        ..Provider::default()
     })
 }
 
 fn optional_pairs(cursor: &Cursor<'_>) -> Option<Vec<(String, String)>> {
-    if cursor.node.value == Value::Null { Some(Vec::new()) } else { pairs(cursor) }
+    if cursor.node.is_null() { Some(Vec::new()) } else { pairs(cursor) }
 }
 
 /// `Some(None)`: there is nothing but white space.
@@ -71,7 +69,7 @@ fn read_template(cursor: &Cursor<'_>) -> Option<Option<Template>> {
 }
 
 fn extensions(cursor: &Cursor<'_>) -> Option<Vec<(Extension, Template)>> {
-    if cursor.node.value == Value::Null {
+    if cursor.node.is_null() {
         return Some(Vec::new());
     }
     let mut extensions = Vec::new();

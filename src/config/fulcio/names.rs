@@ -89,15 +89,7 @@ fn rename_keys(map: &mut Node, names: &[&str], strays: &mut Vec<Node>) {
 }
 
 fn members(map: &mut Node) -> impl Iterator<Item = (String, &mut Node)> {
-    let entries = match &mut map.value {
-        Value::Map(entries) => entries.as_mut_slice(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Whole(_)
-        | Value::Fraction(_)
-        | Value::Text(_)
-        | Value::List(_)
-        | Value::Tagged => &mut [],
-    };
+    let entries =
+        if let Value::Map(entries) = &mut map.value { entries.as_mut_slice() } else { &mut [] };
     entries.iter_mut().filter_map(|entry| Some((entry.key.scalar()?, &mut entry.value)))
 }
