@@ -225,3 +225,177 @@ impl InstallationError {
         Self::Io { path: path.to_owned(), why: error.to_string() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use x509_parser::prelude::{FromDer, X509Certificate};
+
+    /// 2026-01-01T00:00:00Z.
+    const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    const OPTIONS: Options<'_> = Options {
+        organization: "example.com",
+        common_name: "mayfly",
+        curve: Curve::P256,
+        passphrase: None,
+        now: NOW,
+    };
+
+    /// A new installation, in a folder that is made with it.
+    fn installation() -> (tempfile::TempDir, PathBuf) {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("data");
+        create(&dir, &OPTIONS).unwrap();
+        (parent, dir)
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    const NAMES: [&str; 5] = ["authority.key", "authority.pem", "log.key", "root.key", "root.pem"];
+
+    #[test]
+    fn what_is_created_opens() {
+        let (parent, dir) = installation();
+        assert_eq!(names(&dir), NAMES);
+        assert_eq!(names(parent.path()), ["data"]);
+        let opened = open(&dir, None, NOW).unwrap();
+        assert_eq!(opened.authority.public_key(), opened.chain.spki());
+        assert_eq!(opened.log.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
+        assert_eq!(opened.chain.not_before(), NOW.minus(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn authorities_hold_for_ten_and_for_five_years() {
+        let (_parent, dir) = installation();
+        let chain = open(&dir, None, NOW).unwrap().chain;
+        let years = |der: &[u8]| {
+            let (_, parsed) = X509Certificate::from_der(der).unwrap();
+            let validity = parsed.validity();
+            (validity.not_after.timestamp() - validity.not_before.timestamp())
+                / (365 * 24 * 60 * 60)
+        };
+        assert_eq!(chain.ders().iter().map(|der| years(der)).collect::<Vec<_>>(), [5, 10]);
+        let extensions = |der: &[u8]| {
+            let (_, parsed) = X509Certificate::from_der(der).unwrap();
+            let constraints = parsed.basic_constraints().unwrap().unwrap();
+            let usage = parsed.key_usage().unwrap().unwrap();
+            assert!(constraints.critical && constraints.value.ca);
+            assert!(usage.critical && usage.value.key_cert_sign() && usage.value.crl_sign());
+            let purposes =
+                parsed.extended_key_usage().unwrap().map(|purposes| purposes.value.code_signing);
+            (constraints.value.path_len_constraint, purposes)
+        };
+        assert_eq!(extensions(&chain.ders()[0]), (Some(0), Some(true)));
+        assert_eq!(extensions(&chain.ders()[1]), (Some(1), None));
+        assert!(chain.key_id().is_some());
+    }
+
+    #[test]
+    fn the_largest_curve_on_request() {
+        let parent = tempfile::tempdir().unwrap();
+        create(parent.path(), &Options { curve: Curve::P384, ..OPTIONS }).unwrap();
+        let opened = open(parent.path(), None, NOW).unwrap();
+        assert_eq!(opened.authority.algorithm(), SignatureAlgorithm::EcdsaP384Sha384);
+        assert_eq!(opened.log.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn keys_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_parent, dir) = installation();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for name in NAMES {
+            let others = mode(&dir.join(name)) & 0o077;
+            assert_eq!(others == 0, name.ends_with(".key"), "{name}");
+        }
+        assert_eq!(mode(&dir), 0o700);
+    }
+
+    #[test]
+    fn a_passphrase_encrypts_every_key() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("deep/down/data");
+        create(&dir, &Options { passphrase: Some("geheim"), ..OPTIONS }).unwrap();
+        for name in ["root.key", "authority.key", "log.key"] {
+            let text = fs::read_to_string(dir.join(name)).unwrap();
+            assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{name}");
+        }
+        assert!(open(&dir, Some("geheim"), NOW).is_ok());
+        assert!(matches!(open(&dir, Some("offen"), NOW), Err(InstallationError::Key(_))));
+        assert!(matches!(open(&dir, None, NOW), Err(InstallationError::Key(_))));
+    }
+
+    #[test]
+    fn fills_an_empty_folder_and_no_other() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path();
+        fs::create_dir(dir.join("lost+found")).unwrap();
+        assert_eq!(is_vacant(dir), Ok(true));
+        create(dir, &OPTIONS).unwrap();
+        assert_eq!(names(dir).len(), NAMES.len() + 1);
+        let before = fs::read(dir.join("root.pem")).unwrap();
+        assert_eq!(create(dir, &OPTIONS), Err(InstallationError::Occupied { dir: dir.to_owned() }));
+        assert_eq!(fs::read(dir.join("root.pem")).unwrap(), before);
+        assert!(open(dir, None, NOW).is_ok());
+    }
+
+    #[test]
+    fn does_not_take_a_file_for_a_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("data");
+        fs::write(&dir, "mine").unwrap();
+        assert!(matches!(create(&dir, &OPTIONS), Err(InstallationError::Io { .. })));
+        assert_eq!(fs::read(&dir).unwrap(), b"mine");
+        assert_eq!(names(parent.path()), ["data"]);
+    }
+
+    #[test]
+    fn keys_and_chain_belong_together() {
+        let ((_a, a), (_b, b)) = (installation(), installation());
+        fs::copy(b.join("authority.key"), a.join("authority.key")).unwrap();
+        assert_eq!(open(&a, None, NOW).err(), Some(InstallationError::WrongKey));
+        fs::copy(a.join("root.key"), b.join("authority.key")).unwrap();
+        assert_eq!(open(&b, None, NOW).err(), Some(InstallationError::WrongKey));
+    }
+
+    #[test]
+    fn the_log_has_a_key_of_its_own() {
+        let (_parent, dir) = installation();
+        fs::copy(dir.join("authority.key"), dir.join("log.key")).unwrap();
+        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::SharedKey));
+        let parent = tempfile::tempdir().unwrap();
+        create(parent.path(), &Options { curve: Curve::P384, ..OPTIONS }).unwrap();
+        fs::copy(parent.path().join("root.key"), dir.join("log.key")).unwrap();
+        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::LogKeyAlgorithm));
+    }
+
+    #[test]
+    fn the_chain_holds_now() {
+        let (_parent, dir) = installation();
+        let later = NOW.plus(Duration::from_secs(5 * 366 * 24 * 60 * 60));
+        let expired = open(&dir, None, later).err();
+        assert!(matches!(
+            expired,
+            Some(InstallationError::Chain { error: ChainError::Expired { position: 1, .. }, .. })
+        ));
+    }
+
+    #[test]
+    fn says_which_file_is_missing() {
+        for name in ["authority.pem", "authority.key", "log.key"] {
+            let (_parent, dir) = installation();
+            fs::remove_file(dir.join(name)).unwrap();
+            let error = open(&dir, None, NOW).err().unwrap().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

@@ -50,16 +50,16 @@ impl Chain {
         for link in &links {
             link.check(now)?;
         }
-        for (link, issuer) in links.iter().zip(links.iter().skip(1)) {
-            link.check_signed_by(issuer)?;
-        }
         let (Some(issuing), Some(root)) = (links.first(), links.last()) else {
             return Err(ChainError::Empty);
         };
+        issuing.check_issuing(links.len())?;
+        for (link, issuer) in links.iter().zip(links.iter().skip(1)) {
+            link.check_signed_by(issuer)?;
+        }
         if root.fields.issuer == root.fields.subject {
             root.check_signed_by(root)?;
         }
-        issuing.check_issuing(links.len())?;
         let key_id = issuing.extension::<SubjectKeyIdentifier>()?;
         Ok(Self {
             pems: links.iter().map(|link| pem::encode("CERTIFICATE", &link.der)).collect(),

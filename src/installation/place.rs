@@ -51,7 +51,11 @@ fn inside(dir: &Path, made: &[Made]) -> io::Result<()> {
 /// Writes `made` into a new folder in `parent`, which vanishes if it is dropped. Only its owner can
 /// enter it.
 fn stage(parent: &Path, made: &[Made]) -> io::Result<TempDir> {
-    let staging = tempfile::Builder::new().prefix(".mayfly-").tempdir_in(parent)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".mayfly-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let staging = builder.tempdir_in(parent)?;
     for file in made {
         write(&staging.path().join(file.name), file)?;
     }

@@ -161,6 +161,11 @@ impl PublicKey {
         &self.spki
     }
 
+    /// The same, owned.
+    pub fn into_spki(self) -> Vec<u8> {
+        self.spki
+    }
+
     /// The octets of `subjectPublicKey`.
     pub fn bits(&self) -> &[u8] {
         self.spki.get(self.bits..).unwrap_or_default()

@@ -1,13 +1,11 @@
 //! Proofs of possession against answers of others: Wycheproof's signatures, and what the real Fulcio
 //! said to the same requests.
 
-use aws_lc_rs::rand::SystemRandom;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mayfly::identity::Challenge;
 use mayfly::possession::key::PublicKey;
-use mayfly::possession::strength::KeyError;
-use mayfly::possession::{PossessionError, Proof, ProvenKey};
+use mayfly::possession::Proof;
 use serde_json::Value;
 
 /// Whether key and signature of one Wycheproof case are accepted, as a proof and by the key alone.
