@@ -15,14 +15,15 @@ use super::instance::{Caller, Instance, assert_succeeds, said};
 #[track_caller]
 pub fn judge(instance: &Instance, chain: &[String], caller: &Caller, spki: &[u8]) {
     let trust = instance.trust();
-    let [leaf, above @ ..] = chain else { panic!("no certificate") };
-    let exported = fs::read_to_string(trust.join("ca.pem")).unwrap();
-    assert_eq!(above.concat().trim(), exported.trim(), "the chain is that of the trust files");
+    let ders: Vec<_> = chain.iter().map(|pem| der(pem)).collect();
+    let [leaf, above @ ..] = &ders[..] else { panic!("no certificate") };
+    let exported = blocks(&fs::read_to_string(trust.join("ca.pem")).unwrap());
+    let exported: Vec<_> = exported.iter().map(|pem| der(pem)).collect();
+    assert_eq!(above, exported, "the chain is that of the trust files");
     assert_eq!(above.len(), 2, "intermediate and root");
 
     let log_id = Sha256::digest(der(&fs::read_to_string(trust.join("ct.pem")).unwrap()));
-    let leaf_der = der(leaf);
-    let (rest, certificate) = x509_parser::parse_x509_certificate(&leaf_der).unwrap();
+    let (rest, certificate) = x509_parser::parse_x509_certificate(leaf).unwrap();
     assert!(rest.is_empty());
     assert_eq!(certificate.public_key().raw, spki, "the key that asked");
     judge_profile(&certificate, caller, &log_id);
