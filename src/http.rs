@@ -81,8 +81,12 @@ impl App {
     /// A [`Problem`]: the authority's error, or that we are too busy or too slow.
     async fn issue(&self, request: authority::Request) -> Result<Issued, Problem> {
         let _place = self.shared.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
+        let id = request.caller.request_id.clone();
         let exchange = tokio::time::timeout(EXCHANGE, self.authority.issue(request));
-        let outcome = exchange.await.map_err(|_| Problem::too_slow())?;
+        let outcome = exchange.await.map_err(|_| {
+            tracing::error!(request = id, "the exchange took too long and was given up");
+            Problem::too_slow()
+        })?;
         self.shared.health.note(&outcome, self.authority.clock.as_ref());
         outcome.map_err(Problem::from)
     }

@@ -26,6 +26,12 @@ use super::problem::Problem;
 /// The header that carries the request id, both ways.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A quirk of tonic's: a message that is too long is out of range to it, which we never say. To Go,
+/// and so to Fulcio, it exhausts a resource.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const OUT_OF_RANGE: &str = "11";
+const RESOURCE_EXHAUSTED: HeaderValue = HeaderValue::from_static("8");
+
 /// The longest id that we take from a caller.
 const LONGEST_ID: usize = 128;
 
@@ -121,7 +127,11 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
             *response.body_mut() = problem.body(&id).into();
         }
     }
-    response.headers_mut().insert(X_REQUEST_ID, id.0);
+    let headers = response.headers_mut();
+    if grpc && headers.get(GRPC_STATUS).is_some_and(|status| status == OUT_OF_RANGE) {
+        headers.insert(GRPC_STATUS, RESOURCE_EXHAUSTED);
+    }
+    headers.insert(X_REQUEST_ID, id.0);
     response
 }
 

@@ -1,4 +1,4 @@
-//! An authority as it is in production, in a folder of its own, trusting one token issuer.
+//! An authority as it is in production, in a folder of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,20 +23,29 @@ use crate::support::store::HandClock;
 /// An authority with what it stands on.
 pub struct TestAuthority {
     pub authority: Arc<Authority>,
-    pub issuer: FakeIssuer,
     pub clock: Arc<HandClock>,
     _folder: TempDir,
 }
 
+/// What an authority is made of, where tests differ.
+pub struct Parts {
+    pub now: Timestamp,
+    pub issuers: Vec<Issuer>,
+    pub signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>,
+}
+
 impl TestAuthority {
-    pub async fn start() -> Self {
-        Self::start_with(|signer| signer).await
+    /// An authority at midnight that trusts `issuer` for e-mail addresses.
+    pub fn trusting(issuer: &FakeIssuer) -> Self {
+        Self::of(Parts {
+            now: Timestamp::from_secs(MIDNIGHT),
+            issuers: vec![trusted(issuer)],
+            signer: |signer| signer,
+        })
     }
 
-    /// The same, with another signer in the place of the authority's.
-    pub async fn start_with(signer: impl FnOnce(Arc<dyn Signer>) -> Arc<dyn Signer>) -> Self {
-        let issuer = FakeIssuer::start().await;
-        let now = Timestamp::from_secs(MIDNIGHT);
+    pub fn of(parts: Parts) -> Self {
+        let Parts { now, issuers, signer } = parts;
         let clock = Arc::new(HandClock::at(now, 0));
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
@@ -61,21 +70,23 @@ impl TestAuthority {
         let signer = signer(opened.authority);
         let lifetime = Duration::from_secs(600);
         let count = AtomicU64::new(1);
+        let anybody = Rules { allow: Allow::Anybody, deny: Vec::new() };
         let authority = Authority {
             clock: shared,
             serials: Arc::new(move || serial(count.fetch_add(1, Ordering::SeqCst))),
-            keyset: Keyset::new(Issuers::new(vec![trusted(&issuer)])).unwrap(),
-            policy: Policy::new(vec![Rules { allow: Allow::Anybody, deny: Vec::new() }]),
+            policy: Policy::new(vec![anybody; issuers.len()]),
+            keyset: Keyset::new(Issuers::new(issuers)).unwrap(),
             profile: Profile::new(&opened.chain, signer.algorithm(), lifetime, Duration::ZERO),
             signer,
             chain: opened.chain,
             log,
         };
-        Self { authority: Arc::new(authority), issuer, clock, _folder: folder }
+        Self { authority: Arc::new(authority), clock, _folder: folder }
     }
 }
 
-fn trusted(issuer: &FakeIssuer) -> Issuer {
+/// `issuer`, as a configuration would have it.
+pub fn trusted(issuer: &FakeIssuer) -> Issuer {
     Issuer {
         id: IssuerId(0),
         url: issuer.url(),

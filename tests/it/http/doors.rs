@@ -13,12 +13,14 @@ use mayfly::http::grpc::fulcio::create_signing_certificate_request::Key;
 use mayfly::http::grpc::fulcio::signing_certificate::Certificate;
 use mayfly::http::grpc::fulcio::{
     Configuration, CreateSigningCertificateRequest, Credentials, GetConfigurationRequest,
-    GetTrustBundleRequest, PublicKey, PublicKeyRequest, SigningCertificate, TrustBundle, credentials,
+    GetTrustBundleRequest, PublicKey, PublicKeyRequest, SigningCertificate, TrustBundle,
+    credentials,
 };
 use mayfly::http::server::Limits;
 use mayfly::http::tls::Tls;
 use mayfly::http::{App, router};
 use mayfly::signer::{Boxed, Signer, SignerError};
+use mayfly::time::Timestamp;
 use prost::Message;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -26,9 +28,9 @@ use tonic::{Code, Request, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::support::issuer::MIDNIGHT;
+use crate::support::issuer::{Endpoint, FakeIssuer, Fault, MIDNIGHT};
 
-use super::authority::TestAuthority;
+use super::authority::{Parts, TestAuthority, trusted};
 use super::files::Files;
 use super::wire::{Answer, Running};
 use super::{grpc, script};
@@ -38,14 +40,42 @@ const BUNDLE: &str = "/dev.sigstore.fulcio.v2.CA/GetTrustBundle";
 const CONFIGURATION: &str = "/dev.sigstore.fulcio.v2.CA/GetConfiguration";
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
-async fn serve(test: &TestAuthority) -> Running {
-    Running::start(router(App::new(Arc::clone(&test.authority)))).await
+/// An authority on a port, and the issuer that it trusts.
+struct Test {
+    issuer: FakeIssuer,
+    authority: TestAuthority,
+    server: Running,
 }
 
-async fn start() -> (TestAuthority, Running) {
-    let test = TestAuthority::start().await;
-    let server = serve(&test).await;
-    (test, server)
+async fn start() -> Test {
+    start_with(|signer| signer, None).await
+}
+
+async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<Tls>) -> Test {
+    let issuer = FakeIssuer::start().await;
+    let now = Timestamp::from_secs(MIDNIGHT);
+    let authority = TestAuthority::of(Parts { now, issuers: vec![trusted(&issuer)], signer });
+    let app = App::new(Arc::clone(&authority.authority));
+    let server = Running::start_with(router(app), tls, Limits::default()).await;
+    Test { issuer, authority, server }
+}
+
+impl Test {
+    /// Asks for a certificate by gRPC.
+    async fn create(
+        &self,
+        request: Request<CreateSigningCertificateRequest>,
+    ) -> Result<tonic::Response<SigningCertificate>, Status> {
+        grpc::call(self.server.address, None, CREATE, request).await
+    }
+
+    /// Asks for the health of a service.
+    async fn health(&self, service: &str) -> ServingStatus {
+        let request = Request::new(HealthCheckRequest { service: service.to_owned() });
+        let answer: Result<tonic::Response<HealthCheckResponse>, Status> =
+            grpc::call(self.server.address, None, CHECK, request).await;
+        answer.unwrap().into_inner().status()
+    }
 }
 
 /// Somebody with a token, a key, and the proof that it is theirs.
@@ -56,7 +86,7 @@ struct Caller {
 }
 
 impl Caller {
-    fn of(test: &TestAuthority) -> Self {
+    fn of(issuer: &FakeIssuer) -> Self {
         let random = SystemRandom::new();
         let scheme = &ECDSA_P256_SHA256_ASN1_SIGNING;
         let pair = EcdsaKeyPair::generate(scheme).unwrap();
@@ -64,7 +94,7 @@ impl Caller {
         let spki = AsDer::<PublicKeyX509Der>::as_der(pair.public_key()).unwrap();
         let body = STANDARD.encode(spki.as_ref());
         Self {
-            token: test.issuer.token(alice()),
+            token: issuer.token(alice()),
             key_pem: format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"),
             proof: proof.as_ref().to_vec(),
         }
@@ -87,8 +117,8 @@ fn alice() -> serde_json::Value {
 }
 
 async fn run(name: &str) {
-    let (test, server) = start().await;
-    let caller = Caller::of(&test);
+    let test = start().await;
+    let caller = Caller::of(&test.issuer);
     let with = |name: &str, value: &str| {
         let mut claims = alice();
         claims[name] = json!(value);
@@ -104,8 +134,8 @@ async fn run(name: &str) {
         ("foreign", with("iss", &format!("{}/", test.issuer.url()))),
         ("elsewhere", with("aud", "vault")),
     ];
-    script::run(name, &defined, &server).await;
-    assert_eq!(server.ended().await, 0);
+    script::run(name, &defined, &test.server).await;
+    assert_eq!(test.server.ended().await, 0);
 }
 
 #[tokio::test]
@@ -135,8 +165,8 @@ async fn issued() {
 
 #[tokio::test]
 async fn an_endless_upload_gets_an_answer_and_is_not_kept() {
-    let (_test, server) = start().await;
-    let (mut read, mut write) = server.connect().await.into_split();
+    let test = start().await;
+    let (mut read, mut write) = test.server.connect().await.into_split();
     let upload = tokio::spawn(async move {
         let head = "POST /api/v2/signingCert HTTP/1.1\r\nhost: test\r\n\
             transfer-encoding: chunked\r\n\r\n";
@@ -168,53 +198,50 @@ fn check_chain(certificate: SigningCertificate) {
 
 #[tokio::test]
 async fn grpc_issues() {
-    let (test, server) = start().await;
-    let caller = Caller::of(&test);
-    let answer = grpc::call(server.address, None, CREATE, Request::new(caller.request())).await;
-    let answer = answer.unwrap();
+    let test = start().await;
+    let caller = Caller::of(&test.issuer);
+    let answer = test.create(Request::new(caller.request())).await.unwrap();
     assert!(answer.metadata().get("x-request-id").is_some());
     check_chain(answer.into_inner());
+}
 
-    // The token among the metadata, which works as long as there is one.
-    let mut request = Request::new(CreateSigningCertificateRequest {
-        credentials: None,
-        ..caller.request()
-    });
-    request.metadata_mut().insert("oidcidentitytoken", caller.token.parse().unwrap());
-    let again = request.metadata().clone();
-    check_chain(grpc::call(server.address, None, CREATE, request).await.unwrap().into_inner());
-
-    let mut request = Request::new(CreateSigningCertificateRequest {
-        credentials: None,
-        ..caller.request()
-    });
-    *request.metadata_mut() = again;
-    request.metadata_mut().append("oidcidentitytoken", caller.token.parse().unwrap());
-    let refused: Result<tonic::Response<SigningCertificate>, _> =
-        grpc::call(server.address, None, CREATE, request).await;
-    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+#[tokio::test]
+async fn grpc_takes_the_one_token_among_the_metadata() {
+    let test = start().await;
+    let caller = Caller::of(&test.issuer);
+    let request = |tokens: usize| {
+        let message = CreateSigningCertificateRequest { credentials: None, ..caller.request() };
+        let mut request = Request::new(message);
+        for _ in 0..tokens {
+            request.metadata_mut().append("oidcidentitytoken", caller.token.parse().unwrap());
+        }
+        request
+    };
+    check_chain(test.create(request(1)).await.unwrap().into_inner());
+    for tokens in [0, 2] {
+        let status = test.create(request(tokens)).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    }
 }
 
 #[tokio::test]
 async fn grpc_issues_over_tls() {
-    let test = TestAuthority::start().await;
     let files = Files::new();
     let root = Files::renew(&files.paths);
-    let tls = Tls::open(&files.paths).unwrap();
-    let app = App::new(Arc::clone(&test.authority));
-    let server = Running::start_with(router(app), Some(tls), Limits::default()).await;
-    let request = Request::new(Caller::of(&test).request());
-    check_chain(grpc::call(server.address, Some(&root), CREATE, request).await.unwrap().into_inner());
+    let test = start_with(|signer| signer, Some(Tls::open(&files.paths).unwrap())).await;
+    let request = Request::new(Caller::of(&test.issuer).request());
+    let answer = grpc::call(test.server.address, Some(&root), CREATE, request).await;
+    check_chain(answer.unwrap().into_inner());
 }
 
 #[tokio::test]
 async fn grpc_says_what_may_be_trusted() {
-    let (test, server) = start().await;
+    let Test { authority, server, .. } = start().await;
     let request = Request::new(GetTrustBundleRequest {});
     let bundle: TrustBundle =
         grpc::call(server.address, None, BUNDLE, request).await.unwrap().into_inner();
     assert_eq!(bundle.chains.len(), 1);
-    assert_eq!(bundle.chains[0].certificates, test.authority.chain.pems());
+    assert_eq!(bundle.chains[0].certificates, authority.authority.chain.pems());
 
     let request = Request::new(GetConfigurationRequest {});
     let configuration: Configuration =
@@ -244,14 +271,12 @@ struct Detail {
 
 #[tokio::test]
 async fn grpc_says_why_not() {
-    let (test, server) = start().await;
-    let mut request = Caller::of(&test).request();
-    request.credentials = None;
-    let mut request = Request::new(request);
+    let test = start().await;
+    let message = Caller::of(&test.issuer).request();
+    let message = CreateSigningCertificateRequest { credentials: None, ..message };
+    let mut request = Request::new(message);
     request.metadata_mut().insert("x-request-id", "run-7".parse().unwrap());
-    let refused: Result<tonic::Response<SigningCertificate>, Status> =
-        grpc::call(server.address, None, CREATE, request).await;
-    let status = refused.unwrap_err();
+    let status = test.create(request).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
 
     let details = Details::decode(status.details()).unwrap();
@@ -266,92 +291,87 @@ async fn grpc_says_why_not() {
 
 #[tokio::test]
 async fn grpc_messages_over_4_mib_are_refused() {
-    let (test, server) = start().await;
-    let mut request = Caller::of(&test).request();
-    request.key = Some(Key::CertificateSigningRequest(vec![b'x'; 5 << 20]));
-    let refused: Result<tonic::Response<SigningCertificate>, Status> =
-        grpc::call(server.address, None, CREATE, Request::new(request)).await;
-    assert!([Code::OutOfRange, Code::ResourceExhausted].contains(&refused.unwrap_err().code()));
+    let test = start().await;
+    let mut message = Caller::of(&test.issuer).request();
+    message.key = Some(Key::CertificateSigningRequest(vec![b'x'; 5 << 20]));
+    let status = test.create(Request::new(message)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
 }
 
-/// A signer that works until it is told not to.
-struct Failing {
-    signer: Arc<dyn Signer>,
-    broken: Arc<AtomicBool>,
-}
+/// A signer whose device is gone as long as `GONE` says so.
+struct Device(Arc<dyn Signer>);
 
-impl Signer for Failing {
+static GONE: AtomicBool = AtomicBool::new(false);
+
+impl Signer for Device {
     fn algorithm(&self) -> SignatureAlgorithm {
-        self.signer.algorithm()
+        self.0.algorithm()
     }
 
     fn public_key(&self) -> &[u8] {
-        self.signer.public_key()
+        self.0.public_key()
     }
 
     fn sign<'a>(&'a self, message: &'a [u8]) -> Boxed<'a, Result<Vec<u8>, SignerError>> {
-        if self.broken.load(Ordering::SeqCst) {
-            return Box::pin(async { Err(SignerError("hsm slot 3: PIN 1234 is wrong".to_owned())) });
+        if GONE.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(SignerError("slot 3: PIN 1234 is wrong".to_owned())) });
         }
-        self.signer.sign(message)
+        self.0.sign(message)
     }
-}
-
-async fn health(server: &Running, service: &str) -> i32 {
-    let request = Request::new(HealthCheckRequest { service: service.to_owned() });
-    let answer: Result<tonic::Response<HealthCheckResponse>, Status> =
-        grpc::call(server.address, None, CHECK, request).await;
-    answer.unwrap().into_inner().status
 }
 
 #[tokio::test]
 async fn our_own_failures_are_ours_and_tell_nothing_of_our_insides() {
-    let broken = Arc::new(AtomicBool::new(false));
-    let switch = Arc::clone(&broken);
-    let failing = |signer| Arc::new(Failing { signer, broken: switch }) as Arc<dyn Signer>;
-    let test = TestAuthority::start_with(failing).await;
-    let server = serve(&test).await;
-    let caller = Caller::of(&test);
-    let serving = i32::from(ServingStatus::Serving);
-    assert_eq!(server.get("/readyz").await.status, 200);
-    assert_eq!(health(&server, "dev.sigstore.fulcio.v2.CA").await, serving);
+    const AUTHORITY: &str = "dev.sigstore.fulcio.v2.CA";
+    let test = start_with(|signer| Arc::new(Device(signer)), None).await;
+    let caller = Caller::of(&test.issuer);
+    assert_eq!(test.server.get("/readyz").await.status, 200);
+    assert_eq!(test.health(AUTHORITY).await, ServingStatus::Serving);
 
-    broken.store(true, Ordering::SeqCst);
-    let failed: Result<tonic::Response<SigningCertificate>, Status> =
-        grpc::call(server.address, None, CREATE, Request::new(caller.request())).await;
-    let status = failed.unwrap_err();
+    GONE.store(true, Ordering::SeqCst);
+    let status = test.create(Request::new(caller.request())).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(status.message().contains("this is not your fault, try again; request id "));
-    assert!(!status.message().contains("PIN"), "{}", status.message());
+    assert!(
+        status.message().contains("this is not your fault, try again; request id "),
+        "{status}"
+    );
+    assert!(!status.message().contains("PIN"), "{status}");
 
-    let ready = server.get("/readyz").await;
+    let ready = test.server.get("/readyz").await;
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains(r#""part":"key""#), "{}", ready.text());
-    assert!(!ready.text().contains("PIN"));
-    assert_eq!(health(&server, "dev.sigstore.fulcio.v2.CA").await, i32::from(ServingStatus::NotServing));
-    assert_eq!(health(&server, "").await, serving);
-    assert_eq!(server.get("/healthz").await.status, 200);
+    assert!(!ready.text().contains("PIN"), "{}", ready.text());
+    assert_eq!(test.health(AUTHORITY).await, ServingStatus::NotServing);
+    assert_eq!(test.health("").await, ServingStatus::Serving);
+    assert_eq!(test.server.get("/healthz").await.status, 200);
 
-    broken.store(false, Ordering::SeqCst);
-    check_chain(
-        grpc::call(server.address, None, CREATE, Request::new(caller.request()))
-            .await
-            .unwrap()
-            .into_inner(),
-    );
-    assert_eq!(server.get("/readyz").await.status, 200);
+    // Nobody asks an unready instance for certificates: it must not wait for one to be well again.
+    test.authority.clock.set(Timestamp::from_secs(MIDNIGHT + 60));
+    assert_eq!(test.server.get("/readyz").await.status, 200);
+
+    test.create(Request::new(caller.request())).await.unwrap_err();
+    assert_eq!(test.server.get("/readyz").await.status, 503);
+    GONE.store(false, Ordering::SeqCst);
+    check_chain(test.create(Request::new(caller.request())).await.unwrap().into_inner());
+    assert_eq!(test.server.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_authority_that_has_expired_is_not_ready() {
+    let test = start().await;
+    test.authority.clock.set(test.authority.authority.chain.not_after());
+    let ready = test.server.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains(r#""part":"chain""#), "{}", ready.text());
 }
 
 #[tokio::test]
 async fn an_issuer_that_is_down_is_503_and_leaves_us_ready() {
-    use crate::support::issuer::{Endpoint, Fault};
-    let (test, server) = start().await;
+    let test = start().await;
     test.issuer.fail(Endpoint::Discovery, Fault::HangUp);
-    let caller = Caller::of(&test);
-    let failed: Result<tonic::Response<SigningCertificate>, Status> =
-        grpc::call(server.address, None, CREATE, Request::new(caller.request())).await;
-    let status = failed.unwrap_err();
+    let request = Request::new(Caller::of(&test.issuer).request());
+    let status = test.create(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(status.message().contains("this is not the token's fault"), "{}", status.message());
-    assert_eq!(server.get("/readyz").await.status, 200);
+    assert!(status.message().contains("this is not the token's fault"), "{status}");
+    assert_eq!(test.server.get("/readyz").await.status, 200);
 }

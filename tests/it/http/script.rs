@@ -119,10 +119,14 @@ fn check(claim: &str, answer: &Answer) -> Result<(), String> {
             let member = json.pointer(&pointer);
             match (rest.strip_prefix("== "), member) {
                 (Some(expected), Some(member)) => {
-                    let expected: Value = serde_json::from_str(expected).map_err(|e| e.to_string())?;
+                    let expected: Value =
+                        serde_json::from_str(expected).map_err(|e| e.to_string())?;
                     (*member == expected).then_some(()).ok_or_else(|| member.to_string())
                 }
-                _ => compare(rest, member.map(|m| m.as_str().map_or(m.to_string(), str::to_owned)).as_deref()),
+                _ => compare(
+                    rest,
+                    member.map(|m| m.as_str().map_or(m.to_string(), str::to_owned)).as_deref(),
+                ),
             }
         }
         _ => Err("no such claim".to_owned()),

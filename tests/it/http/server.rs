@@ -94,7 +94,6 @@ async fn serves_one_connection_many_times_and_knows_the_peer() {
 }
 
 /// Opens a connection, says `words`, and says nothing more until the server hangs up.
-#[track_caller]
 async fn falls_silent_after(words: &[u8], limits: Limits) {
     let server = Running::start_with(hello(), None, limits).await;
     let mut stream = server.connect().await;
@@ -164,6 +163,53 @@ async fn two_lengths_are_refused() {
     let smuggled = b"POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\
         content-length: 6\r\n\r\nhello!GET / HTTP/1.1\r\n\r\n";
     assert_eq!(server.ask(smuggled).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_does_not_smuggle() {
+    let server = Running::start(hello()).await;
+    let smuggled = b"POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 4\r\n\
+        transfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /peer HTTP/1.1\r\nhost: test\r\n\r\n";
+    let mut stream = server.connect().await;
+    stream.write_all(smuggled).await.unwrap();
+    let heard = String::from_utf8(drained(&mut stream).await).unwrap();
+    assert_eq!(heard.matches("HTTP/1.1 ").count(), 1, "{heard}");
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_connection_at_most() {
+    let server = Running::start(hello()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /panic HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    drained(&mut stream).await;
+    assert_eq!(server.get("/").await.text(), "hello");
+    assert_eq!(server.ended().await, 0);
+}
+
+/// Frames of HTTP/2: a GET of `/` on `stream`, and its end before there was an answer.
+fn request_and_reset(stream: u32) -> Vec<u8> {
+    // `:method GET`, `:scheme http`, `:path /`, `:authority test`: the whole block, and of the stream.
+    let block = b"\x82\x86\x84\x41\x04test";
+    let (id, cancel) = (stream.to_be_bytes(), 8_u32.to_be_bytes());
+    [&[0, 0, 9, 1, 5][..], &id, block, &[0, 0, 4, 3, 0], &id, &cancel].concat()
+}
+
+#[tokio::test]
+async fn a_flood_of_resets_ends_the_connection() {
+    let server = Running::start(hello()).await;
+    let (mut read, mut write) = server.connect().await.into_split();
+    let flood: Vec<u8> = (0..5000).flat_map(|n| request_and_reset(2 * n + 1)).collect();
+    let flooding = tokio::spawn(async move {
+        let _ = write.write_all(PREFACE).await;
+        let _ = write.write_all(&flood).await;
+        write
+    });
+    let heard = drained(&mut read).await;
+    // GOAWAY with ENHANCE_YOUR_CALM.
+    let goaway = heard.windows(4).any(|window| window == 11_u32.to_be_bytes());
+    assert!(goaway, "no GOAWAY among {} octets", heard.len());
+    flooding.await.unwrap();
+    assert_eq!(server.get("/").await.text(), "hello");
 }
 
 #[tokio::test]

@@ -81,7 +81,8 @@ impl Answer {
     /// Reads until the peer hangs up.
     pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Self {
         let octets = drained(stream).await;
-        Self::parse(&octets).unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&octets)))
+        Self::parse(&octets)
+            .unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&octets)))
     }
 
     pub fn parse(octets: &[u8]) -> Option<Self> {
