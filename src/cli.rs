@@ -109,7 +109,9 @@ pub enum CommandError {
     Failed(String),
     /// Wrong usage or configuration: exit 2. May have several lines.
     Usage(String),
-    /// The same, as the argument parser words it.
+    /// A configuration that does not hold: exit 2. One complaint a line, each naming its place.
+    Configuration(String),
+    /// Wrong usage, as the argument parser words it.
     Clap(clap::Error),
 }
 
@@ -128,7 +130,7 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
-            Self::Usage(_) | Self::Clap(_) => 2,
+            Self::Usage(_) | Self::Configuration(_) | Self::Clap(_) => 2,
         }
     }
 }
@@ -140,6 +142,7 @@ impl fmt::Display for CommandError {
             Self::Failed(message) | Self::Usage(message) => {
                 writeln!(f, "mayfly: {}", message.trim_end())
             }
+            Self::Configuration(lines) => f.write_str(lines),
             Self::Clap(error) => write!(f, "{error}"),
         }
     }

@@ -21,18 +21,28 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// [`CommandError::Usage`] with everything that is wrong.
+/// [`CommandError::Configuration`] with everything that is wrong.
 pub fn run(args: Args) -> Result<(), CommandError> {
-    match (args.source.load(), args.json) {
-        (Ok(config), true) => println!("{}", config_json(&config)),
-        (Ok(config), false) => print!("{}", config_text(&config)),
-        (Err(errors), true) => {
-            println!("{}", errors_json(&errors));
-            return Err(CommandError::Usage(format!("{} errors", errors.0.len())));
+    let checked = args.source.load();
+    let text = result_text(&checked, args.json);
+    match checked {
+        Err(_) if !args.json => Err(CommandError::Configuration(text)),
+        checked => {
+            print!("{text}");
+            // What is wrong is said already; what is left is the exit code.
+            checked.map(drop).map_err(|_| CommandError::Configuration(String::new()))
         }
-        (Err(errors), false) => return Err(CommandError::usage(errors)),
     }
-    Ok(())
+}
+
+/// The result as it is printed.
+fn result_text(checked: &Result<Config, ConfigErrors>, json: bool) -> String {
+    match (checked, json) {
+        (Ok(config), true) => format!("{}\n", config_json(config)),
+        (Ok(config), false) => config_text(config),
+        (Err(errors), true) => format!("{}\n", errors_json(errors)),
+        (Err(errors), false) => format!("{errors}\n"),
+    }
 }
 
 /// The summary for people: one line on the instance, a table of issuers, the warnings.
@@ -121,8 +131,8 @@ warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the cl
         let folder = tempfile::TempDir::new().unwrap();
         let config = folder.path().join("mayfly.yaml");
         std::fs::write(&config, text).unwrap();
-        let args = Args { config, fulcio_config: None, allow_anybody: false, json };
-        result_text(&check(&args), json).replace(folder.path().to_str().unwrap(), "DIR")
+        let source = Source { config: Some(config), ..Source::default() };
+        result_text(&source.load(), json).replace(folder.path().to_str().unwrap(), "DIR")
     }
 
     #[test]

@@ -52,9 +52,9 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Usage`] with every error in it.
+    /// [`CommandError::Configuration`] with every error in it.
     pub fn config(&self) -> Result<Config, CommandError> {
-        self.load().map_err(CommandError::usage)
+        self.load().map_err(|errors| CommandError::Configuration(format!("{errors}\n")))
     }
 
     /// The same, with the errors one by one.
@@ -94,7 +94,7 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Usage`] for the configuration, [`CommandError::Failed`] for what is in the folder.
+    /// [`CommandError::Configuration`], or [`CommandError::Failed`] for what is in the folder.
     pub fn read(source: &Source) -> Result<Self, CommandError> {
         Self::at_rest(source.config()?)
     }
@@ -235,7 +235,7 @@ pub struct Running {
 impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
-        let app = http::App::new(Arc::clone(&self.authority));
+        let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
         http::router(app)
     }
 }

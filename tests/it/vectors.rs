@@ -16,6 +16,7 @@ use mayfly::http::{self, App};
 use mayfly::issuer::{Issuer, Issuers, Keys};
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use x509_parser::der_parser;
 use x509_parser::prelude::*;
 
 use crate::support::authority::{FixedClock, authority};
@@ -235,10 +236,9 @@ fn sans(leaf: &X509Certificate<'_>) -> Vec<Value> {
         GeneralName::RFC822Name(text) => json!({ "type": "rfc822_name", "value": text }),
         GeneralName::URI(text) => json!({ "type": "uniform_resource_identifier", "value": text }),
         _ => {
-            let (_, sequence) = x509_parser::der_parser::parse_der(raw.expect("SAN").value).unwrap();
-            let content = sequence.content.as_sequence().unwrap();
-            let other = content[0].to_vec().unwrap();
-            json!({ "type": "other_name", "value": hex(&other) })
+            // The one name is what the sequence holds, behind its tag and length.
+            let (_, names) = der_parser::ber::parse_ber_any(raw.expect("a SAN").value).expect("DER");
+            json!({ "type": "other_name", "value": hex(names.data) })
         }
     };
     san.value.general_names.iter().map(name).collect()

@@ -12,7 +12,9 @@ use mayfly::keyset::Keyset;
 use mayfly::log::Log;
 use mayfly::signer::Signer;
 use mayfly::signer::file::FileSigner;
+use mayfly::store::Owner;
 use mayfly::time::{Clock, Timestamp};
+use mayfly::tlog::merkle::Hash;
 
 use super::issuer::MIDNIGHT;
 use super::store::MemoryStore;
@@ -51,7 +53,7 @@ pub fn golden(path: &str) -> PathBuf {
 /// A key of `tests/golden/authority/`: Ed25519, so that what it signs is the same every time.
 pub fn golden_key(name: &str) -> Arc<dyn Signer> {
     let pem = std::fs::read(golden("authority").join(name)).expect("a key");
-    Arc::new(FileSigner::from_bytes(&pem, None).expect("a key that signs"))
+    Arc::new(FileSigner::parse(&pem, None).expect("a key that signs"))
 }
 
 /// The authority of `tests/golden/` with the issuers and rules of `config`, and an empty log in memory.
@@ -60,12 +62,11 @@ pub fn authority(config: &Config, clock: Arc<FixedClock>) -> Authority {
     let pem = std::fs::read(golden("authority/authority.pem")).expect("a chain");
     let chain = Arc::new(Chain::from_pem(&pem, clock.now()).expect("a chain that holds"));
     let signer = golden_key("authority.key");
-    let log = Log::open(
-        Arc::new(MemoryStore::new()),
-        golden_key("log.key"),
-        Arc::clone(&clock),
-        "ca.golden.example/ct/2026".to_owned(),
-    );
+    let log_key = golden_key("log.key");
+    let origin = "ca.golden.example/ct/2026".to_owned();
+    let owner = Owner { origin: origin.clone(), log_id: Hash::of(&[log_key.public_key()]).0 };
+    let store = Arc::new(MemoryStore::new(owner, clock.now()));
+    let log = Log::open(store, log_key, Arc::clone(&clock), origin);
     let count = AtomicU64::new(1);
     Authority {
         clock,
