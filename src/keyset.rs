@@ -125,7 +125,7 @@ impl Keyset {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_limits(issuers: Issuers, limits: Limits) -> Result<Self, SetupError> {
-        let system = system_roots();
+        let system = Arc::new(system_roots());
         let places = issuers.iter().map(|issuer| Ok((issuer.id, Place::of(issuer, &system)?)));
         let places = places.collect::<Result<_, SetupError>>()?;
         let wildcards = Cache::builder()
@@ -216,7 +216,7 @@ impl Keyset {
 }
 
 impl Place {
-    fn of(issuer: &Issuer, system: &RootCertStore) -> Result<Self, SetupError> {
+    fn of(issuer: &Issuer, system: &Arc<RootCertStore>) -> Result<Self, SetupError> {
         let url = match &issuer.keys {
             issuer::Keys::Inline(text) => return inline(issuer, text).map(Self::Inline),
             issuer::Keys::Url(url) => Some(usable(issuer, url)?),
@@ -229,7 +229,7 @@ impl Place {
             true => Reach::Private,
             false => Reach::Public,
         };
-        let roots = Arc::new(roots(issuer, system)?);
+        let roots = roots(issuer, system)?;
         let fetcher =
             Fetcher::new(roots, reach).map_err(|error| SetupError::Tls(error.to_string()))?;
         let origin = if issuer.is_pattern() { Origin::Own } else { Origin::Any };
@@ -302,16 +302,19 @@ fn system_roots() -> RootCertStore {
     roots
 }
 
-fn roots(issuer: &Issuer, system: &RootCertStore) -> Result<RootCertStore, SetupError> {
-    let mut roots = system.clone();
-    let Some(pem) = &issuer.roots else { return Ok(roots) };
+fn roots(issuer: &Issuer, system: &Arc<RootCertStore>) -> Result<Arc<RootCertStore>, SetupError> {
+    let Some(pem) = &issuer.roots else { return Ok(Arc::clone(system)) };
     let unusable = || SetupError::Roots { issuer: issuer.url.clone() };
-    let own = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let own = own.ok().filter(|own| !own.is_empty()).ok_or_else(unusable)?;
+    let own: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| unusable())?;
+    if own.is_empty() {
+        return Err(unusable());
+    }
+    let mut roots = RootCertStore::clone(system);
     for certificate in own {
         roots.add(certificate).map_err(|_| unusable())?;
     }
-    Ok(roots)
+    Ok(Arc::new(roots))
 }
 
 /// Why an issuer, as configured, cannot be asked for keys.
