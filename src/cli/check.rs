@@ -1,65 +1,49 @@
 //! `mayfly check`: everything that is wrong with a configuration, or who it trusts.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::config::{self, Config, ConfigError, ConfigErrors, IssuerSummary, Overrides};
+use super::CommandError;
+use super::instance::Source;
+use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
 
-/// The arguments of `mayfly check`.
+/// Say everything that is wrong with a configuration, or who it trusts
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:
-  mayfly check --config /etc/mayfly/mayfly.yaml
+  mayfly check --config mayfly.yaml
   mayfly check --fulcio-config fulcio.yaml --allow-anybody --json")]
 pub struct Args {
-    /// The configuration to check
-    #[arg(long, value_name = "FILE", default_value = "mayfly.yaml")]
-    pub config: PathBuf,
-    /// A Fulcio issuer file to check instead
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
-    pub fulcio_config: Option<PathBuf>,
-    /// With --fulcio-config: trust shared issuers as a whole, as `mayfly serve --allow-anybody` does
-    #[arg(long, requires = "fulcio_config")]
-    pub allow_anybody: bool,
+    #[command(flatten)]
+    source: Source,
     /// Print the result as JSON
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-/// Checks, prints the result, and yields 0, or 2 where anything is wrong.
-pub fn run(args: &Args) -> ExitCode {
-    let checked = check(args);
-    let text = result_text(&checked, args.json);
+/// Runs `mayfly check`.
+///
+/// # Errors
+///
+/// [`CommandError::Usage`] with everything that is wrong.
+pub fn run(args: Args) -> Result<(), CommandError> {
+    let checked = args.source.load();
     // Who reads the result may have gone; what it says stands in the exit code, too.
-    let _ = match (&checked, args.json) {
-        (Err(_), false) => io::stderr().write_all(text.as_bytes()),
-        _ => io::stdout().write_all(text.as_bytes()),
-    };
-    if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) }
+    let _ = io::stdout().write_all(result_text(&checked, args.json).as_bytes());
+    match (checked, args.json) {
+        (Ok(_), _) => Ok(()),
+        (Err(errors), true) => Err(CommandError::Usage(format!("{} errors", errors.0.len()))),
+        (Err(errors), false) => Err(CommandError::usage(errors)),
+    }
 }
 
-/// The result as it is printed.
+/// The result as it is printed to standard output; complaints for people go elsewhere.
 fn result_text(checked: &Result<Config, ConfigErrors>, json: bool) -> String {
     match (checked, json) {
         (Ok(config), true) => format!("{}\n", config_json(config)),
         (Ok(config), false) => config_text(config),
         (Err(errors), true) => format!("{}\n", errors_json(errors)),
-        (Err(errors), false) => format!("{errors}\n"),
-    }
-}
-
-/// Reads the file that the arguments name.
-///
-/// # Errors
-///
-/// [`ConfigErrors`] with everything that is wrong with it.
-pub fn check(args: &Args) -> Result<Config, ConfigErrors> {
-    let overrides = Overrides { allow_anybody: args.allow_anybody, ..Overrides::default() };
-    match &args.fulcio_config {
-        Some(path) => config::load_fulcio(path, &overrides),
-        None => config::load(&args.config, &overrides),
+        (Err(_), false) => String::new(),
     }
 }
 
@@ -120,6 +104,7 @@ fn errors_json(errors: &ConfigErrors) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Overrides};
 
     const TEXT: &str = r#"
 url: http://ca.example.com
@@ -144,13 +129,13 @@ http://ca.example.com, listening on 127.0.0.1:5555, data in DIR/data
 warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the clear
 ";
 
-    /// What `mayfly check` prints about `text`.
+    /// What `mayfly check` prints about `text` to standard output.
     fn printed(text: &str, json: bool) -> String {
         let folder = tempfile::TempDir::new().unwrap();
-        let config = folder.path().join("mayfly.yaml");
-        std::fs::write(&config, text).unwrap();
-        let args = Args { config, fulcio_config: None, allow_anybody: false, json };
-        result_text(&check(&args), json).replace(folder.path().to_str().unwrap(), "DIR")
+        let path = folder.path().join("mayfly.yaml");
+        std::fs::write(&path, text).unwrap();
+        let checked = config::load(&path, &Overrides::default());
+        result_text(&checked, json).replace(folder.path().to_str().unwrap(), "DIR")
     }
 
     #[test]
@@ -163,16 +148,13 @@ warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the cl
     }
 
     #[test]
-    fn complaints_are_a_line_or_an_object_each() {
+    fn complaints_are_an_object_each() {
         let text = "issuers: []\nlifetime: 1s\nlisten: x\n";
-        assert_eq!(
-            printed(text, false),
-            "DIR/mayfly.yaml:2: lifetime: expected a duration from 60s to 600s, got 1s\n\
-             DIR/mayfly.yaml:3: listen: expected an address and a port such as 0.0.0.0:5555, got \"x\"\n"
-        );
+        assert_eq!(printed(text, false), "");
         let json: Value = serde_json::from_str(&printed(text, true)).unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["errors"][0]["line"], 2);
+        assert_eq!(json["errors"][0]["message"], "expected a duration from 60s to 600s, got 1s");
         assert_eq!(json["errors"][1]["key"], "listen");
     }
 }

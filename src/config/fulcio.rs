@@ -153,13 +153,10 @@ impl Entry<'_> {
         }
         match Address::parse(self.url) {
             Err(error) => self.unused(&error.to_string()),
-            Ok(address) => {
-                if address.is_exposed() {
-                    let why = "http:// is for this machine only: its keys will not be fetched";
-                    self.section.cursor.warn(why);
-                }
-                Some(true)
+            Ok(address) if address.is_exposed() => {
+                self.unused("its keys would cross the network over http://")
             }
+            Ok(_) => Some(true),
         }
     }
 
