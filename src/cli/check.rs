@@ -32,7 +32,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     let _ = io::stdout().write_all(result_text(&checked, args.json).as_bytes());
     match (checked, args.json) {
         (Ok(_), _) => Ok(()),
-        (Err(errors), true) => Err(CommandError::Usage(format!("{} errors", errors.0.len()))),
+        (Err(_), true) => Err(CommandError::usage("the configuration does not hold")),
         (Err(errors), false) => Err(CommandError::usage(errors)),
     }
 }

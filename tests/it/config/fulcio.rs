@@ -69,12 +69,20 @@ fn the_complete_fulcio_file_loads_when_anybody_is_said() {
     let config = load(text, true).unwrap();
     assert_eq!(config.summaries.len(), 22 + 9);
     assert_eq!(config.warnings, [""; 0]);
-    let shared = load(text, false).unwrap_err();
-    let github = shared.0.iter().find(|error| error.key.contains("token.actions")).unwrap();
+
+    let shared = load(text, false).unwrap_err().to_string();
+    let lines: Vec<&str> = shared.lines().collect();
     assert_eq!(
-        github.message,
-        "vouches for the whole world, and this file has no rules: write the issuers in a mayfly.yaml with `allow`, or start with --allow-anybody"
+        lines[..2],
+        [
+            "fulcio.yaml:10: issuers that vouch for strangers need rules, which this file cannot have: write the issuers in a mayfly.yaml with `allow`, or start with --allow-anybody",
+            "fulcio.yaml:20: oidc-issuers[\"https://accounts.google.com\"]: vouches for the whole world"
+        ]
     );
+    let eks = "meta-issuers[\"https://oidc.eks.*.amazonaws.com/id/*\"]: is a pattern, and vouches for everybody who gets an issuer under it";
+    assert!(lines.iter().any(|line| line.ends_with(eks)), "{shared}");
+    // Some GitLabs and an Eclipse realm are their operators' own.
+    assert_eq!(lines.len(), 1 + 18 + 9);
 }
 
 #[test]
