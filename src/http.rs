@@ -28,6 +28,7 @@ pub mod grpc;
 pub mod health;
 pub mod problem;
 pub mod protojson;
+pub mod room;
 pub mod server;
 pub mod tls;
 pub mod v1;
@@ -39,6 +40,7 @@ use answers::Answers;
 use envelope::RequestIds;
 use health::Health;
 use problem::Problem;
+use room::Room;
 
 /// How many exchanges may be under way at once; the next one is told to come again.
 const EXCHANGES: usize = 1024;
@@ -59,6 +61,7 @@ struct Shared {
     answers: Answers,
     health: Health,
     ids: RequestIds,
+    room: Room,
     exchanges: Semaphore,
 }
 
@@ -69,6 +72,7 @@ impl App {
             answers: Answers::new(&authority),
             health: Health::default(),
             ids: RequestIds::default(),
+            room: Room::default(),
             exchanges: Semaphore::new(EXCHANGES),
         };
         Self { authority, shared: Arc::new(shared) }
