@@ -116,17 +116,18 @@ impl<S: Sync> FromRequestParts<S> for Sender {
 pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers()).unwrap_or_else(|| app.shared.ids.next());
     let grpc = is_grpc(request.headers());
-    let share = app.shared.room.share();
     request.extensions_mut().insert(id.clone());
-    let request = request.map(|body| share.measure(body));
+    let (parts, body) = request.into_parts();
+    let (body, share) = app.shared.room.receive(body);
+    let request = Request::from_parts(parts, body);
 
     let inside = Guarded(Box::pin(next.run(request))).await;
     let mut response = inside.unwrap_or_else(|Panicked| {
         tracing::error!(request = id.as_str(), "a defect ended the request");
         Problem::defect().into_response()
     });
-    if share.was_refused() {
-        response = Problem::overloaded().into_response();
+    if let Some(problem) = share.problem() {
+        response = problem.into_response();
     }
     if let Some(problem) = problem_in(&mut response) {
         if grpc {
@@ -218,10 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_value() {
-        let quiet = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| ()));
-        let outcome = Guarded(Box::pin(async { panic!("defect") })).await;
-        std::panic::set_hook(quiet);
+        let outcome = Guarded(Box::pin(async { panic!("the test wants it so") })).await;
         assert!(matches!(outcome, Err::<(), _>(Panicked)));
     }
 }
