@@ -29,6 +29,7 @@ pub mod health;
 pub mod log;
 pub mod problem;
 pub mod protojson;
+pub mod room;
 pub mod server;
 pub mod tls;
 pub mod trust;
@@ -41,6 +42,7 @@ use answers::Answers;
 use envelope::RequestIds;
 use health::Health;
 use problem::Problem;
+use room::Room;
 
 /// How many exchanges may be under way at once; the next one is told to come again.
 const EXCHANGES: usize = 1024;
@@ -62,6 +64,7 @@ struct Shared {
     answers: Answers,
     health: Health,
     ids: RequestIds,
+    room: Room,
     exchanges: Semaphore,
 }
 
@@ -74,6 +77,7 @@ impl App {
             answers: Answers::new(&authority),
             health: Health::default(),
             ids: RequestIds::default(),
+            room: Room::default(),
             exchanges: Semaphore::new(EXCHANGES),
         };
         Self { authority, shared: Arc::new(shared) }

@@ -1,11 +1,9 @@
-//! Request bodies, bounded in size and time, and the methods that Fulcio's routes take.
+//! Request bodies, bounded, and the methods that Fulcio's routes take.
 
-use std::time::Duration;
-
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::handler::Handler;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -22,9 +20,6 @@ pub const FULCIO: usize = 4 << 20;
 /// The longest body that our own routes take, octets.
 pub const OURS: usize = 1 << 20;
 
-/// How long a body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A protobuf message that came as JSON, whatever the content type says.
 pub struct Json<T>(pub T);
 
@@ -39,21 +34,13 @@ impl<T: Readable, S: Sync> FromRequest<S> for Json<T> {
 
 /// Reads the body of one of Fulcio's requests.
 async fn read(request: Request) -> Result<Bytes, Problem> {
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if announced
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|length: u64| length > FULCIO as u64)
-    {
+    if request.body().size_hint().lower() > FULCIO as u64 {
         return Err(Problem::body_too_large_for_fulcio());
     }
-    let whole = Limited::new(request.into_body(), FULCIO).collect();
-    match tokio::time::timeout(PATIENCE, whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::body_too_large_for_fulcio())
-        }
-        Ok(Err(_)) => Err(Problem::body_broken()),
-        Err(_) => Err(Problem::body_too_slow()),
+    match Limited::new(request.into_body(), FULCIO).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large_for_fulcio()),
+        Err(_) => Err(Problem::body_broken()),
     }
 }
 

@@ -45,6 +45,11 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
+    /// The id of a request that never got one.
+    pub(super) const fn none() -> Self {
+        Self(HeaderValue::from_static("none"))
+    }
+
     /// The caller's own id, if there is exactly one and it can stand in a log line as it is.
     fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(X_REQUEST_ID).iter();
@@ -78,7 +83,7 @@ impl RequestIds {
     fn next(&self) -> RequestId {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let id = format!("{:016x}-{count:x}", self.run);
-        RequestId(HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none")))
+        HeaderValue::try_from(id).map_or(RequestId::none(), RequestId)
     }
 }
 
@@ -112,13 +117,18 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     let id = RequestId::of(request.headers()).unwrap_or_else(|| app.shared.ids.next());
     let grpc = is_grpc(request.headers());
     request.extensions_mut().insert(id.clone());
+    let (parts, body) = request.into_parts();
+    let (body, share) = app.shared.room.receive(body);
+    let request = Request::from_parts(parts, body);
 
     let inside = Guarded(Box::pin(next.run(request))).await;
     let mut response = inside.unwrap_or_else(|Panicked| {
         tracing::error!(request = id.as_str(), "a defect ended the request");
         Problem::defect().into_response()
     });
-
+    if let Some(problem) = share.problem() {
+        response = problem.into_response();
+    }
     if let Some(problem) = problem_in(&mut response) {
         if grpc {
             response = problem.status(&id).into_http();
@@ -209,10 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_value() {
-        let quiet = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| ()));
-        let outcome = Guarded(Box::pin(async { panic!("defect") })).await;
-        std::panic::set_hook(quiet);
+        let outcome = Guarded(Box::pin(async { panic!("the test wants it so") })).await;
         assert!(matches!(outcome, Err::<(), _>(Panicked)));
     }
 }

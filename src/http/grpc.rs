@@ -39,12 +39,8 @@ impl Ca for App {
         &self,
         request: Request<CreateSigningCertificateRequest>,
     ) -> Result<Response<SigningCertificate>, Status> {
-        let id = request.extensions().get::<RequestId>().cloned();
-        let request = exchange(request);
-        let issued = self.issue(request).await.map_err(|problem| match &id {
-            Some(id) => problem.status(id),
-            None => Status::internal("a request without an id"),
-        })?;
+        let id = request.extensions().get::<RequestId>().cloned().unwrap_or(RequestId::none());
+        let issued = self.issue(exchange(request)).await.map_err(|problem| problem.status(&id))?;
         let chain = Some(self.shared.answers.grpc(&issued));
         let embedded = SigningCertificateEmbeddedSct { chain };
         let certificate = Some(Certificate::SignedCertificateEmbeddedSct(embedded));

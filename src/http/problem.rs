@@ -262,3 +262,64 @@ fn status(code: Code) -> StatusCode {
         Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::authority::Refusal;
+    use crate::certificate::profile::ProfileError;
+    use crate::log::LogError;
+    use crate::signer::SignerError;
+    use crate::time::Timestamp;
+    use crate::token::TokenError;
+
+    use super::*;
+
+    const SECRET: &str = "slot 3: PIN 1234";
+
+    #[track_caller]
+    fn check(error: IssueError, reason: &str, status: u16, code: Code) -> String {
+        let problem = Problem::from(error);
+        assert_eq!((problem.reason, problem.status.as_u16()), (reason, status));
+        assert_eq!(problem.code, code);
+        let id = RequestId::none();
+        let body: serde_json::Value = serde_json::from_str(&problem.body(&id)).unwrap();
+        assert_eq!(body["code"], code as i32);
+        assert_eq!(body["message"], problem.status(&id).message());
+        assert!(!body.to_string().contains(SECRET), "{body}");
+        body["message"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn refusals_say_what_their_stage_says() {
+        let refused = |refusal: Refusal| (refusal.to_string(), IssueError::Refused(refusal));
+        let (said, error) = refused(Refusal::Token(TokenError::Empty));
+        assert_eq!(check(error, "TOKEN_MISSING", 400, Code::InvalidArgument), said);
+        let (said, error) = refused(Refusal::IssuerUnknown("issuer x is not configured".into()));
+        assert_eq!(check(error, "ISSUER_UNKNOWN", 400, Code::InvalidArgument), said);
+    }
+
+    #[test]
+    fn failures_keep_their_cause_to_themselves() {
+        let ours = |failure, reason, status, code| {
+            let said = check(IssueError::Failed(failure), reason, status, code);
+            assert!(said.contains("; this is not your fault, try again; request id "), "{said}");
+        };
+        let signer = || SignerError(SECRET.to_owned());
+        let unavailable = Code::Unavailable;
+        ours(Failure::Signer(signer()), "SIGNER_UNAVAILABLE", 503, unavailable);
+        ours(Failure::Log(LogError::Signer(signer())), "LOG_UNAVAILABLE", 503, unavailable);
+        ours(Failure::Log(LogError::Record(SECRET.into())), "LOG_UNAVAILABLE", 503, unavailable);
+        ours(Failure::Log(LogError::Full), "LOG_FULL", 503, unavailable);
+        ours(Failure::Log(LogError::Closed), "SHUTTING_DOWN", 503, unavailable);
+        let expired = ProfileError::AuthorityExpired { not_after: Timestamp::from_secs(0) };
+        ours(Failure::Profile(expired), "AUTHORITY_EXPIRED", 503, unavailable);
+    }
+
+    #[test]
+    fn an_issuer_that_is_down_is_nobodys_fault_here() {
+        let sentence =
+            "issuer x does not answer (refused); this is not the token's fault, try again";
+        let error = IssueError::Failed(Failure::IssuerUnreachable(sentence.to_owned()));
+        assert_eq!(check(error, "ISSUER_UNREACHABLE", 503, Code::Unavailable), sentence);
+    }
+}

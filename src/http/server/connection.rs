@@ -19,7 +19,7 @@ use tower::Service;
 
 use super::super::envelope::Peer;
 use super::line::Line;
-use super::pulse::{Due, Pulse};
+use super::pulse::Pulse;
 use super::{Limits, Server};
 
 /// The longest header block, octets.
@@ -90,12 +90,7 @@ where
     let mut connection = pin!(builder.serve_connection(TokioIo::new(line), service));
 
     let mut told = false;
-    loop {
-        let due = match pulse.due(limits) {
-            Due::At(then) => then,
-            Due::Expecting => return tracing::debug!(%peer, "no whole request in time"),
-            Due::Idle => break,
-        };
+    while let Some(due) = pulse.due(limits) {
         select! {
             outcome = connection.as_mut() => {
                 if let Err(error) = outcome {

@@ -32,17 +32,6 @@ struct State {
     last: Instant,
 }
 
-/// What the connection's task should do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// Look again then.
-    At(Instant),
-    /// The peer does not say what it wants.
-    Expecting,
-    /// The peer wants nothing.
-    Idle,
-}
-
 impl Pulse {
     /// A connection that was opened now.
     pub fn new() -> Self {
@@ -88,15 +77,15 @@ impl Pulse {
         Beat(self.clone())
     }
 
-    /// What is due now.
-    pub fn due(&self, limits: &Limits) -> Due {
+    /// When to look again; nothing when the peer's time is up.
+    pub fn due(&self, limits: &Limits) -> Option<Instant> {
         let (state, now) = (self.state(), Instant::now());
-        let (until, then) = match state.expecting {
-            _ if state.under_way > 0 => return Due::At(now + limits.headers.min(limits.idle)),
-            Some(since) => (since + limits.headers, Due::Expecting),
-            None => (state.last + limits.idle, Due::Idle),
+        let until = match state.expecting {
+            _ if state.under_way > 0 => return Some(now + limits.headers.min(limits.idle)),
+            Some(since) => since + limits.headers,
+            None => state.last + limits.idle,
         };
-        if now < until { Due::At(until) } else { then }
+        (now < until).then_some(until)
     }
 }
 

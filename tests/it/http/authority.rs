@@ -17,7 +17,7 @@ use mayfly::store::{Owner, sqlite};
 use mayfly::time::{Clock, Timestamp};
 use tempfile::TempDir;
 
-use crate::support::issuer::{FakeIssuer, MIDNIGHT};
+use crate::support::issuer::FakeIssuer;
 use crate::support::store::HandClock;
 
 /// An authority with what it stands on.
@@ -35,15 +35,6 @@ pub struct Parts {
 }
 
 impl TestAuthority {
-    /// An authority at midnight that trusts `issuer` for e-mail addresses.
-    pub fn trusting(issuer: &FakeIssuer) -> Self {
-        Self::of(Parts {
-            now: Timestamp::from_secs(MIDNIGHT),
-            issuers: vec![trusted(issuer)],
-            signer: |signer| signer,
-        })
-    }
-
     pub fn of(parts: Parts) -> Self {
         let Parts { now, issuers, signer } = parts;
         let clock = Arc::new(HandClock::at(now, 0));

@@ -1,0 +1,189 @@
+//! What all bodies together may hold, and how long one may take to arrive.
+//!
+//! Each route bounds its own bodies; thousands of them at their bound would still be more memory than
+//! a machine has. Every octet of a body takes a place as it arrives, and gives it back when the answer
+//! leaves. Nobody waits for a place: a body that finds none gets the answer that we are too busy, and
+//! to bring that about takes a sender who sends that much at once.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::Semaphore;
+use tokio::time::{Sleep, sleep};
+
+use super::problem::Problem;
+
+/// The octets of bodies that we hold at once.
+const OCTETS: usize = 128 << 20;
+
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The room for all bodies.
+pub struct Room {
+    places: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new(OCTETS, PATIENCE)
+    }
+}
+
+impl Room {
+    fn new(octets: usize, patience: Duration) -> Self {
+        Self { places: Arc::new(Semaphore::new(octets)), patience }
+    }
+
+    /// Has `body` take room as it arrives, and arrive in time. What it took is given back when both
+    /// the body and its share are dropped.
+    pub fn receive(&self, body: Body) -> (Body, Share) {
+        let places = Arc::clone(&self.places);
+        let held = Held { places, octets: AtomicUsize::new(0), fault: OnceLock::new() };
+        let share = Share(Arc::new(held));
+        if body.is_end_stream() {
+            return (body, share);
+        }
+        let late = Box::pin(sleep(self.patience));
+        (Body::new(Measured { body, late, share: share.clone() }), share)
+    }
+}
+
+/// What one request takes of the room.
+#[derive(Clone)]
+pub struct Share(Arc<Held>);
+
+struct Held {
+    places: Arc<Semaphore>,
+    octets: AtomicUsize,
+    fault: OnceLock<Fault>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.places.add_permits(self.octets.load(Ordering::Acquire));
+    }
+}
+
+/// Why a body was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Fault {
+    #[error("there is no room for the body")]
+    NoRoom,
+    #[error("the body did not arrive in time")]
+    Late,
+}
+
+impl Share {
+    /// What to answer when the body was not read to its end, whatever the route made of that.
+    pub fn problem(&self) -> Option<Problem> {
+        self.0.fault.get().map(|fault| match fault {
+            Fault::NoRoom => Problem::overloaded(),
+            Fault::Late => Problem::body_too_slow(),
+        })
+    }
+
+    fn take(&self, octets: usize) -> Result<(), Fault> {
+        let held = &self.0;
+        let places = u32::try_from(octets).ok().and_then(|n| held.places.try_acquire_many(n).ok());
+        places.ok_or(Fault::NoRoom)?.forget();
+        held.octets.fetch_add(octets, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn fail(&self, fault: Fault) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let fault = self.0.fault.get_or_init(|| fault);
+        Poll::Ready(Some(Err(axum::Error::new(*fault))))
+    }
+}
+
+/// A body under the eye of its [`Share`].
+struct Measured {
+    body: Body,
+    late: Pin<Box<Sleep>>,
+    share: Share,
+}
+
+impl HttpBody for Measured {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            return match self.late.as_mut().poll(cx) {
+                Poll::Ready(()) => self.share.fail(Fault::Late),
+                Poll::Pending => Poll::Pending,
+            };
+        };
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+        match self.share.take(data.map_or(0, Bytes::len)) {
+            Ok(()) => Poll::Ready(frame),
+            Err(fault) => self.share.fail(fault),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_held_is_given_back() {
+        let room = Room::new(8, PATIENCE);
+        let (body, first) = room.receive(Body::from("octets"));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "octets");
+        assert_eq!(room.places.available_permits(), 2);
+
+        let (body, second) = room.receive(Body::from("octets"));
+        assert!(body.collect().await.is_err());
+        assert_eq!(second.problem().map(|problem| problem.reason()), Some("OVERLOADED"));
+        assert!(first.problem().is_none());
+        drop((first, second));
+        assert_eq!(room.places.available_permits(), 8);
+    }
+
+    /// A body of which nothing arrives.
+    struct Silent(mpsc::Receiver<Bytes>);
+
+    impl HttpBody for Silent {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            self.0.poll_recv(cx).map(|octets| octets.map(|octets| Ok(Frame::data(octets))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let room = Room::new(8, Duration::from_millis(20));
+        let (_sender, receiver) = mpsc::channel(1);
+        let (body, share) = room.receive(Body::new(Silent(receiver)));
+        assert!(body.collect().await.is_err());
+        assert_eq!(share.problem().map(|problem| problem.reason()), Some("REQUEST_TIMEOUT"));
+    }
+}
