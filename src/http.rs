@@ -1,1 +1,2 @@
 //! SEAM
+pub mod log;
