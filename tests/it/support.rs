@@ -1,4 +1,5 @@
 //! What the tests stand on: a fixed clock, a token issuer that is a real server, a store that fails on demand.
 
 pub mod issuer;
+pub mod made_log;
 pub mod store;
