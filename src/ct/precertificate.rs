@@ -38,7 +38,7 @@ impl<'a> Parts<'a> {
     pub fn of(certificate: &'a [u8]) -> Result<Self, PartsError> {
         let parts = cut(certificate)?;
         // RFC 5280 §4.1.1.2. The one inside is signed.
-        let inside = elements(parts.tbs)?.any(|element| element == Ok(parts.algorithm));
+        let inside = elements(parts.tbs)?.contains(&parts.algorithm);
         if inside { Ok(parts) } else { Err(PartsError::Malformed) }
     }
 
@@ -58,7 +58,6 @@ impl<'a> Parts<'a> {
         let mut tbs = Vec::with_capacity(self.tbs.len());
         let mut poisoned = false;
         for element in elements(self.tbs)? {
-            let element = element?;
             let any = AnyRef::from_der(element).map_err(malformed)?;
             if any.tag() == EXTENSIONS {
                 poisoned = true;
@@ -85,19 +84,17 @@ fn cut(certificate: &[u8]) -> Result<Parts<'_>, PartsError> {
 }
 
 /// The DER elements of a SEQUENCE, each with its header.
-fn elements(
-    sequence: &[u8],
-) -> Result<impl Iterator<Item = Result<&[u8], PartsError>>, PartsError> {
+fn elements(sequence: &[u8]) -> Result<Vec<&[u8]>, PartsError> {
     let sequence = AnyRef::from_der(sequence).map_err(malformed)?;
     if sequence.tag() != Tag::Sequence {
         return Err(PartsError::Malformed);
     }
     let mut reader = SliceReader::new(sequence.value()).map_err(malformed)?;
-    let next = move || {
-        (!reader.is_finished() && !reader.is_failed())
-            .then(|| reader.tlv_bytes().map_err(malformed))
-    };
-    Ok(std::iter::from_fn(next))
+    let mut elements = Vec::new();
+    while !reader.is_finished() {
+        elements.push(reader.tlv_bytes().map_err(malformed)?);
+    }
+    Ok(elements)
 }
 
 /// DER `[3] { SEQUENCE OF Extension }` again, or nothing when the poison was alone.
@@ -105,7 +102,7 @@ fn extensions_without_poison(list: &[u8]) -> Result<Vec<u8>, PartsError> {
     let mut kept = Vec::with_capacity(list.len());
     let mut poisons = 0;
     for extension in elements(list)? {
-        match extension? {
+        match extension {
             POISON => poisons += 1,
             extension => kept.extend_from_slice(extension),
         }

@@ -14,3 +14,4 @@ mod http;
 mod vectors;
 mod commands;
 mod clients;
+mod verify;

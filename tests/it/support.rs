@@ -4,3 +4,4 @@ pub mod authority;
 pub mod issuer;
 pub mod process;
 pub mod store;
+pub mod made_log;

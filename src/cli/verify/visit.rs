@@ -115,23 +115,10 @@ impl Visit {
 
     /// The log's id at that visit, if its key was known.
     fn log_id(&self) -> Option<[u8; 32]> {
-        self.log_id.as_deref().and_then(parse_hex)
+        self.log_id.as_deref()?.parse().ok().map(|Hash(id)| id)
     }
 
     fn root(&self) -> Option<Hash> {
-        parse_hex(&self.root).map(Hash)
+        self.root.parse().ok()
     }
-}
-
-/// 32 octets from lowercase hex.
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let (digits, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let octet = |pair: &[u8; 2]| {
-        let text = std::str::from_utf8(pair).ok()?;
-        u8::from_str_radix(text, 16).ok().filter(|_| !text.contains('+'))
-    };
-    digits.iter().map(octet).collect::<Option<Vec<u8>>>()?.try_into().ok()
 }
