@@ -5,7 +5,7 @@
 //!   they serve for a day since they were fetched last. A failure is remembered for ten seconds.
 //! - A token that no known key verifies has the issuer asked again, at most every five seconds, so that
 //!   a new key works at once and a flood of forgeries costs next to nothing.
-//! - Issuers that match a pattern are named by tokens, hence by anybody: their fetches share few places,
+//! - Issuers that match a pattern are named by tokens, hence by anybody: their fetches share few slots,
 //!   their keys a bounded cache, and they lead nowhere but to their own origin.
 
 pub mod address;
@@ -45,7 +45,7 @@ pub struct Limits {
     pub fetches: usize,
     /// Fetches at a time for issuers that match a pattern, out of those above.
     pub wildcard_fetches: usize,
-    /// Fetches for such issuers that are under way or wait for a place.
+    /// Fetches for such issuers that are under way or wait for a slot.
     pub wildcard_queue: usize,
     /// Keys of such issuers that are remembered; an issuer counts as one key more.
     pub wildcard_keys: u64,
