@@ -1,7 +1,5 @@
 //! `mayfly check`: everything that is wrong with a configuration, or who it trusts.
 
-use std::io::{self, Write};
-
 use serde_json::{Value, json};
 
 use super::CommandError;
@@ -10,9 +8,7 @@ use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
 
 /// Say everything that is wrong with a configuration, or who it trusts
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:
-  mayfly check --config mayfly.yaml
-  mayfly check --fulcio-config fulcio.yaml --allow-anybody --json")]
+#[command(after_help = "Example:\n  mayfly check --config mayfly.yaml")]
 pub struct Args {
     #[command(flatten)]
     source: Source,
@@ -25,25 +21,27 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// [`CommandError::Usage`] with everything that is wrong.
+/// [`CommandError::Configuration`] with everything that is wrong.
 pub fn run(args: Args) -> Result<(), CommandError> {
     let checked = args.source.load();
-    // Who reads the result may have gone; what it says stands in the exit code, too.
-    let _ = io::stdout().write_all(result_text(&checked, args.json).as_bytes());
-    match (checked, args.json) {
-        (Ok(_), _) => Ok(()),
-        (Err(_), true) => Err(CommandError::usage("the configuration does not hold")),
-        (Err(errors), false) => Err(CommandError::usage(errors)),
+    let text = result_text(&checked, args.json);
+    match checked {
+        Err(_) if !args.json => Err(CommandError::Configuration(text)),
+        checked => {
+            print!("{text}");
+            // What is wrong is said already; what is left is the exit code.
+            checked.map(drop).map_err(|_| CommandError::Configuration(String::new()))
+        }
     }
 }
 
-/// The result as it is printed to standard output; complaints for people go elsewhere.
+/// The result as it is printed.
 fn result_text(checked: &Result<Config, ConfigErrors>, json: bool) -> String {
     match (checked, json) {
         (Ok(config), true) => format!("{}\n", config_json(config)),
         (Ok(config), false) => config_text(config),
         (Err(errors), true) => format!("{}\n", errors_json(errors)),
-        (Err(_), false) => String::new(),
+        (Err(errors), false) => format!("{errors}\n"),
     }
 }
 
@@ -104,7 +102,6 @@ fn errors_json(errors: &ConfigErrors) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, Overrides};
 
     const TEXT: &str = r#"
 url: http://ca.example.com
@@ -129,13 +126,13 @@ http://ca.example.com, listening on 127.0.0.1:5555, data in DIR/data
 warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the clear
 ";
 
-    /// What `mayfly check` prints about `text` to standard output.
+    /// What `mayfly check` prints about `text`.
     fn printed(text: &str, json: bool) -> String {
         let folder = tempfile::TempDir::new().unwrap();
-        let path = folder.path().join("mayfly.yaml");
-        std::fs::write(&path, text).unwrap();
-        let checked = config::load(&path, &Overrides::default());
-        result_text(&checked, json).replace(folder.path().to_str().unwrap(), "DIR")
+        let config = folder.path().join("mayfly.yaml");
+        std::fs::write(&config, text).unwrap();
+        let source = Source { config: Some(config), ..Source::default() };
+        result_text(&source.load(), json).replace(folder.path().to_str().unwrap(), "DIR")
     }
 
     #[test]
@@ -148,13 +145,16 @@ warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the cl
     }
 
     #[test]
-    fn complaints_are_an_object_each() {
+    fn complaints_are_a_line_or_an_object_each() {
         let text = "issuers: []\nlifetime: 1s\nlisten: x\n";
-        assert_eq!(printed(text, false), "");
+        assert_eq!(
+            printed(text, false),
+            "DIR/mayfly.yaml:2: lifetime: expected a duration from 60s to 600s, got 1s\n\
+             DIR/mayfly.yaml:3: listen: expected an address and a port such as 0.0.0.0:5555, got \"x\"\n"
+        );
         let json: Value = serde_json::from_str(&printed(text, true)).unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["errors"][0]["line"], 2);
-        assert_eq!(json["errors"][0]["message"], "expected a duration from 60s to 600s, got 1s");
         assert_eq!(json["errors"][1]["key"], "listen");
     }
 }
