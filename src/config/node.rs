@@ -141,6 +141,9 @@ impl Source<'_> {
     /// Parses the text: of several YAML documents, the first.
     pub fn parse(&self) -> Result<Node, SyntaxError> {
         let mut root = self.pass(None)?;
+        if self.notation == Notation::Yaml {
+            refuse_repeated_anchors(self.text)?;
+        }
         match self.notation {
             Notation::Yaml => merge(&mut root),
             Notation::Json => keep_last(&mut root),
@@ -183,6 +186,37 @@ impl Source<'_> {
             }
         }
     }
+}
+
+/// Refuses text in which two anchors seem to have one name (quoted text may look like it, too).
+///
+/// Quirk: yaml_serde 0.10.7 numbers an anchor by how many names there are; behind a name that comes
+/// twice, `*b` may silently yield what `&c` named.
+fn refuse_repeated_anchors(text: &str) -> Result<(), SyntaxError> {
+    let mut names = HashSet::new();
+    for (line, content) in (1..).zip(text.lines()) {
+        for name in anchors(content) {
+            if !names.insert(name) {
+                let reason = format!("the anchor &{name} comes twice: give each its own name");
+                return Err(SyntaxError { line: Some(line), reason });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names of the anchors that may stand in a line.
+fn anchors(line: &str) -> impl Iterator<Item = &str> {
+    let code = if line.trim_start().starts_with('#') { "" } else { line };
+    let begins =
+        |before: &str| before.is_empty() || before.ends_with([' ', '\t', '[', '{', ',', ':']);
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    code.match_indices('&').filter_map(move |(at, _)| {
+        let (before, anchor) = code.split_at_checked(at)?;
+        let name = anchor.get(1..)?;
+        let name = name.get(..name.find(|c| !is_name(c)).unwrap_or(name.len()))?;
+        (begins(before) && !name.is_empty()).then_some(name)
+    })
 }
 
 /// Go's JSON, and so Fulcio's, takes the last of several members with one name.
@@ -372,6 +406,16 @@ mod tests {
     fn what_an_alias_repeats_is_where_it_was_written_first() {
         check(Notation::Yaml, "a: &x\n  b: 1\nc: *x\nd: 2\n", "d", 4);
         check(Notation::Yaml, "a: &x name\n*x: 1\nb: 2\n", "b", 3);
+    }
+
+    #[test]
+    fn an_anchor_that_comes_twice_is_refused() {
+        let parse = |text| Source { text, notation: Notation::Yaml }.parse().err();
+        let text = "a: &x 1\nb: [ &x 2, &y 3 ]\nc: *x\n";
+        let error = parse(text).unwrap();
+        assert_eq!(error.line, Some(2));
+        assert_eq!(error.reason, "the anchor &x comes twice: give each its own name");
+        assert_eq!(parse("a: &x 1\nb: &y 2\nc: *x\n# &x\nd: a&x\n"), None);
     }
 
     #[track_caller]
