@@ -68,17 +68,12 @@ struct Shared {
 impl App {
     /// The doors of `authority`; what never changes is formatted here, once.
     pub fn new(authority: Arc<Authority>) -> Self {
-        Self::with_exchanges(authority, EXCHANGES)
-    }
-
-    /// The same, with another bound to the exchanges that may be under way at once.
-    pub fn with_exchanges(authority: Arc<Authority>, exchanges: usize) -> Self {
         let shared = Shared {
             answers: Answers::new(&authority),
             health: Health::default(),
             ids: RequestIds::default(),
             room: Room::default(),
-            exchanges: Semaphore::new(exchanges),
+            exchanges: Semaphore::new(EXCHANGES),
         };
         Self { authority, shared: Arc::new(shared) }
     }
