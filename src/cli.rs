@@ -1,2 +1,175 @@
-//! SEAM
+//! The commands: one file a command, each with its arguments and a `run`.
+//!
+//! Every command exits 0 when it did what was asked, 1 when the answer is no or something failed, and 2
+//! when it was used or configured wrongly. What scripts read goes to stdout, errors go to stderr in one
+//! sentence with what to do next.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub mod bench;
+pub mod check;
+pub mod client;
+pub mod demo;
+pub mod init;
+pub mod instance;
+pub mod proof;
+pub mod requester;
+pub mod search;
+pub mod serve;
+pub mod show;
+pub mod style;
+pub mod trust;
 pub mod verify;
+
+/// A short-lived certificate authority with its own transparency log, compatible with Sigstore's Fulcio.
+#[derive(Debug, Parser)]
+#[command(name = "mayfly", version, after_help = "Start here:\n  mayfly demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Init(init::Args),
+    Serve(serve::Args),
+    Check(check::Args),
+    Bench(bench::Args),
+    /// Find, show and verify what was issued
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Show or export what verifiers need to trust this instance
+    #[command(subcommand)]
+    Trust(trust::Command),
+    /// Print the completions for a shell
+    #[command(after_help = "Example:\n  mayfly completions bash > /etc/bash_completion.d/mayfly")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LogCommand {
+    Search(search::Args),
+    Show(show::Args),
+    Verify(verify::VerifyArgs),
+}
+
+/// Parses `arguments` and runs the command they name.
+///
+/// # Errors
+///
+/// [`CommandError`], with its message ready for stderr.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError> {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return Err(CommandError::Clap(error)),
+        Err(help) => return help.print().map_err(CommandError::failed),
+    };
+    match cli.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Log(LogCommand::Search(args)) => search::run(args),
+        Command::Log(LogCommand::Show(args)) => show::run(args),
+        Command::Log(LogCommand::Verify(args)) => verify_log(&args),
+        Command::Trust(command) => trust::run(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "mayfly", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn verify_log(args: &verify::VerifyArgs) -> Result<(), CommandError> {
+    let verified = runtime()?.block_on(verify::run(args, &mut std::io::stdout()));
+    verified.map_err(|error| match error.exit_code() {
+        1 => CommandError::failed(error),
+        _ => CommandError::usage(error),
+    })
+}
+
+/// What asynchronous commands run on.
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(CommandError::failed)
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub enum CommandError {
+    /// The answer is no, or something failed: exit 1.
+    Failed(String),
+    /// Wrong usage or configuration: exit 2. May have several lines.
+    Usage(String),
+    /// A configuration that does not hold: exit 2. One complaint a line, each naming its place.
+    Configuration(String),
+    /// Wrong usage, as the argument parser words it.
+    Clap(clap::Error),
+}
+
+impl CommandError {
+    /// A failure in the words of `error`.
+    pub fn failed(error: impl fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    /// A mistake in usage or configuration in the words of `error`.
+    pub fn usage(error: impl fmt::Display) -> Self {
+        Self::Usage(error.to_string())
+    }
+
+    /// What the process exits with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) | Self::Configuration(_) | Self::Clap(_) => 2,
+        }
+    }
+}
+
+/// Ready for stderr, line end included.
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(message) | Self::Usage(message) => {
+                writeln!(f, "mayfly: {}", message.trim_end())
+            }
+            Self::Configuration(lines) => f.write_str(lines),
+            Self::Clap(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.has_subcommands() {
+                for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+                    check(sub, &path);
+                }
+            } else {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("mayfly "), "{path}: --help has no example");
+            }
+        }
+        check(&Cli::command(), "");
+    }
+}

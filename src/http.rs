@@ -26,11 +26,13 @@ pub mod cors;
 pub mod envelope;
 pub mod grpc;
 pub mod health;
+pub mod log;
 pub mod problem;
 pub mod protojson;
 pub mod room;
 pub mod server;
 pub mod tls;
+pub mod trust;
 pub mod v1;
 pub mod v2;
 
@@ -58,6 +60,7 @@ pub struct App {
 }
 
 struct Shared {
+    trusted_root: String,
     answers: Answers,
     health: Health,
     ids: RequestIds,
@@ -66,9 +69,11 @@ struct Shared {
 }
 
 impl App {
-    /// The doors of `authority`; what never changes is formatted here, once.
-    pub fn new(authority: Arc<Authority>) -> Self {
+    /// The doors of `authority`; what never changes is formatted here, once. `trusted_root` is what
+    /// verifiers need (`trusted_root.json`).
+    pub fn new(authority: Arc<Authority>, trusted_root: String) -> Self {
         let shared = Shared {
+            trusted_root,
             answers: Answers::new(&authority),
             health: Health::default(),
             ids: RequestIds::default(),
@@ -101,6 +106,8 @@ pub fn router(app: App) -> Router {
     let routes = Router::new()
         .merge(fulcio())
         .route("/readyz", get(health::ready))
+        .merge(log::routes(app.authority.log.clone(), &app.authority.chain))
+        .merge(trust::routes(app.shared.trusted_root.clone()))
         .merge(grpc::routes(&app))
         .fallback(envelope::not_found)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -11,25 +11,22 @@
 pub mod address;
 pub mod fetch;
 mod source;
+mod supply;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Uri;
 use moka::future::Cache;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use tokio::sync::Semaphore;
 
-use crate::issuer::{self, Issuer, IssuerId, Issuers};
-use crate::keyset::address::Reach;
-use crate::keyset::fetch::{FetchError, Fetcher, Keys, Origin};
+use crate::issuer::{Issuer, IssuerId, Issuers};
+use crate::keyset::fetch::{FetchError, Keys};
 use crate::keyset::source::Source;
+pub use crate::keyset::supply::SetupError;
+use crate::keyset::supply::{Route, Slots, Supply, system_roots};
 use crate::quote::quote;
 use crate::time::Timestamp;
-use crate::token::{Claims, TokenError, UnverifiedToken, json};
+use crate::token::{Claims, TokenError, UnverifiedToken};
 
 /// How long things take and last, and how many there may be.
 #[derive(Clone, Debug)]
@@ -73,28 +70,10 @@ impl Default for Limits {
 /// The keys of every trusted issuer.
 pub struct Keyset {
     issuers: Issuers,
-    places: HashMap<IssuerId, Place>,
+    supplies: HashMap<IssuerId, Supply>,
     wildcards: Cache<String, Weighed>,
     slots: Arc<Slots>,
     limits: Limits,
-}
-
-/// Where a configured issuer's keys come from.
-enum Place {
-    /// They are in the configuration.
-    Inline(Keys),
-    /// One key set for the whole entry.
-    One(Arc<Route>, Arc<Source>),
-    /// A key set for each issuer that matches the pattern.
-    Many(Arc<Route>),
-}
-
-/// How keys are fetched.
-struct Route {
-    fetcher: Fetcher,
-    /// The key set's URL; without one, discovery finds it.
-    url: Option<Uri>,
-    origin: Origin,
 }
 
 /// Keys of an issuer that matches a pattern, with their weight in the cache.
@@ -102,13 +81,6 @@ struct Route {
 struct Weighed {
     source: Arc<Source>,
     weight: u32,
-}
-
-/// Places for fetches.
-struct Slots {
-    all: Semaphore,
-    wildcards: Semaphore,
-    wildcard_queue: Semaphore,
 }
 
 impl Keyset {
@@ -125,20 +97,16 @@ impl Keyset {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_limits(issuers: Issuers, limits: Limits) -> Result<Self, SetupError> {
-        let system = system_roots();
-        let places = issuers.iter().map(|issuer| Ok((issuer.id, Place::of(issuer, &system)?)));
-        let places = places.collect::<Result<_, SetupError>>()?;
+        let system = Arc::new(system_roots());
+        let supplies = issuers.iter().map(|issuer| Ok((issuer.id, Supply::of(issuer, &system)?)));
+        let supplies = supplies.collect::<Result<_, SetupError>>()?;
         let wildcards = Cache::builder()
             .max_capacity(limits.wildcard_keys)
             .weigher(|_, weighed: &Weighed| weighed.weight)
             .time_to_idle(limits.stale)
             .build();
-        let slots = Arc::new(Slots {
-            all: Semaphore::new(limits.fetches),
-            wildcards: Semaphore::new(limits.wildcard_fetches),
-            wildcard_queue: Semaphore::new(limits.wildcard_queue),
-        });
-        Ok(Self { issuers, places, wildcards, slots, limits })
+        let slots = Arc::new(Slots::new(&limits));
+        Ok(Self { issuers, supplies, wildcards, slots, limits })
     }
 
     /// The issuers whose keys these are.
@@ -157,46 +125,43 @@ impl Keyset {
         now: Timestamp,
     ) -> Result<Claims, KeysetError> {
         let iss = token.unverified_issuer();
-        let found = self.issuers.find(iss);
-        let found = found.and_then(|issuer| Some((issuer, self.places.get(&issuer.id)?)));
-        let (issuer, place) = found.ok_or_else(|| self.unknown(iss))?;
-        let (route, source) = match place {
-            Place::Inline(keys) => return Ok(token.verify(issuer, keys, now)?),
-            Place::One(route, source) => (route, Arc::clone(source)),
-            Place::Many(route) => (route, self.wildcard(iss).await),
+        let (issuer, supply) = self.find(iss)?;
+        let (route, source) = match supply {
+            Supply::Inline(keys) => return Ok(token.verify(issuer, keys, now)?),
+            Supply::One(route, source) => (route, Arc::clone(source)),
+            Supply::Many(route) => (route, self.wildcard(iss).await),
         };
         let unreachable = |cause| KeysetError::Unreachable { issuer: iss.to_owned(), cause };
         let fetch = || self.fetch(iss, route, &source);
+
         let keys = source.keys(&self.limits, fetch).await.map_err(unreachable)?;
         let refused = match token.verify(issuer, &keys, now) {
-            Ok(claims) => return Ok(claims),
-            Err(refused) => refused,
+            Err(error) if is_about_keys(&error) => error,
+            outcome => return Ok(outcome?),
         };
-        let (unknown, forged) = (
-            matches!(refused, TokenError::NoSuchKey { .. }),
-            matches!(refused, TokenError::SignatureInvalid { .. }),
-        );
-        if !unknown && !forged {
-            return Err(refused.into());
-        }
         match source.newer(&keys, &self.limits, fetch).await {
             Ok(Some(keys)) => Ok(token.verify(issuer, &keys, now)?),
-            Err(cause) if unknown => Err(unreachable(cause)),
+            Err(cause) if matches!(refused, TokenError::NoSuchKey { .. }) => {
+                Err(unreachable(cause))
+            }
             Ok(None) | Err(_) => Err(refused.into()),
         }
     }
 
-    fn unknown(&self, iss: &str) -> KeysetError {
-        let nearest = self.issuers.nearest(iss).map(str::to_owned);
-        KeysetError::UnknownIssuer { issuer: iss.to_owned(), nearest }
+    fn find(&self, iss: &str) -> Result<(&Arc<Issuer>, &Supply), KeysetError> {
+        let found = self.issuers.find(iss);
+        found.and_then(|issuer| Some((issuer, self.supplies.get(&issuer.id)?))).ok_or_else(|| {
+            let nearest = self.issuers.nearest(iss).map(str::to_owned);
+            KeysetError::UnknownIssuer { issuer: iss.to_owned(), nearest }
+        })
     }
 
     async fn wildcard(&self, iss: &str) -> Arc<Source> {
-        let fresh = async { Weighed { source: Arc::default(), weight: 1 } };
-        self.wildcards.entry_by_ref(iss).or_insert_with(fresh).await.into_value().source
+        let empty = async { Weighed { source: Arc::default(), weight: 1 } };
+        self.wildcards.entry_by_ref(iss).or_insert_with(empty).await.into_value().source
     }
 
-    /// A fetch to fly, with its place among others and its deadline.
+    /// A fetch that needs nobody to wait for it, and ends within the deadline.
     fn fetch(
         &self,
         iss: &str,
@@ -207,9 +172,9 @@ impl Keyset {
         let (slots, wildcards) = (Arc::clone(&self.slots), self.wildcards.clone());
         let deadline = self.limits.deadline;
         async move {
-            let within = tokio::time::timeout(deadline, slots.run(route.origin, route.keys(&iss)));
-            let keys = within.await.unwrap_or(Err(FetchError::TimedOut))?;
-            if route.is_shared() {
+            let keys = tokio::time::timeout(deadline, route.keys(&iss, &slots)).await;
+            let keys = keys.unwrap_or(Err(FetchError::TimedOut))?;
+            if wildcards.contains_key(&iss) {
                 let weight = u32::try_from(keys.len()).unwrap_or(u32::MAX).saturating_add(1);
                 wildcards.insert(iss, Weighed { source, weight }).await;
             }
@@ -218,129 +183,9 @@ impl Keyset {
     }
 }
 
-impl Place {
-    fn of(issuer: &Issuer, system: &RootCertStore) -> Result<Self, SetupError> {
-        let url = match &issuer.keys {
-            issuer::Keys::Inline(text) => return inline(issuer, text).map(Self::Inline),
-            issuer::Keys::Url(url) => Some(usable(issuer, url)?),
-            issuer::Keys::Discovery => {
-                usable(issuer, &issuer.url.replace('*', "x"))?;
-                None
-            }
-        };
-        let reach = match named_host(&issuer.url) || url.is_some() {
-            true => Reach::Private,
-            false => Reach::Public,
-        };
-        let roots = Arc::new(roots(issuer, system)?);
-        let fetcher = Fetcher::new(roots, reach).map_err(|error| SetupError::Tls(error.to_string()))?;
-        let origin = if issuer.is_pattern() { Origin::Own } else { Origin::Any };
-        let many = issuer.is_pattern() && url.is_none();
-        let route = Arc::new(Route { fetcher, url, origin });
-        Ok(if many { Self::Many(route) } else { Self::One(route, Arc::default()) })
-    }
-}
-
-impl Route {
-    async fn keys(&self, iss: &str) -> Result<Keys, FetchError> {
-        match &self.url {
-            Some(url) => self.fetcher.keys(url).await,
-            None => self.fetcher.discover(iss, self.origin).await,
-        }
-    }
-
-    /// Whether the issuers it is for are named by tokens.
-    fn is_shared(&self) -> bool {
-        self.url.is_none() && self.origin == Origin::Own
-    }
-}
-
-impl Slots {
-    /// Runs `fetch` when there is a place.
-    async fn run(
-        &self,
-        origin: Origin,
-        fetch: impl Future<Output = Result<Keys, FetchError>>,
-    ) -> Result<Keys, FetchError> {
-        let mut held = Vec::new();
-        if origin == Origin::Own {
-            // Attack: tokens that name ever new issuers. Beyond the queue they are turned away at once.
-            held.push(self.wildcard_queue.try_acquire().map_err(|_| FetchError::Busy)?);
-            held.push(self.wildcards.acquire().await.map_err(|_| FetchError::Busy)?);
-        }
-        held.push(self.all.acquire().await.map_err(|_| FetchError::Busy)?);
-        fetch.await
-    }
-}
-
-fn inline(issuer: &Issuer, text: &[u8]) -> Result<Keys, SetupError> {
-    let set = json::parse_object(text).ok();
-    let keys = set.and_then(|set| fetch::keys(&set, &issuer.url).ok());
-    keys.filter(|keys| !keys.is_empty())
-        .ok_or_else(|| SetupError::KeySet { issuer: issuer.url.clone() })
-}
-
-fn usable(issuer: &Issuer, url: &str) -> Result<Uri, SetupError> {
-    let (issuer, url) = (issuer.url.clone(), url.to_owned());
-    fetch::parse(&url).map_err(|_| SetupError::Url { issuer, url })
-}
-
-/// Whether the host of an issuer's URL is written out: nobody else chooses it.
-fn named_host(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    !host.split('/').next().unwrap_or_default().contains('*')
-}
-
-/// The roots that the system trusts (or `SSL_CERT_FILE` and `SSL_CERT_DIR`, if set). That there are none
-/// shows when an issuer without a CA of its own is asked.
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
-}
-
-fn roots(issuer: &Issuer, system: &RootCertStore) -> Result<RootCertStore, SetupError> {
-    let mut roots = system.clone();
-    let Some(pem) = &issuer.roots else { return Ok(roots) };
-    let unusable = || SetupError::Roots { issuer: issuer.url.clone() };
-    let own = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let own = own.ok().filter(|own| !own.is_empty()).ok_or_else(unusable)?;
-    for certificate in own {
-        roots.add(certificate).map_err(|_| unusable())?;
-    }
-    Ok(roots)
-}
-
-/// Why an issuer, as configured, cannot be asked for keys.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SetupError {
-    /// Its CA certificates are not PEM, or not certificates.
-    #[error("the CA file of issuer {issuer} holds no certificates that can be used")]
-    Roots {
-        /// Its URL, as configured.
-        issuer: String,
-    },
-    /// The keys given for it are none.
-    #[error(
-        "the key set given for issuer {issuer} is not an object with 1 to 100 \"keys\" that can be used"
-    )]
-    KeySet {
-        /// Its URL, as configured.
-        issuer: String,
-    },
-    /// There is nothing to fetch at this URL.
-    #[error(
-        "the keys of issuer {issuer} cannot be fetched from {url}: that takes an https URL (http on loopback only)"
-    )]
-    Url {
-        /// Its URL, as configured.
-        issuer: String,
-        /// Where its keys would be.
-        url: String,
-    },
-    /// The crypto library cannot do TLS.
-    #[error("TLS is not available: {0}")]
-    Tls(String),
+/// Whether newer keys could change the answer.
+fn is_about_keys(error: &TokenError) -> bool {
+    matches!(error, TokenError::NoSuchKey { .. } | TokenError::SignatureInvalid { .. })
 }
 
 /// Why keys did not verify a token.

@@ -56,6 +56,7 @@ pub mod possession;
 pub mod policy;
 pub mod ct;
 pub mod certificate;
+pub mod reading;
 pub mod record;
 pub mod trust;
 // ── pure above, effects below ──

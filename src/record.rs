@@ -2,10 +2,10 @@
 //!
 //! ```json
 //! {"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c…","client":"192.0.2.7",
-//!  "issuer":"https://token.actions.githubusercontent.com","kind":"uri",
+//!  "issuer":"https://token.actions.githubusercontent.com","kind":"ci-provider",
 //!  "san":"https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1",
 //!  "extensions":{"build-trigger":"push","source-repository-ref":"refs/tags/v1"},
-//!  "rule":"release","serial":"3c9f…","key":"9b2e…","index":70000}
+//!  "rule":"release","serial":"3c9f…","key":"9b2e…","key_algorithm":"ECDSA P-256","index":70000}
 //! ```
 //!
 //! Nothing in it can be used to get a certificate: never the token, never a key.
@@ -18,12 +18,15 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Serial;
-use crate::extensions::Extensions;
+use crate::extensions::Extension;
 use crate::identity::San;
 use crate::policy::Grant;
 use crate::time::Timestamp;
 
 pub mod search;
+
+/// How many octets of token id are kept; a longer one is left out, since nobody looks for half of it.
+const TOKEN_ID: usize = 256;
 
 /// Who sent a request, as far as the shell knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,9 +59,9 @@ pub struct Record {
     /// Where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
-    /// The issuer that the certificate names.
+    /// The token's `iss`.
     pub issuer: String,
-    /// What the SAN is: `email`, `uri` or `username`.
+    /// The kind of issuer, in Fulcio's words: `email`, `ci-provider`, ….
     pub kind: Cow<'static, str>,
     /// The subject alternative name.
     pub san: String,
@@ -75,6 +78,9 @@ pub struct Record {
     pub serial: String,
     /// SHA-256 of the certified key's SPKI, lowercase hex.
     pub key: String,
+    /// The kind of that key.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub key_algorithm: Cow<'static, str>,
     /// The position of the entry in the log; set when the record is read back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
@@ -84,25 +90,23 @@ impl Record {
     /// The record of a certificate that is about to be logged.
     pub fn issued(caller: &Caller, grant: &Grant, serial: Serial, now: Timestamp) -> Self {
         let identity = grant.identity();
-        let (kind, san) = match identity.san() {
-            San::Email(email) => ("email", email),
-            San::Uri(uri) => ("uri", uri),
-            San::Username(username) => ("username", username),
-        };
-        let extensions = named(identity.extensions());
+        let (San::Email(san) | San::Uri(san) | San::Username(san)) = identity.san();
+        let extensions = identity.extensions().iter();
+        let named = |(extension, value): (Extension, &str)| (extension.name().into(), value.into());
         Self {
             time: now,
             result: Outcome::Issued,
             request_id: caller.request_id.clone(),
             client: caller.client,
-            issuer: extensions.get("issuer").cloned().unwrap_or_default(),
-            kind: Cow::Borrowed(kind),
+            issuer: grant.issuer().to_owned(),
+            kind: grant.kind().into(),
             san: san.clone(),
-            extensions,
+            extensions: extensions.map(named).collect(),
             rule: grant.rule().map(str::to_owned),
-            token_id: None,
+            token_id: grant.token_id().filter(|id| id.len() <= TOKEN_ID).map(str::to_owned),
             serial: hex(serial.as_bytes()),
             key: hex(&grant.key().fingerprint()),
+            key_algorithm: grant.key().algorithm().into(),
             index: None,
         }
     }
@@ -124,13 +128,6 @@ impl Record {
     pub fn from_json(index: u64, json: &str) -> Result<Self, serde_json::Error> {
         Ok(Self { index: Some(index), ..serde_json::from_str(json)? })
     }
-}
-
-fn named(extensions: &Extensions) -> BTreeMap<Cow<'static, str>, String> {
-    let pair = |(extension, value): (crate::extensions::Extension, &str)| {
-        (Cow::Borrowed(extension.name()), value.to_owned())
-    };
-    extensions.iter().map(pair).collect()
 }
 
 fn hex(octets: &[u8]) -> String {

@@ -1,43 +1,38 @@
 //! `mayfly check`: everything that is wrong with a configuration, or who it trusts.
 
-use std::io::{self, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
-
 use serde_json::{Value, json};
 
-use crate::config::{self, Config, ConfigError, ConfigErrors, IssuerSummary, Overrides};
+use super::CommandError;
+use super::instance::Source;
+use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
 
-/// The arguments of `mayfly check`.
+/// Say everything that is wrong with a configuration, or who it trusts
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:
-  mayfly check --config /etc/mayfly/mayfly.yaml
-  mayfly check --fulcio-config fulcio.yaml --allow-anybody --json")]
+#[command(after_help = "Example:\n  mayfly check --config mayfly.yaml")]
 pub struct Args {
-    /// The configuration to check
-    #[arg(long, value_name = "FILE", default_value = "mayfly.yaml")]
-    pub config: PathBuf,
-    /// A Fulcio issuer file to check instead
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
-    pub fulcio_config: Option<PathBuf>,
-    /// With --fulcio-config: trust shared issuers as a whole, as `mayfly serve --allow-anybody` does
-    #[arg(long, requires = "fulcio_config")]
-    pub allow_anybody: bool,
+    #[command(flatten)]
+    source: Source,
     /// Print the result as JSON
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-/// Checks, prints the result, and yields 0, or 2 where anything is wrong.
-pub fn run(args: &Args) -> ExitCode {
-    let checked = check(args);
+/// Runs `mayfly check`.
+///
+/// # Errors
+///
+/// [`CommandError::Configuration`] with everything that is wrong.
+pub fn run(args: Args) -> Result<(), CommandError> {
+    let checked = args.source.load();
     let text = result_text(&checked, args.json);
-    // Who reads the result may have gone; what it says stands in the exit code, too.
-    let _ = match (&checked, args.json) {
-        (Err(_), false) => io::stderr().write_all(text.as_bytes()),
-        _ => io::stdout().write_all(text.as_bytes()),
-    };
-    if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) }
+    match checked {
+        Err(_) if !args.json => Err(CommandError::Configuration(text)),
+        checked => {
+            print!("{text}");
+            // What is wrong is said already; what is left is the exit code.
+            checked.map(drop).map_err(|_| CommandError::Configuration(String::new()))
+        }
+    }
 }
 
 /// The result as it is printed.
@@ -47,19 +42,6 @@ fn result_text(checked: &Result<Config, ConfigErrors>, json: bool) -> String {
         (Ok(config), false) => config_text(config),
         (Err(errors), true) => format!("{}\n", errors_json(errors)),
         (Err(errors), false) => format!("{errors}\n"),
-    }
-}
-
-/// Reads the file that the arguments name.
-///
-/// # Errors
-///
-/// [`ConfigErrors`] with everything that is wrong with it.
-pub fn check(args: &Args) -> Result<Config, ConfigErrors> {
-    let overrides = Overrides { allow_anybody: args.allow_anybody, ..Overrides::default() };
-    match &args.fulcio_config {
-        Some(path) => config::load_fulcio(path, &overrides),
-        None => config::load(&args.config, &overrides),
     }
 }
 
@@ -149,8 +131,8 @@ warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the cl
         let folder = tempfile::TempDir::new().unwrap();
         let config = folder.path().join("mayfly.yaml");
         std::fs::write(&config, text).unwrap();
-        let args = Args { config, fulcio_config: None, allow_anybody: false, json };
-        result_text(&check(&args), json).replace(folder.path().to_str().unwrap(), "DIR")
+        let source = Source { config: Some(config), ..Source::default() };
+        result_text(&source.load(), json).replace(folder.path().to_str().unwrap(), "DIR")
     }
 
     #[test]

@@ -56,17 +56,25 @@ pub(super) fn read(root: &Cursor<'_>, overrides: &Overrides) -> Option<Config> {
     let providers = Providers::read(section.get("ci-issuer-metadata"));
     let fixed = read_issuers(section.get("oidc-issuers"), Map::Fixed, &providers);
     let patterns = read_issuers(section.get("meta-issuers"), Map::Patterns, &providers);
-    let mut trusted = Vec::new();
-    for (cursor, issuer) in fixed.into_iter().chain(patterns) {
-        if let Some(tenants) = tenants(&issuer.url).filter(|_| !overrides.allow_anybody) {
-            cursor.refuse(format!(
-                "{tenants}, and this file has no rules: write the issuers in a mayfly.yaml with \
-                 `allow`, or start with --allow-anybody"
-            ));
-        }
-        trusted.push(Trusted { issuer, rules: Rules { allow: Allow::Anybody, deny: Vec::new() } });
+    let found: Vec<_> = fixed.into_iter().chain(patterns).collect();
+    if !overrides.allow_anybody {
+        refuse_shared(root, &found);
     }
-    mayfly::around(root, trusted, overrides)
+    let anybody = Rules { allow: Allow::Anybody, deny: Vec::new() };
+    let trusted = found.into_iter().map(|(_, issuer)| Trusted { issuer, rules: anybody.clone() });
+    mayfly::around(root, trusted.collect(), overrides)
+}
+
+/// Complains once about what is missing, and then of each issuer that is why.
+fn refuse_shared(root: &Cursor<'_>, found: &[(Cursor<'_>, Issuer)]) {
+    let shared = found.iter().filter_map(|(cursor, issuer)| Some((cursor, tenants(&issuer.url)?)));
+    if shared.clone().next().is_some() {
+        root.refuse(
+            "issuers that vouch for strangers need rules, which this file cannot have: write the \
+             issuers in a mayfly.yaml with `allow`, or start with --allow-anybody",
+        );
+    }
+    shared.for_each(|(cursor, tenants)| cursor.refuse(tenants));
 }
 
 /// The two maps of issuers.
@@ -153,13 +161,10 @@ impl Entry<'_> {
         }
         match Address::parse(self.url) {
             Err(error) => self.unused(&error.to_string()),
-            Ok(address) => {
-                if address.is_exposed() {
-                    let why = "http:// is for this machine only: its keys will not be fetched";
-                    self.section.cursor.warn(why);
-                }
-                Some(true)
+            Ok(address) if address.is_exposed() => {
+                self.unused("its keys would cross the network over http://")
             }
+            Ok(_) => Some(true),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::config::{kinds, provider, rules};
 use crate::issuer::{Issuer, IssuerId, Keys, Kind};
 use crate::policy::Rules;
 use crate::quote::quote;
+use crate::token::VerifyingKey;
 
 /// The keys of an issuer.
 pub(super) const ISSUER: Table = Table {
@@ -60,6 +61,9 @@ const MEMBERS: &[(&str, &[&str])] = &[
 /// The types of issuers.
 pub(super) const TYPES: &[&str] =
     &["email", "uri", "username", "spiffe", "kubernetes", "chainguard", "ci"];
+
+/// Keys that a set may have.
+const MAX_KEYS: usize = 100;
 
 const EXPOSED: &str = "expected https:// and one host (http:// is for this machine only)";
 
@@ -276,16 +280,22 @@ fn key_url(cursor: &Cursor<'_>) -> Option<Keys> {
     }
 }
 
-/// A key set (RFC 7517) without secrets.
+/// A key set (RFC 7517) without secrets, and with at least one key that verifies tokens.
 fn key_set(cursor: &Cursor<'_>, text: String) -> Option<Keys> {
     let set: Option<serde_json::Value> = serde_json::from_str(&text).ok();
     let keys = set.as_ref().and_then(|set| set.get("keys")).and_then(serde_json::Value::as_array);
-    let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
-        return cursor.fail("expected a JSON Web Key Set: {\"keys\": [ … ]} with at least one key");
+    let Some(keys) = keys.filter(|keys| (1..=MAX_KEYS).contains(&keys.len())) else {
+        return cursor.fail("expected a JSON Web Key Set: {\"keys\": [ … ]} with 1 to 100 keys");
     };
     // Attack: who may read the configuration could mint tokens.
     if keys.iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
         return cursor.fail("holds a private or symmetric key: give public keys only");
+    }
+    if keys.iter().filter_map(VerifyingKey::from_jwk).next().is_none() {
+        return cursor.fail(
+            "holds no key that can be used: expected RSA of 2048 bits or more, P-256, P-384, P-521 \
+             or Ed25519",
+        );
     }
     Some(Keys::Inline(text.into_bytes().into()))
 }

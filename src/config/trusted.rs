@@ -84,6 +84,7 @@ fn kind(kind: &Kind) -> String {
         Kind::Spiffe { .. } => "spiffe".to_owned(),
         Kind::Kubernetes => "kubernetes".to_owned(),
         Kind::Chainguard => "chainguard".to_owned(),
+        Kind::Ci(provider) if provider.name == "ci" => "ci".to_owned(),
         Kind::Ci(provider) => format!("ci ({})", provider.name),
     }
 }

@@ -23,6 +23,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::InvalidDnsNameError;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
@@ -310,6 +311,9 @@ fn cause(error: &(dyn Error + 'static)) -> FetchError {
         return FetchError::Resolve(*error);
     }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return FetchError::Tls(error.to_string());
+    }
+    if let Some(error) = error.downcast_ref::<InvalidDnsNameError>() {
         return FetchError::Tls(error.to_string());
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {

@@ -171,3 +171,89 @@ impl State {
         self.failed.clone().unwrap_or(FetchError::Broken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn limits() -> Limits {
+        Limits { fresh: HOUR, stale: HOUR, failed: HOUR, refetch: HOUR, ..Limits::default() }
+    }
+
+    fn some() -> Keys {
+        Arc::new([])
+    }
+
+    async fn no_fetch() -> Result<Keys, FetchError> {
+        panic!("nobody should ask")
+    }
+
+    #[tokio::test]
+    async fn many_who_wait_share_one_flight() {
+        let (source, flights) = (Arc::<Source>::default(), Arc::<AtomicUsize>::default());
+        let (release, gate) = watch::channel(());
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let (source, flights) = (Arc::clone(&source), Arc::clone(&flights));
+            let mut gate = gate.clone();
+            tasks.spawn(async move {
+                let fetch = || async move {
+                    flights.fetch_add(1, Ordering::SeqCst);
+                    let _ = gate.changed().await;
+                    Ok(some())
+                };
+                source.keys(&limits(), fetch).await.unwrap()
+            });
+        }
+        while flights.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(release);
+        let all = tasks.join_all().await;
+        assert!(all.iter().all(|keys| Arc::ptr_eq(keys, &all[0])));
+        assert_eq!(flights.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_crashes_keeps_nobody_waiting() {
+        let source = Arc::<Source>::default();
+        let crash = || async { panic!("a bug") };
+        assert_eq!(source.keys(&limits(), crash).await.unwrap_err(), FetchError::Broken);
+        source.keys(&limits(), || async { Ok(some()) }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn that_others_keep_us_busy_is_not_remembered() {
+        let source = Arc::<Source>::default();
+        let busy = || async { Err(FetchError::Busy) };
+        assert_eq!(source.keys(&limits(), busy).await.unwrap_err(), FetchError::Busy);
+        source.keys(&limits(), || async { Ok(some()) }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn stale_keys_are_there_at_once() {
+        let source = Arc::<Source>::default();
+        let limits = Limits { fresh: Duration::ZERO, failed: Duration::ZERO, ..limits() };
+        let first = source.keys(&limits, || async { Ok(some()) }).await.unwrap();
+        for _ in 0..3 {
+            let keys = source.keys(&limits, pending).await.unwrap();
+            assert!(Arc::ptr_eq(&keys, &first));
+        }
+    }
+
+    #[tokio::test]
+    async fn newer_keys_are_asked_for_seldom_and_found_when_somebody_else_did() {
+        let source = Arc::<Source>::default();
+        let old = source.keys(&limits(), || async { Ok(some()) }).await.unwrap();
+        assert!(source.newer(&old, &limits(), no_fetch).await.unwrap().is_none());
+        let eager = Limits { refetch: Duration::ZERO, ..limits() };
+        let new = source.newer(&old, &eager, || async { Ok(some()) }).await.unwrap().unwrap();
+        let found = source.newer(&old, &limits(), no_fetch).await.unwrap().unwrap();
+        assert!(Arc::ptr_eq(&new, &found));
+        assert!(source.newer(&new, &limits(), no_fetch).await.unwrap().is_none());
+    }
+}

@@ -12,8 +12,19 @@ use crate::extensions::TABLE;
 use crate::quote::quote;
 
 /// The fields beside the extensions.
-const FIELDS: [&str; 10] =
-    ["san", "issuer", "kind", "serial", "key", "request", "rule", "token", "client", "index"];
+const FIELDS: [&str; 11] = [
+    "san",
+    "issuer",
+    "kind",
+    "serial",
+    "key",
+    "algorithm",
+    "request",
+    "rule",
+    "token",
+    "client",
+    "index",
+];
 /// How many terms one search has at most.
 const LIMIT: usize = 32;
 
@@ -81,6 +92,7 @@ impl Record {
             ("kind", Some(Cow::Borrowed(&*self.kind))),
             ("serial", Some(Cow::Borrowed(self.serial.as_str()))),
             ("key", Some(Cow::Borrowed(self.key.as_str()))),
+            ("algorithm", Some(Cow::Borrowed(&*self.key_algorithm))),
             ("request", Some(Cow::Borrowed(self.request_id.as_str()))),
             ("rule", self.rule.as_deref().map(Cow::Borrowed)),
             ("token", self.token_id.as_deref().map(Cow::Borrowed)),
@@ -159,6 +171,7 @@ mod tests {
             token_id: Some("jti-1".into()),
             serial: "3c9f".into(),
             key: "9b2e".into(),
+            key_algorithm: "Ed25519".into(),
             index: Some(7),
             ..Record::default()
         }
@@ -179,7 +192,10 @@ mod tests {
         check("serial=3c9f", true);
         check("serial=3c9", false);
         check("serial=3c*", true);
-        check("client=192.0.2.7 token=jti-1 request=5f0c rule=release key=9b2e index=7", true);
+        check(
+            "client=192.0.2.7 token=jti-1 request=5f0c rule=release key=9b2e algorithm=Ed25519 index=7",
+            true,
+        );
         check("repository=acme/app ref=refs/tags/*", true);
         check("repository=acme/app ref=refs/heads/*", false);
         check("source-repository-ref=refs/tags/v1", true);

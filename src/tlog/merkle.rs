@@ -13,6 +13,7 @@
 //! Spec: RFC 6962 §2.1; verification as in RFC 9162 §2.1.3.2 and §2.1.4.2.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest;
 
@@ -52,6 +53,36 @@ impl fmt::Debug for Hash {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// Exactly 64 lowercase hex digits, so that one hash has one text.
+impl FromStr for Hash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        let (pairs, rest) = text.as_bytes().as_chunks();
+        if !rest.is_empty() || pairs.len() != 32 {
+            return Err(HashError);
+        }
+        let mut hash = [0; 32];
+        for (octet, [high, low]) in hash.iter_mut().zip(pairs) {
+            *octet = nibble(*high)? << 4 | nibble(*low)?;
+        }
+        Ok(Self(hash))
+    }
+}
+
+const fn nibble(digit: u8) -> Result<u8, HashError> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        _ => Err(HashError),
+    }
+}
+
+/// The text is no hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a SHA-256 hash is 64 lowercase hex digits")]
+pub struct HashError;
 
 impl AsRef<[u8]> for Hash {
     fn as_ref(&self) -> &[u8] {
@@ -422,6 +453,16 @@ mod tests {
     fn consistency(leaves: &[Hash], first: u64) -> Vec<Hash> {
         let Ok(proof) = consistency_proof(first, leaves.len() as u64, nodes(leaves));
         proof
+    }
+
+    #[test]
+    fn a_hash_has_one_text() {
+        assert_eq!(ROOTS[0].parse(), Ok(Hash::EMPTY));
+        for text in
+            [&ROOTS[0][1..], &ROOTS[0][2..], &ROOTS[0].to_uppercase(), &"é".repeat(32), "+1"]
+        {
+            assert_eq!(text.parse::<Hash>(), Err(HashError), "{text}");
+        }
     }
 
     #[test]

@@ -28,7 +28,9 @@ pub enum TokenError {
         octets: usize,
     },
     /// Not `header.claims.signature`.
-    #[error("the token is not a compact JWS: that has two dots, this has {dots}")]
+    #[error(
+        "the token is not a JWT: that has two dots, this has {dots}; send the CI system's OIDC token"
+    )]
     NotCompact {
         /// How many dots it has.
         dots: usize,

@@ -5,7 +5,7 @@
 //! ```
 
 use aws_lc_rs::rsa::PublicKeyComponents;
-use aws_lc_rs::signature::{self as lc, ParsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{self as lc, ParsedPublicKey};
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -19,6 +19,13 @@ use crate::token::algorithm::{Algorithm, RSA};
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// 65537, the one RSA exponent: small ones make lax padding checks exploitable, odd ones hide mischief.
 const RSA_EXPONENT: &[u8] = &[1, 0, 1];
+
+/// What an elliptic curve's key verifies: curve, octets of a coordinate, and the one algorithm.
+const EC: [(EllipticCurve, usize, Algorithm, &lc::EcdsaVerificationAlgorithm); 3] = [
+    (EllipticCurve::P256, 32, Algorithm::Es256, &lc::ECDSA_P256_SHA256_FIXED),
+    (EllipticCurve::P384, 48, Algorithm::Es384, &lc::ECDSA_P384_SHA384_FIXED),
+    (EllipticCurve::P521, 66, Algorithm::Es512, &lc::ECDSA_P521_SHA512_FIXED),
+];
 
 /// Base64url as key sets have it; some issuers pad, which harms nobody.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -86,30 +93,14 @@ impl VerifyingKey {
 }
 
 fn verifiers(parameters: &AlgorithmParameters) -> Option<Vec<(Algorithm, Verifier)>> {
-    match parameters {
-        AlgorithmParameters::RSA(rsa) => rsa_verifiers(&decode(&rsa.n)?, &decode(&rsa.e)?),
-        AlgorithmParameters::EllipticCurve(ec) => {
-            let (algorithm, fixed, octets): (_, &'static dyn VerificationAlgorithm, _) =
-                match ec.curve {
-                    EllipticCurve::P256 => (Algorithm::Es256, &lc::ECDSA_P256_SHA256_FIXED, 32),
-                    EllipticCurve::P384 => (Algorithm::Es384, &lc::ECDSA_P384_SHA384_FIXED, 48),
-                    EllipticCurve::P521 => (Algorithm::Es512, &lc::ECDSA_P521_SHA512_FIXED, 66),
-                    _ => return None,
-                };
-            let (x, y) = (decode(&ec.x)?, decode(&ec.y)?);
-            if x.len() != octets || y.len() != octets {
-                return None;
-            }
-            verifier(algorithm, fixed, &[&[4], x.as_slice(), y.as_slice()].concat())
-        }
-        AlgorithmParameters::OctetKeyPair(okp) if okp.curve == EllipticCurve::Ed25519 => {
-            let point: [u8; 32] = decode(&okp.x)?.try_into().ok()?;
-            if !is_sound_ed25519(point) {
-                return None;
-            }
-            verifier(Algorithm::EdDsa, &lc::ED25519, &point)
-        }
-        _ => None,
+    if let AlgorithmParameters::RSA(rsa) = parameters {
+        rsa_verifiers(&decode(&rsa.n)?, &decode(&rsa.e)?)
+    } else if let AlgorithmParameters::EllipticCurve(ec) = parameters {
+        ec_verifier(&ec.curve, &decode(&ec.x)?, &decode(&ec.y)?).map(|verifier| vec![verifier])
+    } else if let AlgorithmParameters::OctetKeyPair(okp) = parameters {
+        ed25519_verifier(&okp.curve, &decode(&okp.x)?).map(|verifier| vec![verifier])
+    } else {
+        None
     }
 }
 
@@ -127,12 +118,24 @@ fn rsa_verifiers(n: &[u8], e: &[u8]) -> Option<Vec<(Algorithm, Verifier)>> {
     RSA.into_iter().map(parse).collect()
 }
 
-fn verifier(
-    algorithm: Algorithm,
-    verification: &'static dyn VerificationAlgorithm,
-    key: &[u8],
-) -> Option<Vec<(Algorithm, Verifier)>> {
-    Some(vec![(algorithm, Verifier(ParsedPublicKey::new(verification, key).ok()?))])
+/// Coordinates have the field's length, leading zeros included: RFC 7518 §6.2.1.2.
+fn ec_verifier(curve: &EllipticCurve, x: &[u8], y: &[u8]) -> Option<(Algorithm, Verifier)> {
+    let (_, octets, algorithm, verification) = EC.iter().find(|(known, ..)| known == curve)?;
+    if x.len() != *octets || y.len() != *octets {
+        return None;
+    }
+    let uncompressed = [&[4], x, y].concat();
+    let key = ParsedPublicKey::new(*verification, uncompressed).ok()?;
+    Some((*algorithm, Verifier(key)))
+}
+
+fn ed25519_verifier(curve: &EllipticCurve, x: &[u8]) -> Option<(Algorithm, Verifier)> {
+    let point: [u8; 32] = x.try_into().ok()?;
+    if *curve != EllipticCurve::Ed25519 || !is_sound_ed25519(point) {
+        return None;
+    }
+    let key = ParsedPublicKey::new(&lc::ED25519, point).ok()?;
+    Some((Algorithm::EdDsa, Verifier(key)))
 }
 
 fn decode(base64url: &str) -> Option<Vec<u8>> {

@@ -507,13 +507,16 @@ async fn a_checkpoint_is_signed_once_for_each_head() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_of_another_log_is_refused() {
     for bench in Bench::all() {
-        let other = LogKey::ed25519(9);
-        let theirs = owner(&bench.key).to_string();
-        let ours = Owner { origin: "other.example/ct/1".into(), ..owner(&other) }.to_string();
-        let clock = Arc::clone(&bench.clock) as Arc<dyn Clock>;
-        let store = bench.store().unwrap();
-        let opened = Log::open(store, Arc::new(other), clock, "other.example/ct/1".into());
-        assert_eq!(opened.err(), Some(LogError::Foreign { theirs, ours }));
+        let other = Arc::new(LogKey::ed25519(9));
+        for (key, origin) in [(&other, ORIGIN), (&bench.key, "other.example/ct/1")] {
+            let theirs = owner(&bench.key).to_string();
+            let ours = Owner { origin: origin.into(), ..owner(key) }.to_string();
+            let (key, clock) = (Arc::clone(key) as _, Arc::clone(&bench.clock) as _);
+            let opened = Log::open(bench.store().unwrap(), key, clock, origin.into());
+            let error = opened.err().unwrap();
+            assert!(error.to_string().contains(&theirs), "it says whose the store is: {error}");
+            assert_eq!(error, LogError::Foreign { theirs, ours });
+        }
         let (log, _) = bench.open();
         check_log(&log).await;
     }
@@ -619,7 +622,9 @@ fn a_file_is_opened_by_one_and_read_by_many() {
     let reader = sqlite::open_read_only(&path).unwrap();
     assert_eq!(reader.head(), store.head());
     assert_eq!(reader.put_issuer(b"x"), Err(StoreError::ReadOnly));
-    drop(store);
+    drop((store, reader));
+    let reader = sqlite::open_read_only(&path).unwrap();
+    assert_eq!(reader.head().map(|head| head.size), Ok(0), "a log at rest can be read, too");
     assert!(sqlite::open(&path).is_ok());
 }
 

@@ -8,6 +8,7 @@ mod keyset;
 mod possession;
 mod golden;
 mod log;
+mod kill;
 mod signers;
 mod http;
 mod vectors;

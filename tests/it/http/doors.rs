@@ -55,7 +55,7 @@ async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<
     let issuer = FakeIssuer::start().await;
     let now = Timestamp::from_secs(MIDNIGHT);
     let authority = TestAuthority::of(Parts { now, issuers: vec![trusted(&issuer)], signer });
-    let app = App::new(Arc::clone(&authority.authority));
+    let app = App::new(Arc::clone(&authority.authority), String::new());
     let server = Running::start_with(router(app), tls, Limits::default()).await;
     Test { issuer, authority, server }
 }

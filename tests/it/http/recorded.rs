@@ -27,7 +27,7 @@ async fn answers_as_fulcio_did() {
     assert!(!cases.is_empty());
 
     let authority = authority(cases[0]["time"].as_u64().unwrap());
-    let server = Running::start(router(App::new(Arc::clone(&authority.authority)))).await;
+    let server = Running::start(router(App::new(Arc::clone(&authority.authority), String::new()))).await;
     let mut wrong = Vec::new();
     for case in cases {
         authority.clock.set(Timestamp::from_secs(case["time"].as_u64().unwrap()));

@@ -1,0 +1,169 @@
+//! `mayfly bench`: what an instance does under load, and what this machine could do at best.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::CommandError;
+use super::runtime;
+use super::client::Client;
+use super::requester::Requester;
+use floor::Floor;
+
+pub mod cpu;
+pub mod floor;
+
+/// Load an instance with requests, or measure the signatures alone
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  mayfly bench --floor\n  \
+    curl -s \"$ISSUER/token\" > token; mayfly bench http://127.0.0.1:5555 --token token --pid \"$(pidof mayfly)\"")]
+pub struct Args {
+    /// The instance to load.
+    #[arg(required_unless_present = "floor")]
+    url: Option<String>,
+    /// A file with a token that the instance accepts; every request uses it.
+    #[arg(long, value_name = "FILE", required_unless_present = "floor")]
+    token: Option<PathBuf>,
+    /// Requests in flight at once.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    connections: u32,
+    /// Requests in all.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    count: u64,
+    /// Send so many a second whatever comes back, instead of the next when one has come back.
+    #[arg(long, value_name = "PER SECOND", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+    /// The server's process on this machine: its CPU time per certificate is reported.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Measure the five signatures of an issuance on this machine, and the share they have of it.
+    #[arg(long)]
+    floor: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `mayfly bench`.
+///
+/// # Errors
+///
+/// [`CommandError`] when the instance refuses the token or does not answer.
+pub fn run(args: Args) -> Result<(), CommandError> {
+    let floor = args.floor.then(measure_floor).transpose()?;
+    let mut report = json!({});
+    if let Some(floor) = floor {
+        report["floor_us"] = json!(floor);
+    }
+    if let (Some(url), Some(token)) = (&args.url, &args.token) {
+        let token = std::fs::read_to_string(token).map_err(CommandError::usage)?;
+        let load = runtime()?.block_on(load(&args, url, &token))?;
+        report_load(&mut report, load, floor);
+    }
+    if args.json {
+        println!("{report}");
+    } else if let Some(members) = report.as_object() {
+        members.iter().for_each(|(name, value)| println!("{name:<24} {value}"));
+    }
+    Ok(())
+}
+
+/// Microseconds of CPU that the floor costs, best of five rounds.
+fn measure_floor() -> Result<f64, CommandError> {
+    const ROUNDS: u32 = 5;
+    const ISSUANCES: u32 = 2000;
+    let floor = Floor::new()?;
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let before = cpu::of_self();
+        for _ in 0..ISSUANCES {
+            std::hint::black_box(floor.run());
+        }
+        let (Some(before), Some(after)) = (before, cpu::of_self()) else {
+            return Err(CommandError::Failed("this system does not tell CPU time".to_owned()));
+        };
+        best = best.min((after - before).as_secs_f64() * 1e6 / f64::from(ISSUANCES));
+    }
+    Ok(best)
+}
+
+/// What a load did.
+struct Load {
+    latencies: Vec<Duration>,
+    refused: u64,
+    elapsed: Duration,
+    server: Option<Duration>,
+}
+
+async fn load(args: &Args, url: &str, token: &str) -> Result<Load, CommandError> {
+    let client = Arc::new(Client::new(url));
+    let body = Requester::new()?.request(token.trim())?;
+    let first = client.post("/api/v2/signingCert", body.clone()).await?;
+    if first.status != 200 {
+        return Err(CommandError::Failed(String::from_utf8_lossy(&first.body).into_owned()));
+    }
+    let started = Instant::now();
+    let server = args.pid.and_then(cpu::of_process);
+    let sent = Arc::new(AtomicU64::new(0));
+    let mut callers = VecDeque::new();
+    for _ in 0..args.connections {
+        let (client, body, sent) = (Arc::clone(&client), body.clone(), Arc::clone(&sent));
+        let (count, rate) = (args.count, args.rate);
+        callers.push_back(tokio::spawn(async move {
+            let mut seen = (Vec::new(), 0_u64);
+            loop {
+                let number = sent.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return Ok::<_, CommandError>(seen);
+                }
+                // An open loop counts latency from when the request was due, not from when it left.
+                let due = rate.map(|rate| started + Duration::from_secs(number) / rate);
+                if let Some(due) = due {
+                    tokio::time::sleep_until(due).await;
+                }
+                let begun = due.unwrap_or_else(Instant::now);
+                match client.post("/api/v2/signingCert", body.clone()).await?.status {
+                    200 => seen.0.push(begun.elapsed()),
+                    _ => seen.1 += 1,
+                }
+            }
+        }));
+    }
+    let mut load = Load { latencies: Vec::new(), refused: 0, elapsed: Duration::ZERO, server: None };
+    for caller in callers {
+        let (latencies, refused) = caller.await.map_err(CommandError::failed)??;
+        load.latencies.extend(latencies);
+        load.refused += refused;
+    }
+    load.elapsed = started.elapsed();
+    load.server = server.zip(args.pid.and_then(cpu::of_process)).map(|(before, now)| now - before);
+    load.latencies.sort();
+    Ok(load)
+}
+
+fn report_load(report: &mut Value, load: Load, floor: Option<f64>) {
+    let issued = load.latencies.len();
+    let at = |share: f64| {
+        let index = (issued as f64 * share) as usize;
+        load.latencies.get(index.min(issued.saturating_sub(1))).map(|l| l.as_secs_f64() * 1e3)
+    };
+    report["issued"] = json!(issued);
+    report["refused"] = json!(load.refused);
+    report["per_second"] = json!((issued as f64 / load.elapsed.as_secs_f64()).round());
+    for (name, share) in [("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99), ("max_ms", 1.0)] {
+        report[name] = json!(at(share).map(|ms| (ms * 1000.0).round() / 1000.0));
+    }
+    if let Some(server) = load.server {
+        let each = server.as_secs_f64() * 1e6 / issued.max(1) as f64;
+        report["server_cpu_us"] = json!(each.round());
+        if let Some(floor) = floor {
+            report["share_of_floor_percent"] = json!((100.0 * floor / each).round());
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One instance, put together: configuration + data folder → authority.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use axum::Router;
+use clap::Args;
+
+use super::CommandError;
+use super::init;
+use crate::authority::{Authority, Serials};
+use crate::certificate::profile::Profile;
+use crate::certificate::{Chain, Serial};
+use crate::config::{self, Config, ConfigErrors, Overrides};
+use crate::http;
+use crate::installation::{self, Curve, Files, Installation};
+use crate::keyset::Keyset;
+use crate::log::Log;
+use crate::store::sqlite;
+use crate::store::{Owner, Store};
+use crate::time::{Clock, SystemClock};
+use crate::tlog::merkle::Hash;
+use crate::trust::{self, LogTrust};
+
+/// Which instance a command is about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Source {
+    /// The configuration [default: ./mayfly.yaml]
+    #[arg(long, value_name = "FILE", conflicts_with = "fulcio_config")]
+    pub config: Option<PathBuf>,
+    /// An issuer file of Fulcio's, unchanged, in its place
+    #[arg(long, value_name = "FILE")]
+    pub fulcio_config: Option<PathBuf>,
+    /// Listen here instead
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// The one name that clients use
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The data folder
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Trust shared issuers of a Fulcio file without rules: whoever they vouch for
+    #[arg(long, requires = "fulcio_config")]
+    pub allow_anybody: bool,
+}
+
+impl Source {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Configuration`] with every error in it.
+    pub fn config(&self) -> Result<Config, CommandError> {
+        self.load().map_err(|errors| CommandError::Configuration(format!("{errors}\n")))
+    }
+
+    /// The same, with the errors one by one.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigErrors`] with everything that is wrong.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        let overrides = Overrides {
+            listen: self.listen,
+            url: self.url.clone(),
+            data: self.data.clone(),
+            allow_anybody: self.allow_anybody,
+        };
+        let default = Path::new("mayfly.yaml");
+        match &self.fulcio_config {
+            Some(file) => config::load_fulcio(file, &overrides),
+            None => config::load(self.config.as_deref().unwrap_or(default), &overrides),
+        }
+    }
+}
+
+/// An instance whose files were read and checked, at rest.
+pub struct Instance {
+    /// What its file says.
+    pub config: Config,
+    /// Its keys and chain.
+    pub installation: Installation,
+    /// Its certificate log, as verifiers know it.
+    pub trust: LogTrust,
+    /// The database of its certificate log.
+    shard: PathBuf,
+}
+
+impl Instance {
+    /// Reads configuration, chain and keys; touches nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Configuration`], or [`CommandError::Failed`] for what is in the folder.
+    pub fn read(source: &Source) -> Result<Self, CommandError> {
+        Self::at_rest(source.config()?)
+    }
+
+    fn at_rest(config: Config) -> Result<Self, CommandError> {
+        let now = SystemClock.now();
+        let files = Files {
+            chain: config.authority.chain.clone(),
+            authority_key: config.authority.key.clone(),
+            log_key: config.data.join("log.key"),
+        };
+        let passphrase = init::passphrase(config.authority.passphrase_file.as_deref())?;
+        let passphrase = passphrase.as_ref().map(|text| text.as_str());
+        let installation = installation::open_files(&files, passphrase, now);
+        let installation = installation.map_err(CommandError::failed)?;
+        let (name, shard) = shard(&config.data)?;
+        let trust = LogTrust {
+            url: format!("{}/ct/{name}", config.url),
+            public_key: installation.log.public_key().to_vec(),
+            algorithm: installation.log.algorithm(),
+            id: Hash::of(&[installation.log.public_key()]).0,
+            since: installation.chain.not_before(),
+        };
+        Ok(Self { config, installation, trust, shard })
+    }
+
+    /// The log's database, for reading, whether or not a server has it open.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] when there is none yet.
+    pub fn store(&self) -> Result<Box<dyn Store>, CommandError> {
+        let store = sqlite::open_read_only(&self.shard).map_err(CommandError::failed)?;
+        Ok(Box::new(store))
+    }
+
+    /// The authority's chain.
+    pub fn chain(&self) -> &Arc<Chain> {
+        &self.installation.chain
+    }
+
+    /// Opens the log, making it if this is the first time, and puts the authority together.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] says what does not fit.
+    pub fn open(config: Config) -> Result<Running, CommandError> {
+        let instance = Self::at_rest(config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let log = instance.open_log(&clock)?;
+        let trusted_root =
+            trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
+        let Self { config, installation, trust, .. } = instance;
+        let Installation { chain, authority: signer, .. } = installation;
+        let profile =
+            Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
+        let authority = Authority {
+            clock,
+            serials: random_serials(),
+            keyset: Keyset::new(config.issuers.clone()).map_err(CommandError::failed)?,
+            policy: config.policy.clone(),
+            profile,
+            signer,
+            chain,
+            log,
+        };
+        let authority = Arc::new(authority);
+        Ok(Running { config, authority, trust, trusted_root: trusted_root.to_string() })
+    }
+
+    /// Makes an instance in the configured data folder, and opens it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] when the folder holds anything, or as [`Self::open`].
+    pub fn create_and_open(config: Config) -> Result<Running, CommandError> {
+        init::make(&config.data, &config.url, Curve::P256, None)?;
+        Self::open(config)
+    }
+
+    fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
+        let origin = self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned();
+        if !self.shard.exists() {
+            let folder = self.shard.parent().unwrap_or(&self.shard);
+            std::fs::create_dir_all(folder).map_err(CommandError::failed)?;
+            let owner = Owner { origin: origin.clone(), log_id: self.trust.id };
+            sqlite::create(&self.shard, &owner, clock.now()).map_err(CommandError::failed)?;
+        }
+        let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
+        for certificate in self.chain().ders() {
+            store.put_issuer(certificate).map_err(CommandError::failed)?;
+        }
+        let signer = Arc::clone(&self.installation.log);
+        Log::open(store, signer, Arc::clone(clock), origin).map_err(CommandError::failed)
+    }
+}
+
+/// The name and database of the one shard in a data folder: the one there is, else this year's.
+fn shard(data: &Path) -> Result<(String, PathBuf), CommandError> {
+    let folder = data.join("ct");
+    let mut names: Vec<String> = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned))
+            .collect(),
+        Err(_) => Vec::new(),
+    };
+    names.sort();
+    let this_year = || SystemClock.now().to_string().chars().take(4).collect();
+    let name: String = names.pop().unwrap_or_else(this_year);
+    let file = folder.join(format!("{name}.sqlite"));
+    Ok((name, file))
+}
+
+/// 159 random bits each: RFC 5280 §4.1.2.2 allows 20 octets, the first bit clear.
+fn random_serials() -> Serials {
+    let random = SystemRandom::new();
+    Arc::new(move || {
+        let mut octets = [0; 20];
+        // aws-lc's generator, once seeded, does not fail: it ends the process rather than repeat itself.
+        let _ = random.fill(&mut octets);
+        Serial::from_bytes(octets)
+    })
+}
+
+/// An instance with its log open, ready to be served.
+pub struct Running {
+    /// What its file says.
+    pub config: Config,
+    /// The authority.
+    pub authority: Arc<Authority>,
+    /// Its certificate log, as verifiers know it.
+    pub trust: LogTrust,
+    /// `trusted_root.json`.
+    pub trusted_root: String,
+}
+
+impl Running {
+    /// Everything the port serves.
+    pub fn router(&self) -> Router {
+        let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
+        http::router(app)
+    }
+}

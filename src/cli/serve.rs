@@ -1,0 +1,146 @@
+//! `mayfly serve`: runs an instance until it is told to stop.
+
+use std::io::IsTerminal;
+use std::net::TcpListener as StdListener;
+
+use clap::Args as ClapArgs;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::CommandError;
+use super::runtime;
+use super::init;
+use super::instance::{Instance, Running, Source};
+use crate::config::Config;
+use crate::http::server;
+use crate::http::tls::Tls;
+use crate::installation::{self, Curve};
+
+/// Run the authority and its log
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  mayfly serve --config mayfly.yaml\n  \
+    mayfly serve --fulcio-config fulcio.yaml --allow-anybody --listen 127.0.0.1:5555 --data data")]
+pub struct Args {
+    #[command(flatten)]
+    source: Source,
+    /// Make the data folder if it is absent or empty (on loopback this needs no asking)
+    #[arg(long)]
+    create: bool,
+}
+
+/// Runs `mayfly serve`.
+///
+/// # Errors
+///
+/// [`CommandError`] when the instance does not start, or its log failed while it ran.
+pub fn run(args: Args) -> Result<(), CommandError> {
+    log_to_stderr();
+    let mut config = args.source.config()?;
+    let listener = listen(&mut config)?;
+    make_data_folder(&config, args.create)?;
+    runtime()?.block_on(async {
+        let listener = TcpListener::from_std(listener).map_err(CommandError::failed)?;
+        let running = Instance::open(config)?;
+        println!("{}", greeting(&running));
+        let stop = stop_signal()?;
+        serve(running, listener, stop).await
+    })
+}
+
+/// Serves until `stop`, or until the log can no longer be trusted; answers what is under way, and closes
+/// the log.
+///
+/// # Errors
+///
+/// [`CommandError::Failed`] when the log failed: nothing was signed for what was not committed.
+pub async fn serve(
+    running: Running,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), CommandError> {
+    let tls = running.config.tls.as_ref().map(Tls::open).transpose();
+    let tls = tls.map_err(CommandError::failed)?;
+    let log = running.authority.log.clone();
+    let mut failure = None;
+    let end = async {
+        tokio::select! {
+            () = stop => {}
+            error = log.failed() => failure = Some(error),
+        }
+    };
+    server::serve(listener, running.router(), tls, end).await;
+    log.close().await;
+    match failure {
+        Some(error) => Err(CommandError::Failed(format!(
+            "the log failed and the authority stopped, nothing acknowledged is lost: {error}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Resolves at SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// [`CommandError::Failed`] when the system does not let us listen for them.
+pub fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// The one line on stdout.
+fn greeting(running: &Running) -> String {
+    let issuers = running.config.issuers.iter().count();
+    let entries = running.authority.log.head().size;
+    let url = &running.config.url;
+    format!("mayfly serves {url} ({issuers} issuers, {entries} certificates logged), trust: {url}/trusted_root.json")
+}
+
+/// Binds the port. Port 0 takes a free one, and a URL that names port 0 follows it.
+fn listen(config: &mut Config) -> Result<StdListener, CommandError> {
+    let wanted = config.listen;
+    let bind = || -> std::io::Result<StdListener> {
+        let listener = StdListener::bind(wanted)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    let listener =
+        bind().map_err(|error| CommandError::Failed(format!("cannot listen on {wanted}: {error}")))?;
+    config.listen = listener.local_addr().map_err(CommandError::failed)?;
+    if let Some(host) = config.url.strip_suffix(":0") {
+        config.url = format!("{host}:{}", config.listen.port());
+    }
+    Ok(listener)
+}
+
+/// Makes the data folder where it is absent or empty: on loopback without asking.
+fn make_data_folder(config: &Config, create: bool) -> Result<(), CommandError> {
+    if !installation::is_vacant(&config.data).map_err(CommandError::failed)? {
+        return Ok(());
+    }
+    if !create && !config.listen.ip().is_loopback() {
+        return Err(CommandError::Usage(format!(
+            "{} is empty; `mayfly init` makes an installation, and --create makes this folder one",
+            config.data.display()
+        )));
+    }
+    init::make(&config.data, &config.url, Curve::P256, None)
+}
+
+/// Log lines go to stderr: text for a person, JSON otherwise; `RUST_LOG` chooses how much.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Already set when a test runs two servers in one process.
+    let _ = match std::io::stderr().is_terminal() {
+        true => lines.try_init(),
+        false => lines.json().with_ansi(false).try_init(),
+    };
+}

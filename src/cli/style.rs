@@ -1,0 +1,41 @@
+//! Colour, where a person looks: on a terminal, unless `NO_COLOR` is set.
+
+use std::io::IsTerminal;
+
+/// Paints words for stdout, or leaves them as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    colour: bool,
+}
+
+impl Style {
+    /// What stdout can show: colour on a terminal, none with `NO_COLOR` (<https://no-color.org>).
+    pub fn of_stdout() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { colour: wanted && std::io::stdout().is_terminal() }
+    }
+
+    /// Bold.
+    pub fn strong(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// Green: something holds.
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// Red: something does not.
+    pub fn bad(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    /// Grey: what explains.
+    pub fn quiet(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}

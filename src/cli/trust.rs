@@ -1,0 +1,91 @@
+//! `mayfly trust`: what verifiers need, from the keys themselves.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::instance::{Instance, Source};
+use super::style::Style;
+use super::CommandError;
+use crate::trust;
+
+/// `mayfly trust …`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the trusted root of this instance
+    #[command(after_help = "Example:\n  mayfly trust show --config mayfly.yaml")]
+    Show {
+        /// Which instance.
+        #[command(flatten)]
+        source: Source,
+        /// Print `trusted_root.json` itself.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the trust files into a folder
+    #[command(after_help = "Writes:\n  trusted_root.json  for every Sigstore client\n  \
+        ca.pem             the authority's chain (SIGSTORE_ROOT_FILE)\n  \
+        ct.pem             the certificate log's key (SIGSTORE_CT_LOG_PUBLIC_KEY_FILE)\n\n\
+        Example:\n  mayfly trust export trust --config mayfly.yaml")]
+    Export {
+        /// The folder; made if absent.
+        directory: PathBuf,
+        /// Which instance.
+        #[command(flatten)]
+        source: Source,
+    },
+}
+
+/// Runs `mayfly trust …`.
+///
+/// # Errors
+///
+/// [`CommandError`] when the instance's keys cannot be read or the files not written.
+pub fn run(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Show { source, json } => {
+            let (root, _) = files(&source)?;
+            if json {
+                println!("{root:#}");
+            } else {
+                show(&root);
+            }
+            Ok(())
+        }
+        Command::Export { directory, source } => {
+            let (root, instance) = files(&source)?;
+            let chain: String = instance.chain().pems().concat();
+            std::fs::create_dir_all(&directory).map_err(CommandError::failed)?;
+            write(&directory, "trusted_root.json", &format!("{root:#}\n"))?;
+            write(&directory, "ca.pem", &chain)?;
+            write(&directory, "ct.pem", &trust::public_key_pem(&instance.trust.public_key))
+        }
+    }
+}
+
+fn files(source: &Source) -> Result<(Value, Instance), CommandError> {
+    let instance = Instance::read(source)?;
+    let root = trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
+    Ok((root, instance))
+}
+
+fn show(root: &Value) {
+    let style = Style::of_stdout();
+    let text = |pointer: &str| root.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+    println!("{}", style.strong("certificate authority"));
+    println!("  {}", text("/certificateAuthorities/0/uri"));
+    println!("  valid from {}", text("/certificateAuthorities/0/validFor/start"));
+    println!("{}", style.strong("certificate log"));
+    println!("  {}", text("/ctlogs/0/baseUrl"));
+    println!("  id {}", text("/ctlogs/0/logId/keyId"));
+    println!("  {}", text("/ctlogs/0/publicKey/keyDetails"));
+}
+
+fn write(directory: &Path, name: &str, content: &str) -> Result<(), CommandError> {
+    let path = directory.join(name);
+    std::fs::write(&path, content)
+        .map_err(|error| CommandError::Failed(format!("{}: {error}", path.display())))?;
+    println!("{}", path.display());
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! Where a configured issuer's keys come from, and the slots that fetches wait for.
+
+use std::sync::Arc;
+
+use hyper::Uri;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::issuer::{self, Issuer};
+use crate::keyset::Limits;
+use crate::keyset::address::Reach;
+use crate::keyset::fetch::{self, FetchError, Fetcher, Keys, Origin};
+use crate::keyset::source::Source;
+use crate::token::json;
+
+/// Where a configured issuer's keys come from.
+pub enum Supply {
+    /// They are in the configuration.
+    Inline(Keys),
+    /// One key set for the whole entry.
+    One(Arc<Route>, Arc<Source>),
+    /// A key set for each issuer that matches the pattern.
+    Many(Arc<Route>),
+}
+
+/// How keys are fetched.
+pub struct Route {
+    fetcher: Fetcher,
+    /// The key set's URL; without one, discovery finds it.
+    url: Option<Uri>,
+    origin: Origin,
+}
+
+/// How many fetches run at a time.
+pub struct Slots {
+    all: Semaphore,
+    /// Those for issuers that match a pattern.
+    wildcards: Semaphore,
+    /// Those, and the ones that wait.
+    wildcard_queue: Semaphore,
+}
+
+impl Supply {
+    /// The supply of `issuer`, which trusts `system`'s roots beside its own.
+    ///
+    /// # Errors
+    /// Every [`SetupError`].
+    pub fn of(issuer: &Issuer, system: &Arc<RootCertStore>) -> Result<Self, SetupError> {
+        let url = match &issuer.keys {
+            issuer::Keys::Inline(text) => return inline(issuer, text).map(Self::Inline),
+            issuer::Keys::Url(url) => Some(usable(issuer, url)?),
+            issuer::Keys::Discovery => {
+                usable(issuer, &issuer.url.replace('*', "1"))?;
+                None
+            }
+        };
+        let many = issuer.is_pattern() && url.is_none();
+        let origin = if many { Origin::Own } else { Origin::Any };
+        let reach = match many && !names_host(&issuer.url) {
+            true => Reach::Public,
+            false => Reach::Private,
+        };
+        let unavailable = |error: rustls::Error| SetupError::Tls(error.to_string());
+        let fetcher = Fetcher::new(roots(issuer, system)?, reach).map_err(unavailable)?;
+        let route = Arc::new(Route { fetcher, url, origin });
+        Ok(if many { Self::Many(route) } else { Self::One(route, Arc::default()) })
+    }
+}
+
+impl Route {
+    /// Fetches the keys of `iss` when `slots` have one free.
+    ///
+    /// # Errors
+    /// Every [`FetchError`] but [`FetchError::TimedOut`].
+    pub async fn keys(&self, iss: &str, slots: &Slots) -> Result<Keys, FetchError> {
+        let _slots = slots.of(self.origin).await?;
+        match &self.url {
+            Some(url) => self.fetcher.keys(url).await,
+            None => self.fetcher.discover(iss, self.origin).await,
+        }
+    }
+}
+
+impl Slots {
+    /// As many as `limits` say.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            all: Semaphore::new(limits.fetches),
+            wildcards: Semaphore::new(limits.wildcard_fetches),
+            wildcard_queue: Semaphore::new(limits.wildcard_queue),
+        }
+    }
+
+    /// What a fetch must hold while it runs.
+    async fn of(&self, origin: Origin) -> Result<Vec<SemaphorePermit<'_>>, FetchError> {
+        let mut held = Vec::new();
+        if origin == Origin::Own {
+            // Attack: tokens that name ever new issuers. Beyond the queue they are turned away at once.
+            held.push(self.wildcard_queue.try_acquire().map_err(|_| FetchError::Busy)?);
+            held.push(self.wildcards.acquire().await.map_err(|_| FetchError::Busy)?);
+        }
+        held.push(self.all.acquire().await.map_err(|_| FetchError::Busy)?);
+        Ok(held)
+    }
+}
+
+fn inline(issuer: &Issuer, text: &[u8]) -> Result<Keys, SetupError> {
+    let set = json::parse_object(text).ok();
+    let keys = set.and_then(|set| fetch::keys(&set, &issuer.url).ok());
+    keys.filter(|keys| !keys.is_empty())
+        .ok_or_else(|| SetupError::KeySet { issuer: issuer.url.clone() })
+}
+
+fn usable(issuer: &Issuer, url: &str) -> Result<Uri, SetupError> {
+    let (issuer, url) = (issuer.url.clone(), url.to_owned());
+    fetch::parse(&url).map_err(|_| SetupError::Url { issuer, url })
+}
+
+/// Whether the host of an issuer's URL is written out: nobody else chooses it.
+fn names_host(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    !host.split('/').next().unwrap_or_default().contains('*')
+}
+
+/// The roots that the system trusts (or `SSL_CERT_FILE` and `SSL_CERT_DIR`, if set). That there are none
+/// shows when an issuer without a CA of its own is asked.
+pub fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn roots(issuer: &Issuer, system: &Arc<RootCertStore>) -> Result<Arc<RootCertStore>, SetupError> {
+    let Some(pem) = &issuer.roots else { return Ok(Arc::clone(system)) };
+    let unusable = || SetupError::Roots { issuer: issuer.url.clone() };
+    let own: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| unusable())?;
+    if own.is_empty() {
+        return Err(unusable());
+    }
+    let mut roots = RootCertStore::clone(system);
+    for certificate in own {
+        roots.add(certificate).map_err(|_| unusable())?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// Why an issuer, as configured, cannot be asked for keys.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// Its CA certificates are not PEM, or not certificates.
+    #[error("the CA file of issuer {issuer} holds no certificates that can be used")]
+    Roots {
+        /// Its URL, as configured.
+        issuer: String,
+    },
+    /// The keys given for it are none.
+    #[error(
+        "the key set given for issuer {issuer} is not an object with 1 to 100 \"keys\" that can be used"
+    )]
+    KeySet {
+        /// Its URL, as configured.
+        issuer: String,
+    },
+    /// There is nothing to fetch at this URL.
+    #[error(
+        "the keys of issuer {issuer} cannot be fetched from {url}: that takes an https URL (http on loopback only)"
+    )]
+    Url {
+        /// Its URL, as configured.
+        issuer: String,
+        /// Where its keys would be.
+        url: String,
+    },
+    /// The crypto library cannot do TLS.
+    #[error("TLS is not available: {0}")]
+    Tls(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_named_when_no_part_of_it_is_a_pattern() {
+        for url in ["https://a.example/*", "https://a.example/id/*/x", "https://a.example:8443/*"] {
+            assert!(names_host(url), "{url}");
+        }
+        for url in
+            ["https://*.example/id", "https://a-*/x", "https://a.example:*/x", "*", "https://*"]
+        {
+            assert!(!names_host(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! What is wrong with a `mayfly.yaml`: file, line, key, and what was expected.
+
+use mayfly::config::{self, Config, ConfigErrors, Overrides};
+use tempfile::TempDir;
+
+use super::{GOOD, KEY_SET, bare, certificate, load, write};
+
+/// Loads [`GOOD`] with `from` replaced, and compares every complaint.
+#[track_caller]
+fn check(from: &str, to: &str, expected: &[&str]) {
+    assert!(GOOD.contains(from), "nothing to replace");
+    check_whole(&GOOD.replacen(from, to, 1), expected);
+}
+
+#[track_caller]
+fn check_whole(text: &str, expected: &[&str]) {
+    let complaints = load(text).map(|_| ()).err().map(|errors| errors.to_string());
+    assert_eq!(complaints.as_deref().unwrap_or_default(), expected.join("\n"));
+}
+
+#[test]
+fn a_wrong_type_is_named_with_line_and_key() {
+    check(
+        "ref: [refs/heads/main, refs/tags/v*]",
+        "ref: { is: main }",
+        &[
+            "mayfly.yaml:7: issuers[0].allow[0].ref: expected text, a list of texts or `{ not: … }`, got a map",
+        ],
+    );
+    check(
+        "10m",
+        "[10m]",
+        &["mayfly.yaml:10: lifetime: expected a duration such as 90s or 10m, got a list"],
+    );
+    check(
+        "9919",
+        "1.5",
+        &[
+            "mayfly.yaml:6: issuers[0].allow[0].repository_owner_id: expected text, got a number with a fraction: put it in quotes",
+        ],
+    );
+    check(
+        "https://ca.example.com",
+        "7",
+        &["mayfly.yaml:1: url: expected text, got a number: put it in quotes"],
+    );
+    check_whole("- a", &["mayfly.yaml:1: expected a map, got a list"]);
+    check_whole("", &["mayfly.yaml:1: expected a map, got nothing"]);
+}
+
+#[test]
+fn an_unknown_key_shows_the_known_ones_and_a_later_one_says_so() {
+    check(
+        "lifetime: 10m",
+        "lifetimes: 10m",
+        &[
+            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, issuers, authority, lifetime, backdate",
+        ],
+    );
+    check("lifetime: 10m", "denials: brief", &["mayfly.yaml:10: denials: not supported yet"]);
+    check(
+        "    type: email",
+        "    type: email\n    limit: { per: email }",
+        &["mayfly.yaml:10: issuers[1].limit: not supported yet"],
+    );
+    check(
+        "9919",
+        "{ regex: 99.* }",
+        &["mayfly.yaml:6: issuers[0].allow[0].repository_owner_id.regex: not supported yet"],
+    );
+    check("9919", "{ not: [ 9919, x ] }", &[]);
+    check(
+        "lifetime: 10m",
+        "authority: { key: \"pkcs11:object=ca\", chain: ca.pem }",
+        &["mayfly.yaml:10: authority.key: pkcs11:… is not supported yet: name a file"],
+    );
+}
+
+#[test]
+fn a_key_stands_once() {
+    check(
+        "lifetime: 10m",
+        "lifetime: 10m\nurl: https://x.example.com",
+        &["mayfly.yaml:11: url: stands here twice"],
+    );
+    check(
+        "ref: [refs/heads/main, refs/tags/v*]",
+        "repository_owner_id: 1",
+        &["mayfly.yaml:7: issuers[0].allow[0].repository_owner_id: stands here twice"],
+    );
+}
+
+#[test]
+fn text_that_is_no_yaml_says_where() {
+    check(
+        "listen: 127.0.0.1:5555",
+        "listen: [127.0.0.1:5555",
+        &[
+            "mayfly.yaml:3: not YAML: did not find expected ',' or ']' at line 3 column 8, while parsing a flow sequence at line 2 column 9",
+        ],
+    );
+    check(
+        "lifetime: 10m",
+        "lifetime: !minutes 10",
+        &["mayfly.yaml:10: lifetime: expected a duration such as 90s or 10m, got a YAML tag"],
+    );
+}
+
+#[test]
+fn a_shared_issuer_needs_rules() {
+    const REMEDY: &str = "write `allow: [ { repository_owner_id: \"…\" } ]` with a claim that only your tokens have, or `allow: anybody`";
+    let rules = "    allow:\n      - repository_owner_id: 9919\n        ref: [refs/heads/main, refs/tags/v*]\n";
+    check(
+        rules,
+        "",
+        &[&format!(
+            "mayfly.yaml:4: issuers[0]: https://token.actions.githubusercontent.com vouches for the whole world, and nothing says who may: {REMEDY}"
+        )],
+    );
+    check(rules, "    allow: anybody\n", &[]);
+    check(
+        rules,
+        "    allow: []\n",
+        &[&format!("mayfly.yaml:5: issuers[0].allow: an empty list allows nobody: {REMEDY}")],
+    );
+    check(
+        rules,
+        "    allow: [ {} ]\n",
+        &[
+            "mayfly.yaml:5: issuers[0].allow[0]: a rule without conditions matches everybody: name at least one claim",
+        ],
+    );
+    check(
+        rules,
+        "    allow: [ { name: x, why: y } ]\n",
+        &[
+            "mayfly.yaml:5: issuers[0].allow[0]: a rule without conditions matches everybody: name at least one claim",
+        ],
+    );
+    check(
+        rules,
+        "    allow: everybody\n",
+        &["mayfly.yaml:5: issuers[0].allow: expected `anybody` or a list of rules, got text"],
+    );
+    // By its URL alone, and as a pattern.
+    check(
+        "https://idp.example.com",
+        "https://accounts.google.com",
+        &[&format!(
+            "mayfly.yaml:8: issuers[1]: https://accounts.google.com vouches for the whole world, and nothing says who may: {REMEDY}"
+        )],
+    );
+    check(
+        "https://idp.example.com",
+        "https://*.idp.example.com",
+        &[&format!(
+            "mayfly.yaml:8: issuers[1]: https://*.idp.example.com is a pattern, and vouches for everybody who gets an issuer under it, and nothing says who may: {REMEDY}"
+        )],
+    );
+}
+
+#[test]
+fn an_issuer_is_https_and_within_somebodys_domain() {
+    let url = "https://idp.example.com";
+    let at = |complaint: &str| format!("mayfly.yaml:8: issuers[1].url: {complaint}");
+    check(url, "idp.example.com", &[&at("expected a URL that begins with https://")]);
+    check(
+        url,
+        "http://idp.example.com",
+        &[&at("expected https:// and one host (http:// is for this machine only)")],
+    );
+    check(url, "http://127.0.0.1:4000", &[]);
+    check(
+        url,
+        "https://me:secret@idp.example.com",
+        &[&at("expected a URL without user name or password")],
+    );
+    check(
+        url,
+        "https://*.com",
+        &[&at("expected a pattern without `*` in the last two labels of the host name")],
+    );
+    check(
+        url,
+        "https://token.actions.githubusercontent.com\n    allow: anybody",
+        &[
+            "mayfly.yaml:8: issuers[1]: issuer https://token.actions.githubusercontent.com is already in this list",
+        ],
+    );
+}
+
+#[test]
+fn keys_belong_to_their_types() {
+    let email = "    type: email";
+    check(
+        email,
+        "    type: mail",
+        &[
+            "mayfly.yaml:9: issuers[1].type: expected one of email, uri, username, spiffe, kubernetes, chainguard, ci; got \"mail\"",
+        ],
+    );
+    check(
+        email,
+        "    audiences: sigstore",
+        &["mayfly.yaml:8: issuers[1]: needs `preset` or `type`"],
+    );
+    check(
+        email,
+        "    type: email\n    subject_domain: example.com",
+        &[
+            "mayfly.yaml:10: issuers[1].subject_domain: belongs to type uri or username, not to email",
+        ],
+    );
+    check(email, "    type: username", &["mayfly.yaml:8: issuers[1]: needs `subject_domain`"]);
+    check(
+        email,
+        "    type: username\n    subject_domain: example.org",
+        &[
+            "mayfly.yaml:10: issuers[1].subject_domain: expected a domain that shares its last two labels with the issuer's host idp.example.com, got \"example.org\"",
+        ],
+    );
+    check(
+        email,
+        "    type: spiffe\n    trust_domain: Example",
+        &[
+            "mayfly.yaml:10: issuers[1].trust_domain: expected a trust domain of a-z, 0-9, `-`, `.`, `_` such as example.org, got \"Example\"",
+        ],
+    );
+    check(
+        "preset: github",
+        "preset: github\n    type: ci",
+        &["mayfly.yaml:5: issuers[0].type: the preset gives the type: leave one of them out"],
+    );
+    check(
+        "preset: github",
+        "preset: github\n    san: x",
+        &[
+            "mayfly.yaml:5: issuers[0].san: the preset brings its own templates: write `type: ci` instead of `preset`",
+        ],
+    );
+}
+
+#[test]
+fn templates_are_parsed_when_the_file_is_read() {
+    let email = "    type: email";
+    check(email, "    type: ci", &["mayfly.yaml:8: issuers[1]: needs `san`"]);
+    check(
+        email,
+        "    type: ci\n    san: sub\n    extensions: { issuer: iss, colour: c }",
+        &[
+            "mayfly.yaml:11: issuers[1].extensions.issuer: comes from the token itself and cannot be written here",
+            "mayfly.yaml:11: issuers[1].extensions.colour: unknown extension; expected a name such as source-repository-uri",
+        ],
+    );
+    let errors = load(&GOOD.replacen(email, "    type: ci\n    san: \"{{ .a\"", 1)).unwrap_err();
+    assert!(
+        errors.to_string().starts_with("mayfly.yaml:10: issuers[1].san: not a template: column "),
+        "{errors}"
+    );
+}
+
+#[test]
+fn numbers_stay_within_their_bounds() {
+    check(
+        "10m",
+        "11m",
+        &["mayfly.yaml:10: lifetime: expected a duration from 60s to 600s, got 11m"],
+    );
+    check(
+        "10m",
+        "59s",
+        &["mayfly.yaml:10: lifetime: expected a duration from 60s to 600s, got 59s"],
+    );
+    check(
+        "10m",
+        "10",
+        &["mayfly.yaml:10: lifetime: expected a duration such as 90s or 10m, got \"10\""],
+    );
+    check(
+        "10m",
+        "99999999999999999999s",
+        &[
+            "mayfly.yaml:10: lifetime: expected a duration such as 90s or 10m, got \"99999999999999999999s\"",
+        ],
+    );
+    check(
+        "lifetime: 10m",
+        "backdate: 61s",
+        &["mayfly.yaml:10: backdate: expected a duration from 0s to 60s, got 61s"],
+    );
+    check(
+        "127.0.0.1:5555",
+        "localhost",
+        &[
+            "mayfly.yaml:2: listen: expected an address and a port such as 0.0.0.0:5555, got \"localhost\"",
+        ],
+    );
+}
+
+#[test]
+fn the_name_that_clients_use_has_no_path_and_is_needed_beyond_loopback() {
+    let url = "url: https://ca.example.com\n";
+    check(
+        url,
+        "url: https://ca.example.com/fulcio\n",
+        &[
+            "mayfly.yaml:1: url: expected scheme, host and port only, such as https://ca.example.com",
+        ],
+    );
+    assert_eq!(load(&GOOD.replace(url, "")).unwrap().url, "http://127.0.0.1:5555");
+    assert_eq!(
+        load(&GOOD.replace(url, "url: https://ca.example.com:8443/\n")).unwrap().url,
+        "https://ca.example.com:8443"
+    );
+    check_whole(
+        &GOOD.replace(url, "").replace("127.0.0.1", "0.0.0.0"),
+        &[
+            "mayfly.yaml:1: needs `url` (or --url), the name that clients use, such as https://ca.example.com",
+        ],
+    );
+    let exposed = load(&GOOD.replace("https://ca.", "http://ca.")).unwrap();
+    assert_eq!(
+        exposed.warnings,
+        ["mayfly.yaml:1: url: http:// sends tokens over the network in the clear"]
+    );
+}
+
+#[test]
+fn a_listener_with_tls_is_asked_over_https() {
+    let url = "url: https://ca.example.com\n";
+    let tls = "tls: { certificate: c, key: k }\n";
+    assert_eq!(load(&GOOD.replace(url, tls)).unwrap().url, "https://127.0.0.1:5555");
+    check(
+        url,
+        &format!("url: http://127.0.0.1:5555\n{tls}"),
+        &[
+            "mayfly.yaml:1: clients would ask http://127.0.0.1:5555, and `tls` makes the listener https://",
+        ],
+    );
+}
+
+#[test]
+fn a_file_is_one_document() {
+    check_whole(
+        &format!("{GOOD}---\nurl: https://x.example.com\n"),
+        &["mayfly.yaml: expected one YAML document, got several"],
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
+    check_whole(
+        "url: 1\nlisten: x\ntls: {}\nissuers:\n  - preset: gitbuh\n  - type: email\n    allow:\n      - a: {}\n        b: []\n    deny: anybody\nlifetime: 1h\n",
+        &[
+            "mayfly.yaml:1: url: expected text, got a number: put it in quotes",
+            "mayfly.yaml:2: listen: expected an address and a port such as 0.0.0.0:5555, got \"x\"",
+            "mayfly.yaml:3: tls: needs `certificate`",
+            "mayfly.yaml:3: tls: needs `key`",
+            &format!(
+                "mayfly.yaml:5: issuers[0].preset: expected one of {}; got \"gitbuh\"",
+                presets()
+            ),
+            "mayfly.yaml:6: issuers[1]: needs `url`, the `iss` of its tokens",
+            "mayfly.yaml:8: issuers[1].allow[0].a: expected text, a list of texts or `{ not: … }`, got a map",
+            "mayfly.yaml:9: issuers[1].allow[0].b: an empty list matches nothing: leave the rule out, or name a value",
+            "mayfly.yaml:10: issuers[1].deny: expected a list of rules, got text",
+            "mayfly.yaml:11: lifetime: expected a duration from 60s to 600s, got 1h",
+        ],
+    );
+}
+
+/// The presets as complaints list them: the files of `config/presets`, in the table's order.
+fn presets() -> String {
+    let errors = load("issuers: [ { preset: x } ]").unwrap_err().to_string();
+    let (_, list) = errors.split_once("one of ").unwrap();
+    list.split_once(';').unwrap().0.to_owned()
+}
+
+/// Loads an issuer with files beside it.
+fn load_with(files: &[(&str, &str)], issuer: &str) -> Result<Config, ConfigErrors> {
+    let folder = TempDir::new().unwrap();
+    files.iter().for_each(|(name, text)| write(folder.path(), name, text));
+    write(folder.path(), "mayfly.yaml", &GOOD.replacen("    type: email", issuer, 1));
+    bare(config::load(&folder.path().join("mayfly.yaml"), &Overrides::default()), folder.path())
+}
+
+#[track_caller]
+fn check_with(files: &[(&str, &str)], issuer: &str, expected: Option<&str>) {
+    let complaints = load_with(files, issuer).map(|_| ()).err().map(|errors| errors.to_string());
+    assert_eq!(complaints.as_deref(), expected);
+}
+
+#[test]
+fn files_that_the_configuration_names_are_read_from_its_own_folder() {
+    let issuer = "    type: email\n    ca: ca.pem";
+    let certificate = certificate();
+    check_with(&[("ca.pem", &certificate)], issuer, None);
+    check_with(
+        &[],
+        issuer,
+        Some(
+            "mayfly.yaml:10: issuers[1].ca: ca.pem: cannot be read: No such file or directory (os error 2)",
+        ),
+    );
+    check_with(
+        &[("ca.pem", "hello")],
+        issuer,
+        Some("mayfly.yaml:10: issuers[1].ca: expected PEM certificates, got none"),
+    );
+    let broken = certificate.replace("MII", "MIM");
+    check_with(
+        &[("ca.pem", &broken)],
+        issuer,
+        Some("mayfly.yaml:10: issuers[1].ca: expected PEM certificates, got one that is broken"),
+    );
+}
+
+#[test]
+fn keys_come_from_one_place_and_are_public() {
+    let set = KEY_SET;
+    let file = "    type: email\n    keys: { file: jwks.json }";
+    check_with(&[("jwks.json", set)], file, None);
+    let expected = "mayfly.yaml:10: issuers[1].keys.file: expected a JSON Web Key Set: {\"keys\": [ … ]} with 1 to 100 keys";
+    check_with(&[("jwks.json", "{}")], file, Some(expected));
+    check_with(&[("jwks.json", "{\"keys\":[]}")], file, Some(expected));
+    let odd = "mayfly.yaml:10: issuers[1].keys.file: holds no key that can be used: expected RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519";
+    check_with(&[("jwks.json", &set.replace("Ed25519", "X25519"))], file, Some(odd));
+    let private = set.replace("\"x\"", "\"d\":\"secret\",\"x\"");
+    check_with(
+        &[("jwks.json", &private)],
+        file,
+        Some(
+            "mayfly.yaml:10: issuers[1].keys.file: holds a private or symmetric key: give public keys only",
+        ),
+    );
+    check_with(&[], &format!("    type: email\n    keys: {{ inline: {set} }}"), None);
+    check_with(&[], "    type: email\n    keys: { url: https://idp.example.com/jwks }", None);
+    check_with(
+        &[],
+        "    type: email\n    keys: { url: http://idp.example.com/jwks }",
+        Some(
+            "mayfly.yaml:10: issuers[1].keys.url: expected https:// and one host (http:// is for this machine only)",
+        ),
+    );
+    check_with(
+        &[],
+        "    type: email\n    keys: {}",
+        Some("mayfly.yaml:10: issuers[1].keys: expected exactly one of file, url, inline"),
+    );
+    check_with(
+        &[],
+        "    type: email\n    keys: { file: a, url: b }",
+        Some("mayfly.yaml:10: issuers[1].keys: expected exactly one of file, url, inline"),
+    );
+}

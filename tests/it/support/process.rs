@@ -1,0 +1,77 @@
+//! The real binary, started as a user would start it, and killed as no user would.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A running `mayfly serve`; killed when dropped.
+pub struct Server {
+    child: Child,
+    pub url: String,
+}
+
+impl Server {
+    /// Runs `mayfly serve` with `arguments` and waits for the line that says it serves.
+    #[track_caller]
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mayfly"))
+            .arg("serve")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let stdout = child.stdout.take().expect("piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("stdout is text");
+        let url = line.split_whitespace().find(|word| word.starts_with("http")).map(str::to_owned);
+        match url {
+            Some(url) => {
+                // Nobody reads stderr from here on; a full pipe must not stop the server.
+                let mut stderr = child.stderr.take().expect("piped");
+                std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+                Self { child, url }
+            }
+            None => {
+                let output = child.wait_with_output().expect("it ends");
+                panic!("mayfly serve: {}", String::from_utf8_lossy(&output.stderr));
+            }
+        }
+    }
+
+    /// SIGKILL, now.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it was running");
+        self.child.wait().expect("it ends");
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; that is the test's business.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port of 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// A Fulcio issuer file with one GitHub-like issuer at `url`.
+pub fn fulcio_config(folder: &Path, url: &str) -> std::path::PathBuf {
+    let yaml = format!(
+        "oidc-issuers:\n  {url}:\n    issuer-url: {url}\n    client-id: sigstore\n    type: email\n"
+    );
+    let file = folder.join("fulcio.yaml");
+    std::fs::write(&file, yaml).expect("the folder is there");
+    file
+}
