@@ -30,7 +30,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::support::issuer::{Endpoint, FakeIssuer, Fault, MIDNIGHT};
 
-use super::authority::{Parts, TestAuthority, trusted};
+use super::authority::TestAuthority;
 use super::files::Files;
 use super::wire::{Answer, Running};
 use super::{grpc, script};
@@ -53,8 +53,7 @@ async fn start() -> Test {
 
 async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<Tls>) -> Test {
     let issuer = FakeIssuer::start().await;
-    let now = Timestamp::from_secs(MIDNIGHT);
-    let authority = TestAuthority::of(Parts { now, issuers: vec![trusted(&issuer)], signer });
+    let authority = TestAuthority::trusting(&issuer, signer);
     let app = App::new(Arc::clone(&authority.authority), String::new());
     let server = Running::start_with(router(app), tls, Limits::default()).await;
     Test { issuer, authority, server }
@@ -379,7 +378,7 @@ async fn an_issuer_that_is_down_is_503_and_leaves_us_ready() {
 #[tokio::test]
 async fn exchanges_over_the_bound_are_told_to_come_again() {
     let test = start().await;
-    let app = App::with_exchanges(Arc::clone(&test.authority.authority), 1);
+    let app = App::new(Arc::clone(&test.authority.authority), String::new()).with_exchanges(1);
     let server = Running::start(router(app)).await;
     let caller = Caller::of(&test.issuer);
     test.issuer.fail(Endpoint::Keys, Fault::Silent);
