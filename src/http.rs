@@ -57,6 +57,7 @@ pub struct App {
     /// The authority behind the doors.
     pub authority: Arc<Authority>,
     shared: Arc<Shared>,
+    exchanges: Arc<Semaphore>,
 }
 
 struct Shared {
@@ -65,7 +66,6 @@ struct Shared {
     health: Health,
     ids: RequestIds,
     room: Room,
-    exchanges: Semaphore,
 }
 
 impl App {
@@ -78,9 +78,15 @@ impl App {
             health: Health::default(),
             ids: RequestIds::default(),
             room: Room::default(),
-            exchanges: Semaphore::new(EXCHANGES),
         };
-        Self { authority, shared: Arc::new(shared) }
+        let exchanges = Arc::new(Semaphore::new(EXCHANGES));
+        Self { authority, shared: Arc::new(shared), exchanges }
+    }
+
+    /// The same doors, with another bound to the exchanges that may be under way at once.
+    pub fn with_exchanges(mut self, exchanges: usize) -> Self {
+        self.exchanges = Arc::new(Semaphore::new(exchanges));
+        self
     }
 
     /// Exchanges a request for a certificate, whichever door it came through.
@@ -89,7 +95,7 @@ impl App {
     ///
     /// A [`Problem`]: the authority's error, or that we are too busy or too slow.
     async fn issue(&self, request: authority::Request) -> Result<Issued, Problem> {
-        let _place = self.shared.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
+        let _place = self.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
         let id = request.caller.request_id.clone();
         let exchange = tokio::time::timeout(EXCHANGE, self.authority.issue(request));
         let outcome = exchange.await.map_err(|_| {

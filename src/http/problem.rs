@@ -1,6 +1,6 @@
 //! Why there is no certificate, said to callers: one row for every error.
 //!
-//! The tables in [`table`] are the whole mapping. They have no arm for "everything else", so that a new
+//! The tables in `table` are the whole mapping. They have no arm for "everything else", so that a new
 //! variant anywhere stops the build here until it has a row. Over HTTP a problem is the JSON object of
 //! gRPC's HTTP gateway, which Fulcio's clients print as it stands:
 //!

@@ -3,7 +3,7 @@
 //! The accept loop is our own, because each of its parts guards against something: the cap on
 //! connections against exhaustion (those over it wait in the kernel's queue), `TCP_NODELAY` against
 //! gRPC stalling on delayed acknowledgements, the pause after a failed `accept` against a busy loop
-//! when descriptors run out, and [`connection`]'s clocks against peers that say nothing, slowly.
+//! when descriptors run out, and the clocks of `connection` against peers that say nothing, slowly.
 
 use std::io;
 use std::net::SocketAddr;

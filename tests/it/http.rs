@@ -7,7 +7,6 @@ mod authority;
 mod doors;
 mod files;
 mod grpc;
-mod recorded;
 mod script;
 mod server;
 mod wire;

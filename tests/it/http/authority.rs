@@ -17,7 +17,7 @@ use mayfly::store::{Owner, sqlite};
 use mayfly::time::{Clock, Timestamp};
 use tempfile::TempDir;
 
-use crate::support::issuer::FakeIssuer;
+use crate::support::issuer::{FakeIssuer, MIDNIGHT};
 use crate::support::store::HandClock;
 
 /// An authority with what it stands on.
@@ -27,16 +27,11 @@ pub struct TestAuthority {
     _folder: TempDir,
 }
 
-/// What an authority is made of, where tests differ.
-pub struct Parts {
-    pub now: Timestamp,
-    pub issuers: Vec<Issuer>,
-    pub signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>,
-}
-
 impl TestAuthority {
-    pub fn of(parts: Parts) -> Self {
-        let Parts { now, issuers, signer } = parts;
+    /// An authority at midnight that trusts `issuer` for e-mail addresses, with what `signer` makes of
+    /// its signer.
+    pub fn trusting(issuer: &FakeIssuer, signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>) -> Self {
+        let now = Timestamp::from_secs(MIDNIGHT);
         let clock = Arc::new(HandClock::at(now, 0));
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
@@ -61,12 +56,11 @@ impl TestAuthority {
         let signer = signer(opened.authority);
         let lifetime = Duration::from_secs(600);
         let count = AtomicU64::new(1);
-        let anybody = Rules { allow: Allow::Anybody, deny: Vec::new() };
         let authority = Authority {
             clock: shared,
             serials: Arc::new(move || serial(count.fetch_add(1, Ordering::SeqCst))),
-            policy: Policy::new(vec![anybody; issuers.len()]),
-            keyset: Keyset::new(Issuers::new(issuers)).unwrap(),
+            policy: Policy::new(vec![Rules { allow: Allow::Anybody, deny: Vec::new() }]),
+            keyset: Keyset::new(Issuers::new(vec![trusted(issuer)])).unwrap(),
             profile: Profile::new(&opened.chain, signer.algorithm(), lifetime, Duration::ZERO),
             signer,
             chain: opened.chain,
@@ -77,7 +71,7 @@ impl TestAuthority {
 }
 
 /// `issuer`, as a configuration would have it.
-pub fn trusted(issuer: &FakeIssuer) -> Issuer {
+fn trusted(issuer: &FakeIssuer) -> Issuer {
     Issuer {
         id: IssuerId(0),
         url: issuer.url(),

@@ -30,7 +30,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::support::issuer::{Endpoint, FakeIssuer, Fault, MIDNIGHT};
 
-use super::authority::{Parts, TestAuthority, trusted};
+use super::authority::TestAuthority;
 use super::files::Files;
 use super::wire::{Answer, Running};
 use super::{grpc, script};
@@ -53,8 +53,7 @@ async fn start() -> Test {
 
 async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<Tls>) -> Test {
     let issuer = FakeIssuer::start().await;
-    let now = Timestamp::from_secs(MIDNIGHT);
-    let authority = TestAuthority::of(Parts { now, issuers: vec![trusted(&issuer)], signer });
+    let authority = TestAuthority::trusting(&issuer, signer);
     let app = App::new(Arc::clone(&authority.authority), String::new());
     let server = Running::start_with(router(app), tls, Limits::default()).await;
     Test { issuer, authority, server }
@@ -374,4 +373,44 @@ async fn an_issuer_that_is_down_is_503_and_leaves_us_ready() {
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("this is not the token's fault"), "{status}");
     assert_eq!(test.server.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn exchanges_over_the_bound_are_told_to_come_again() {
+    let test = start().await;
+    let app = App::new(Arc::clone(&test.authority.authority), String::new()).with_exchanges(1);
+    let server = Running::start(router(app)).await;
+    let caller = Caller::of(&test.issuer);
+    test.issuer.fail(Endpoint::Keys, Fault::Silent);
+    let first = grpc::call(server.address, None, CREATE, Request::new(caller.request()));
+    let first = tokio::spawn(first);
+    while test.issuer.requests(Endpoint::Keys) == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    let request = b"POST /api/v2/signingCert HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\
+        connection: close\r\n\r\n";
+    let second = server.ask(request).await;
+    assert_eq!((second.status, second.header("retry-after")), (503, Some("1")));
+    assert!(second.text().contains("OVERLOADED"), "{}", second.text());
+
+    test.issuer.heal();
+    check_chain(first.await.unwrap().unwrap().into_inner());
+    assert_eq!(server.ask(request).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_call_under_way_finishes_after_the_end() {
+    let mut test = start().await;
+    let caller = Caller::of(&test.issuer);
+    test.issuer.fail(Endpoint::Keys, Fault::Silent);
+    let call = grpc::call(test.server.address, None, CREATE, Request::new(caller.request()));
+    let call = tokio::spawn(call);
+    while test.issuer.requests(Endpoint::Keys) == 0 {
+        tokio::task::yield_now().await;
+    }
+    test.server.tell_to_end();
+    test.issuer.heal();
+    check_chain(call.await.unwrap().unwrap().into_inner());
+    assert_eq!(test.server.ended().await, 0);
 }
