@@ -27,6 +27,13 @@ mod pulse;
 /// How long to leave `accept` alone after it failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// The most connections at once, where the system allows that many.
+const CONNECTIONS: usize = 4096;
+
+/// File descriptors that are not for connections: the store, the issuers and the operator need some
+/// when a crowd has all the others.
+const RESERVED: usize = 256;
+
 /// How much of us a peer may have, and for how long; how often we look.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -50,7 +57,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 4096,
+            connections: connections(&limits_of_process()),
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(10),
             idle: Duration::from_secs(75),
@@ -59,6 +66,20 @@ impl Default for Limits {
             look: Duration::from_secs(3),
         }
     }
+}
+
+/// Linux's table of our limits; empty elsewhere.
+fn limits_of_process() -> String {
+    std::fs::read_to_string("/proc/self/limits").unwrap_or_default()
+}
+
+/// How many connections the descriptors are enough for.
+fn connections(limits: &str) -> usize {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    soft.map_or(CONNECTIONS, |soft| {
+        soft.saturating_sub(RESERVED).max(soft / 4).clamp(1, CONNECTIONS)
+    })
 }
 
 /// What is served, and how.
@@ -142,4 +163,30 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     [ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(open_files: &str, expected: usize) {
+        let limits = format!(
+            "Limit                     Soft Limit           Hard Limit           Units     \n\
+             Max processes             95808                95808                processes \n\
+             Max open files            {open_files}                 1048576              files     \n"
+        );
+        assert_eq!(connections(&limits), expected);
+    }
+
+    #[test]
+    fn a_crowd_leaves_descriptors_for_the_rest_of_us() {
+        check("1048576", 4096);
+        check("1024", 768);
+        check("256", 64);
+        check("2", 1);
+        check("unlimited", 4096);
+        assert_eq!(connections(""), 4096);
+        assert!(connections(&limits_of_process()) > 0);
+    }
 }
