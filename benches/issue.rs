@@ -170,7 +170,8 @@ impl Issuer {
             "run_attempt": "1",
         });
         let header = json!({ "alg": "RS256", "kid": "bench", "typ": "JWT" });
-        let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let [header, claims] =
+            [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
         let signed = format!("{header}.{claims}");
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key

@@ -27,9 +27,7 @@ impl SignatureAlgorithm {
             Self::EcdsaP384Sha384 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03",
             Self::EcdsaP521Sha512 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04",
             // 1.2.840.113549.1.1.11, parameters NULL: RFC 4055 §5.
-            Self::RsaPkcs1Sha256 => {
-                b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"
-            }
+            Self::RsaPkcs1Sha256 => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00",
             // 1.3.101.112, parameters absent: RFC 8410 §3.
             Self::Ed25519 => b"\x30\x05\x06\x03\x2b\x65\x70",
         }

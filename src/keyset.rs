@@ -23,7 +23,7 @@ use crate::issuer::{Issuer, IssuerId, Issuers};
 use crate::keyset::fetch::{FetchError, Keys};
 use crate::keyset::source::Source;
 pub use crate::keyset::supply::SetupError;
-use crate::keyset::supply::{Route, Slots, Supply, system_roots};
+use crate::keyset::supply::{Route, Slots, Supply};
 use crate::quote::quote;
 use crate::time::Timestamp;
 use crate::token::{Claims, TokenError, UnverifiedToken};
@@ -97,8 +97,7 @@ impl Keyset {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_limits(issuers: Issuers, limits: Limits) -> Result<Self, SetupError> {
-        let system = Arc::new(system_roots());
-        let supplies = issuers.iter().map(|issuer| Ok((issuer.id, Supply::of(issuer, &system)?)));
+        let supplies = issuers.iter().map(|issuer| Ok((issuer.id, Supply::of(issuer)?)));
         let supplies = supplies.collect::<Result<_, SetupError>>()?;
         let wildcards = Cache::builder()
             .max_capacity(limits.wildcard_keys)

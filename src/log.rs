@@ -334,7 +334,7 @@ pub enum LogError {
     },
     /// There are entries beyond the head, or missing before it.
     #[error(
-        "the store has entries up to {rows}, its head says {size}: something else has written to it, or a part is missing; run `mayfly log fsck`"
+        "the store has entries up to {rows}, its head says {size}: something else has written to it, or a part is missing; keep the file as it is and see \"When it does not start\" in docs/operating.md"
     )]
     Rows {
         /// One more than the highest index.
@@ -344,7 +344,7 @@ pub enum LogError {
     },
     /// The tree is not the one that the head names.
     #[error(
-        "the tree of {size} entries in the store does not have the root that its head names: the store is damaged; run `mayfly log fsck`, and do not put an old copy back"
+        "the tree of {size} entries in the store does not have the root that its head names: the store is damaged; keep it as it is, and do not put an old copy back"
     )]
     Root {
         /// The size of the head.
@@ -352,7 +352,7 @@ pub enum LogError {
     },
     /// An entry is not what its hash says.
     #[error(
-        "entry {index} in the store is not the one that was logged: the store is damaged; run `mayfly log fsck`"
+        "entry {index} in the store is not the one that was logged: the store is damaged; keep it as it is, and do not put an old copy back"
     )]
     Entry {
         /// Its position.
@@ -360,7 +360,7 @@ pub enum LogError {
     },
     /// A tile is not made of what it stands for.
     #[error(
-        "tile {index} of level {level} in the store does not match its entries; `mayfly log fsck --repair` makes it again"
+        "tile {index} of level {level} in the store does not match its entries: the store is damaged; keep it as it is, and do not put an old copy back"
     )]
     Tile {
         /// Its level.

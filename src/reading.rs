@@ -66,9 +66,8 @@ impl Reading {
     /// First and last second of validity.
     pub fn validity(&self) -> (Timestamp, Timestamp) {
         let validity = self.certificate.tbs_certificate().validity();
-        let point = |time: x509_cert::time::Time| {
-            Timestamp::from_secs(time.to_unix_duration().as_secs())
-        };
+        let point =
+            |time: x509_cert::time::Time| Timestamp::from_secs(time.to_unix_duration().as_secs());
         (point(validity.not_before), point(validity.not_after))
     }
 
@@ -233,9 +232,7 @@ fn without_ct_extensions(extensions: &[u8]) -> Result<Vec<u8>, ReadingError> {
 }
 
 fn tlv(tag: Tag, content: &[u8]) -> Result<Vec<u8>, ReadingError> {
-    AnyRef::new(tag, content)
-        .and_then(|any| any.to_der())
-        .map_err(|_| ReadingError::Unreadable)
+    AnyRef::new(tag, content).and_then(|any| any.to_der()).map_err(|_| ReadingError::Unreadable)
 }
 
 fn name_text(name: &GeneralName) -> String {

@@ -214,7 +214,7 @@ pub enum StoreError {
     #[error("the store is open for reading only")]
     ReadOnly,
     /// What is stored cannot be right.
-    #[error("the store is damaged: {0}; stop issuing and run `mayfly log fsck`")]
+    #[error("the store is damaged: {0}; keep it as it is, and do not put an old copy back")]
     Corrupt(String),
     /// The database or the disk below it failed.
     #[error("the store failed: {0}; look at the disk (space, errors) before starting again")]

@@ -1,23 +1,26 @@
 //! `mayfly bench`: what an instance does under load, and what this machine could do at best.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::CommandError;
-use super::runtime;
 use super::client::Client;
 use super::requester::Requester;
+use super::runtime;
 use floor::Floor;
 
 pub mod cpu;
 pub mod floor;
+
+/// Where certificates are asked for.
+const PATH: &str = "/api/v2/signingCert";
 
 /// Load an instance with requests, or measure the signatures alone
 #[derive(Debug, ClapArgs)]
@@ -64,7 +67,10 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     if let (Some(url), Some(token)) = (&args.url, &args.token) {
         let token = std::fs::read_to_string(token).map_err(CommandError::usage)?;
         let load = runtime()?.block_on(load(&args, url, &token))?;
-        report_load(&mut report, load, floor);
+        report_load(&mut report, &load, floor);
+        if let Some(memory) = args.pid.and_then(cpu::memory_of_process) {
+            report["server_memory_mib"] = json!(memory >> 20);
+        }
     }
     if args.json {
         println!("{report}");
@@ -94,6 +100,7 @@ fn measure_floor() -> Result<f64, CommandError> {
 }
 
 /// What a load did.
+#[derive(Default)]
 struct Load {
     latencies: Vec<Duration>,
     refused: u64,
@@ -104,50 +111,72 @@ struct Load {
 async fn load(args: &Args, url: &str, token: &str) -> Result<Load, CommandError> {
     let client = Arc::new(Client::new(url));
     let body = Requester::new()?.request(token.trim())?;
-    let first = client.post("/api/v2/signingCert", body.clone()).await?;
+    let first = client.post(PATH, body.clone()).await?;
     if first.status != 200 {
         return Err(CommandError::Failed(String::from_utf8_lossy(&first.body).into_owned()));
     }
     let started = Instant::now();
-    let server = args.pid.and_then(cpu::of_process);
-    let sent = Arc::new(AtomicU64::new(0));
-    let mut callers = VecDeque::new();
+    let before = args.pid.and_then(cpu::of_process);
+    let turns =
+        Arc::new(Turns { sent: AtomicU64::new(0), started, count: args.count, rate: args.rate });
+    let mut callers = JoinSet::new();
     for _ in 0..args.connections {
-        let (client, body, sent) = (Arc::clone(&client), body.clone(), Arc::clone(&sent));
-        let (count, rate) = (args.count, args.rate);
-        callers.push_back(tokio::spawn(async move {
-            let mut seen = (Vec::new(), 0_u64);
-            loop {
-                let number = sent.fetch_add(1, Ordering::Relaxed);
-                if number >= count {
-                    return Ok::<_, CommandError>(seen);
-                }
-                // An open loop counts latency from when the request was due, not from when it left.
-                let due = rate.map(|rate| started + Duration::from_secs(number) / rate);
-                if let Some(due) = due {
-                    tokio::time::sleep_until(due).await;
-                }
-                let begun = due.unwrap_or_else(Instant::now);
-                match client.post("/api/v2/signingCert", body.clone()).await?.status {
-                    200 => seen.0.push(begun.elapsed()),
-                    _ => seen.1 += 1,
-                }
-            }
-        }));
+        callers.spawn(call(Arc::clone(&client), body.clone(), Arc::clone(&turns)));
     }
-    let mut load = Load { latencies: Vec::new(), refused: 0, elapsed: Duration::ZERO, server: None };
-    for caller in callers {
-        let (latencies, refused) = caller.await.map_err(CommandError::failed)??;
+    let mut load = Load::default();
+    while let Some(caller) = callers.join_next().await {
+        let (latencies, refused) = caller.map_err(CommandError::failed)??;
         load.latencies.extend(latencies);
         load.refused += refused;
     }
     load.elapsed = started.elapsed();
-    load.server = server.zip(args.pid.and_then(cpu::of_process)).map(|(before, now)| now - before);
+    load.server = before.zip(args.pid.and_then(cpu::of_process)).map(|(before, now)| now - before);
     load.latencies.sort();
     Ok(load)
 }
 
-fn report_load(report: &mut Value, load: Load, floor: Option<f64>) {
+/// Whose turn it is: all callers together send `count` requests, in an open loop at `rate`.
+struct Turns {
+    sent: AtomicU64,
+    started: Instant,
+    count: u64,
+    rate: Option<u32>,
+}
+
+impl Turns {
+    /// Waits for the next request to be due; yields when that was, or `None` after the last.
+    ///
+    /// An open loop counts latency from when a request was due, not from when it left: else a server
+    /// that stalls would slow the count of its own stalls.
+    async fn next(&self) -> Option<Instant> {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        if number >= self.count {
+            return None;
+        }
+        let Some(rate) = self.rate else { return Some(Instant::now()) };
+        let due = self.started + Duration::from_secs(number) / rate;
+        tokio::time::sleep_until(due).await;
+        Some(due)
+    }
+}
+
+/// One connection's requests: latencies of those that were issued, number of those refused.
+async fn call(
+    client: Arc<Client>,
+    body: String,
+    turns: Arc<Turns>,
+) -> Result<(Vec<Duration>, u64), CommandError> {
+    let (mut latencies, mut refused) = (Vec::new(), 0);
+    while let Some(due) = turns.next().await {
+        match client.post(PATH, body.clone()).await?.status {
+            200 => latencies.push(due.elapsed()),
+            _ => refused += 1,
+        }
+    }
+    Ok((latencies, refused))
+}
+
+fn report_load(report: &mut Value, load: &Load, floor: Option<f64>) {
     let issued = load.latencies.len();
     let at = |share: f64| {
         let index = (issued as f64 * share) as usize;

@@ -76,8 +76,7 @@ impl Client {
     ///
     /// [`CommandError::Failed`] when there is no answer.
     pub async fn post(&self, path: &str, json: String) -> Result<Answer, CommandError> {
-        let request =
-            Request::post(self.uri(path)?).header("content-type", "application/json");
+        let request = Request::post(self.uri(path)?).header("content-type", "application/json");
         self.send(request, Bytes::from(json)).await
     }
 

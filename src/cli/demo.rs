@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 
 use self::issuer::Issuer;
 use super::CommandError;
-use super::runtime;
 use super::client::{Answer, Client};
 use super::instance::{Instance, Source};
 use super::proof::LogClient;
 use super::requester::{Requester, challenge};
+use super::runtime;
 use super::serve;
 use super::style::Style;
 use crate::reading::Reading;
@@ -46,7 +46,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = TcpListener::bind(any_port).await.map_err(CommandError::failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(CommandError::failed)?);
-        let instance = Instance::create_and_open(source(folder.path(), &url, &issuer.url)?.config()?)?;
+        let instance =
+            Instance::create_and_open(source(folder.path(), &url, &issuer.url)?.config()?)?;
         let shard = instance.trust.url.clone();
 
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -69,10 +70,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
 /// The demo's configuration, a file like any other.
 fn source(folder: &Path, url: &str, issuer: &str) -> Result<Source, CommandError> {
     let listen = url.trim_start_matches("http://");
-    let yaml = CONFIGURATION
-        .replace("{url}", url)
-        .replace("{listen}", listen)
-        .replace("{issuer}", issuer);
+    let yaml =
+        CONFIGURATION.replace("{url}", url).replace("{listen}", listen).replace("{issuer}", issuer);
     let file = folder.join("mayfly.yaml");
     std::fs::write(&file, yaml).map_err(CommandError::failed)?;
     Ok(Source { config: Some(file), ..Source::default() })
@@ -100,7 +99,10 @@ impl Story {
 
         let answer = self.exchange(&requester, &token).await?;
         let (leaf, issuing) = certificates(&answer)?;
-        self.step("rule", "\"release\" wants repository_owner_id 9919 and ref refs/heads/main or refs/tags/v*");
+        self.step(
+            "rule",
+            "\"release\" wants repository_owner_id 9919 and ref refs/heads/main or refs/tags/v*",
+        );
         self.certificate(&leaf, &issuing)?;
         self.log_entry(&leaf, &issuing).await?;
         self.refusal(&requester, claims).await
@@ -178,7 +180,10 @@ impl Story {
         let config = folder.join("mayfly.yaml");
         let config = config.display();
         println!("{} {url}, until Ctrl-C. Try, in another terminal:", self.style.strong("serving"));
-        println!("  curl {}/token                      # a token, as a CI job gets it", self.issuer.url);
+        println!(
+            "  curl {}/token                      # a token, as a CI job gets it",
+            self.issuer.url
+        );
         println!("  curl {url}/trusted_root.json");
         println!("  curl {}/checkpoint", self.shard);
         println!("  mayfly log verify {}", self.shard);

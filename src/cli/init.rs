@@ -51,7 +51,9 @@ impl FromStr for Issuer {
             }
             Some(("github", owner)) => Ok(Self::GitHub(owner.to_owned())),
             Some(("gitlab", group)) => Ok(Self::GitLab(group.to_owned())),
-            _ => Err("expected github=OWNER or gitlab=GROUP; others go into mayfly.yaml".to_owned()),
+            _ => {
+                Err("expected github=OWNER or gitlab=GROUP; others go into mayfly.yaml".to_owned())
+            }
         }
     }
 }
@@ -60,9 +62,9 @@ impl Issuer {
     /// The issuer's lines of `mayfly.yaml`.
     fn yaml(&self) -> String {
         match self {
-            Self::GitHub(id) if id.bytes().all(|b| b.is_ascii_digit()) => format!(
-                "  - preset: github\n    allow:\n      - repository_owner_id: \"{id}\"\n"
-            ),
+            Self::GitHub(id) if id.bytes().all(|b| b.is_ascii_digit()) => {
+                format!("  - preset: github\n    allow:\n      - repository_owner_id: \"{id}\"\n")
+            }
             Self::GitHub(owner) => format!(
                 "  - preset: github\n    allow:\n      \
                  # A name can change hands, its number cannot: better repository_owner_id: \"…\"\n      \
@@ -180,7 +182,9 @@ fn report(directory: &Path, file: &Path) {
     let root_key = directory.join("data/root.key");
     println!("{} {}", style.good("made"), directory.display());
     println!();
-    println!("Move the root key off this machine; it is needed again only to renew the issuing key:");
+    println!(
+        "Move the root key off this machine; it is needed again only to renew the issuing key:"
+    );
     println!("  {}", style.strong(&root_key.display().to_string()));
     println!("Next:");
     println!("  mayfly serve --config {}", file.display());

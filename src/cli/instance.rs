@@ -149,8 +149,7 @@ impl Instance {
             trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
         let Self { config, installation, trust, .. } = instance;
         let Installation { chain, authority: signer, .. } = installation;
-        let profile =
-            Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
+        let profile = Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
         let authority = Authority {
             clock,
             serials: random_serials(),

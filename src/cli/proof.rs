@@ -118,7 +118,8 @@ fn node(
     let kind = TileKind::Hashes { level: row };
     let number = first / u64::from(tile::FULL_WIDTH);
     // Beyond the tree there is no tile; the server then answers 404 and the proof ends there.
-    let path = TilePath::at(size, kind, number).unwrap_or(TilePath { kind, index: number, width: 1 });
+    let path =
+        TilePath::at(size, kind, number).unwrap_or(TilePath { kind, index: number, width: 1 });
     let hashes = tiles.get(&path.to_string()).ok_or(path)?;
     let start = usize::try_from(first % u64::from(tile::FULL_WIDTH)).unwrap_or(usize::MAX);
     let below = hashes.get(start..start + (1 << height)).ok_or(path)?;

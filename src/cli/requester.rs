@@ -10,7 +10,8 @@ use super::CommandError;
 use crate::trust::public_key_pem;
 
 /// `SubjectPublicKeyInfo` of a P-256 key up to its 65-octet point (RFC 5480 §2).
-const P256_SPKI: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\
+const P256_SPKI: &[u8] =
+    b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\
     \xce\x3d\x03\x01\x07\x03\x42\x00";
 
 /// A caller with a P-256 key of its own.

@@ -19,9 +19,11 @@ const PAGE: usize = 256;
 
 /// Find certificates by any claim
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Terms: FIELD=PATTERN (a star stands for anything), or a word to find in any field; all must hold.\n\
+#[command(
+    after_help = "Terms: FIELD=PATTERN (a star stands for anything), or a word to find in any field; all must hold.\n\
     Fields: san, issuer, serial, key, rule, request, … and every extension, by the end of its name.\n\n\
-    Examples:\n  mayfly log search repository=*/acme/app ref=refs/tags/* since=24h\n  mayfly log search alice --json")]
+    Examples:\n  mayfly log search repository=*/acme/app ref=refs/tags/* since=24h\n  mayfly log search alice --json"
+)]
 pub struct Args {
     /// What to find; nothing finds everything. since=24h (s, m, h, d) is how long ago at most.
     terms: Vec<String>,
@@ -48,9 +50,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     let (since, terms) = split(&args.terms, SystemClock.now())?;
     let terms = Terms::parse(terms).map_err(CommandError::usage)?;
     let store = Instance::read(&args.source)?.store()?;
-    let found = find(store.as_ref(), args.limit, |record| {
-        record.time >= since && record.matches(&terms)
-    })?;
+    let found =
+        find(store.as_ref(), args.limit, |record| record.time >= since && record.matches(&terms))?;
     let mut out = std::io::stdout().lock();
     let written = match (args.json, args.csv) {
         (true, _) => json(&mut out, &found),
@@ -72,7 +73,9 @@ fn split(terms: &[String], now: Timestamp) -> Result<(Timestamp, Vec<&str>), Com
         match term.strip_prefix("since=") {
             Some(ago) => {
                 since = now.minus(duration(ago).ok_or_else(|| {
-                    CommandError::Usage(format!("{term}: expected a time like since=24h or since=7d"))
+                    CommandError::Usage(format!(
+                        "{term}: expected a time like since=24h or since=7d"
+                    ))
                 })?);
             }
             None => rest.push(term.as_str()),

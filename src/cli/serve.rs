@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
-use super::runtime;
 use super::init;
 use super::instance::{Instance, Running, Source};
+use super::runtime;
 use crate::config::Config;
 use crate::http::server;
 use crate::http::tls::Tls;
@@ -100,7 +100,9 @@ fn greeting(running: &Running) -> String {
     let issuers = running.config.issuers.iter().count();
     let entries = running.authority.log.head().size;
     let url = &running.config.url;
-    format!("mayfly serves {url} ({issuers} issuers, {entries} certificates logged), trust: {url}/trusted_root.json")
+    format!(
+        "mayfly serves {url} ({issuers} issuers, {entries} certificates logged), trust: {url}/trusted_root.json"
+    )
 }
 
 /// Binds the port. Port 0 takes a free one, and a URL that names port 0 follows it.
@@ -111,8 +113,8 @@ fn listen(config: &mut Config) -> Result<StdListener, CommandError> {
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    let listener =
-        bind().map_err(|error| CommandError::Failed(format!("cannot listen on {wanted}: {error}")))?;
+    let listener = bind()
+        .map_err(|error| CommandError::Failed(format!("cannot listen on {wanted}: {error}")))?;
     config.listen = listener.local_addr().map_err(CommandError::failed)?;
     if let Some(host) = config.url.strip_suffix(":0") {
         config.url = format!("{host}:{}", config.listen.port());

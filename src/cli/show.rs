@@ -8,8 +8,8 @@ use serde_json::json;
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::style::Style;
-use crate::pem;
 use crate::ct::entry::{Logged, read_tile_leaf};
+use crate::pem;
 use crate::reading::Reading;
 use crate::record::Record;
 use crate::record::search::Terms;
@@ -44,7 +44,11 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     } else {
         from_log(index(&args.which, store.as_ref())?, store.as_ref())?
     };
-    if args.json { shown.json() } else { shown.print() }
+    if args.json {
+        shown.json()
+    } else {
+        shown.print()
+    }
     Ok(())
 }
 
@@ -88,11 +92,7 @@ fn from_log(index: u64, store: &dyn Store) -> Result<Shown, CommandError> {
 }
 
 /// A certificate that somebody holds: its SCT and its place in the log.
-fn from_file(
-    file: &Path,
-    instance: &Instance,
-    store: &dyn Store,
-) -> Result<Shown, CommandError> {
+fn from_file(file: &Path, instance: &Instance, store: &dyn Store) -> Result<Shown, CommandError> {
     let pem = std::fs::read_to_string(file).map_err(CommandError::failed)?;
     let reading = Reading::of_pem(&pem).map_err(CommandError::failed)?;
     let issuing = instance.chain().ders().first().map(Vec::as_slice).unwrap_or_default();
@@ -129,7 +129,9 @@ fn in_tree(store: &dyn Store, index: u64, leaf: Hash) -> Result<u64, CommandErro
     }
     match found && tree.root() == head.root {
         true => Ok(head.size),
-        false => Err(CommandError::Failed(format!("entry {index} is not what the log's root says"))),
+        false => {
+            Err(CommandError::Failed(format!("entry {index} is not what the log's root says")))
+        }
     }
 }
 

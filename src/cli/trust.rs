@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::Value;
 
+use super::CommandError;
 use super::instance::{Instance, Source};
 use super::style::Style;
-use super::CommandError;
 use crate::trust;
 
 /// `mayfly trust …`.

@@ -13,8 +13,11 @@ use axum::routing::get;
 
 /// Serves `trusted_root` as it is; keys change with a restart, so it is made once.
 pub fn routes<S: Clone + Send + Sync + 'static>(trusted_root: String) -> Router<S> {
-    let hash: String =
-        digest(&SHA256, trusted_root.as_bytes()).as_ref().iter().map(|o| format!("{o:02x}")).collect();
+    let hash: String = digest(&SHA256, trusted_root.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|o| format!("{o:02x}"))
+        .collect();
     let file = Arc::new(File { text: trusted_root, etag: format!("\"{hash}\"") });
     Router::new().route("/trusted_root.json", get(answer).with_state(file))
 }

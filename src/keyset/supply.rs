@@ -1,6 +1,6 @@
 //! Where a configured issuer's keys come from, and the slots that fetches wait for.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use hyper::Uri;
 use rustls::RootCertStore;
@@ -43,11 +43,11 @@ pub struct Slots {
 }
 
 impl Supply {
-    /// The supply of `issuer`, which trusts `system`'s roots beside its own.
+    /// The supply of `issuer`, which trusts the system's roots beside its own.
     ///
     /// # Errors
     /// Every [`SetupError`].
-    pub fn of(issuer: &Issuer, system: &Arc<RootCertStore>) -> Result<Self, SetupError> {
+    pub fn of(issuer: &Issuer) -> Result<Self, SetupError> {
         let url = match &issuer.keys {
             issuer::Keys::Inline(text) => return inline(issuer, text).map(Self::Inline),
             issuer::Keys::Url(url) => Some(usable(issuer, url)?),
@@ -63,7 +63,7 @@ impl Supply {
             false => Reach::Private,
         };
         let unavailable = |error: rustls::Error| SetupError::Tls(error.to_string());
-        let fetcher = Fetcher::new(roots(issuer, system)?, reach).map_err(unavailable)?;
+        let fetcher = Fetcher::new(roots(issuer)?, reach).map_err(unavailable)?;
         let route = Arc::new(Route { fetcher, url, origin });
         Ok(if many { Self::Many(route) } else { Self::One(route, Arc::default()) })
     }
@@ -126,21 +126,26 @@ fn names_host(url: &str) -> bool {
 
 /// The roots that the system trusts (or `SSL_CERT_FILE` and `SSL_CERT_DIR`, if set). That there are none
 /// shows when an issuer without a CA of its own is asked.
-pub fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
+///
+/// Read once, when the first issuer needs them.
+fn system_roots() -> Arc<RootCertStore> {
+    static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(roots)
+    });
+    Arc::clone(&ROOTS)
 }
 
-fn roots(issuer: &Issuer, system: &Arc<RootCertStore>) -> Result<Arc<RootCertStore>, SetupError> {
-    let Some(pem) = &issuer.roots else { return Ok(Arc::clone(system)) };
+fn roots(issuer: &Issuer) -> Result<Arc<RootCertStore>, SetupError> {
+    let Some(pem) = &issuer.roots else { return Ok(system_roots()) };
     let unusable = || SetupError::Roots { issuer: issuer.url.clone() };
     let own: Vec<_> =
         CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| unusable())?;
     if own.is_empty() {
         return Err(unusable());
     }
-    let mut roots = RootCertStore::clone(system);
+    let mut roots = RootCertStore::clone(&system_roots());
     for certificate in own {
         roots.add(certificate).map_err(|_| unusable())?;
     }

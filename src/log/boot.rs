@@ -2,7 +2,7 @@
 //!
 //! The worst that can happen is to sign a second tree of a size that was signed before. So the store
 //! must be this log's, whole, and its newest part must be what its head says, before the first entry
-//! is taken. Old entries and tiles are for `mayfly log fsck`.
+//! is taken. Old entries and tiles are for `mayfly log verify`.
 
 use super::LogError;
 use super::edge::{Edge, WIDTH, hashes_at, read_tile, subtree};

@@ -104,8 +104,7 @@ async fn an_instance_is_served_searched_shown_and_verified() {
         "--data",
         text(&data),
     ]);
-    let source =
-        ["--fulcio-config", text(&fulcio), "--data", text(&data), "--url", &server.url];
+    let source = ["--fulcio-config", text(&fulcio), "--data", text(&data), "--url", &server.url];
     let with = |command: &[&str]| -> Vec<String> {
         command.iter().chain(&source).map(|&argument| argument.to_owned()).collect()
     };
@@ -200,7 +199,8 @@ fn foreign_folders_and_keys_are_refused() {
 
 #[test]
 fn the_readme_tells_the_truth() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let block = |language: &str| -> Vec<String> {
         let open = format!("```{language}\n");
         let blocks = readme.split(&open).skip(1);

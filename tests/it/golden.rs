@@ -138,7 +138,7 @@ fn value(extension: &X509Extension<'_>) -> String {
             format!("authority key id: {id}")
         }
         ParsedExtension::SubjectAlternativeName(san) => {
-            let names: Vec<String> = san.general_names.iter().map(ToString::to_string).collect();
+            let names: Vec<String> = san.general_names.iter().map(name).collect();
             format!("san: {}", names.join(", "))
         }
         ParsedExtension::SCT(scts) => {
@@ -152,7 +152,21 @@ fn value(extension: &X509Extension<'_>) -> String {
             [0x0c, length, text @ ..] if usize::from(*length) == text.len() => {
                 format!("utf8 {:?}", String::from_utf8_lossy(text))
             }
+            [0x0c, 0x81, length, text @ ..] if usize::from(*length) == text.len() => {
+                format!("utf8 {:?}", String::from_utf8_lossy(text))
+            }
             raw => format!("raw {:?}", String::from_utf8_lossy(raw)),
         },
+    }
+}
+
+fn name(name: &GeneralName<'_>) -> String {
+    match name {
+        // Behind two tags and two lengths stands the text.
+        GeneralName::OtherName(oid, value) => {
+            let text = value.get(4..).map(String::from_utf8_lossy).unwrap_or_default();
+            format!("OtherName({oid}, {text:?})")
+        }
+        other => other.to_string(),
     }
 }

@@ -36,9 +36,12 @@ async fn what_a_client_holds_survives_fifty_kills() {
         "--data",
         data.to_str().expect("text"),
     ];
-    let token = issuer.token_at(SystemClock.now().as_secs(), json!({
-        "sub": "alice", "email": "alice@example.com", "email_verified": true,
-    }));
+    let token = issuer.token_at(
+        SystemClock.now().as_secs(),
+        json!({
+            "sub": "alice", "email": "alice@example.com", "email_verified": true,
+        }),
+    );
     let body = Requester::new().and_then(|r| r.request(&token)).expect("a request");
 
     let held: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();

@@ -237,7 +237,8 @@ fn sans(leaf: &X509Certificate<'_>) -> Vec<Value> {
         GeneralName::URI(text) => json!({ "type": "uniform_resource_identifier", "value": text }),
         _ => {
             // The one name is what the sequence holds, behind its tag and length.
-            let (_, names) = der_parser::ber::parse_ber_any(raw.expect("a SAN").value).expect("DER");
+            let (_, names) =
+                der_parser::ber::parse_ber_any(raw.expect("a SAN").value).expect("DER");
             json!({ "type": "other_name", "value": hex(names.data) })
         }
     };

@@ -1,4 +1,4 @@
-//! CPU time, which a busy neighbour does not change as it does the clock on the wall.
+//! CPU time, which a busy neighbour does not change as it does the clock on the wall; and memory.
 
 use std::time::Duration;
 
@@ -18,4 +18,13 @@ pub fn of_process(pid: u32) -> Option<Duration> {
 /// CPU time of this process.
 pub fn of_self() -> Option<Duration> {
     of_process(std::process::id())
+}
+
+/// Octets of memory that a process has resident.
+///
+/// `None` where the kernel does not say (`VmRSS` in `/proc/<pid>/status`, Linux).
+pub fn memory_of_process(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }

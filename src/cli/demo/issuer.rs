@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use axum::Router;
 use axum::extract::State;
 use axum::response::Json;
 use axum::routing::get;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -92,12 +92,18 @@ impl Issuer {
 fn routes(issuer: Arc<Issuer>) -> Router {
     Router::new()
         .route("/.well-known/openid-configuration", get(discovery))
-        .route("/jwks", get(async |State(issuer): State<Arc<Issuer>>| {
-            Json(json!({ "keys": [issuer.jwk.clone()] }))
-        }))
-        .route("/token", get(async |State(issuer): State<Arc<Issuer>>| {
-            issuer.token(&issuer.claims()).unwrap_or_default()
-        }))
+        .route(
+            "/jwks",
+            get(async |State(issuer): State<Arc<Issuer>>| {
+                Json(json!({ "keys": [issuer.jwk.clone()] }))
+            }),
+        )
+        .route(
+            "/token",
+            get(async |State(issuer): State<Arc<Issuer>>| {
+                issuer.token(&issuer.claims()).unwrap_or_default()
+            }),
+        )
         .with_state(issuer)
 }
 

@@ -32,11 +32,6 @@ impl FixedClock {
     pub fn midnight() -> Arc<Self> {
         Self::at(MIDNIGHT)
     }
-
-    /// Puts it at `seconds` since the epoch.
-    pub fn set(&self, seconds: u64) {
-        self.0.store(seconds * 1000, Ordering::SeqCst);
-    }
 }
 
 impl Clock for FixedClock {

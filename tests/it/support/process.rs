@@ -45,11 +45,6 @@ impl Server {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it ends");
     }
-
-    /// The process.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Server {
