@@ -5,7 +5,7 @@
 //! floor has of it. Rounds of both alternate, so that a machine that slows down slows both.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -21,6 +21,7 @@ use mayfly::cli::requester::Requester;
 use mayfly::time::{Clock, SystemClock};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 #[global_allocator]

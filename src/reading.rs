@@ -244,7 +244,10 @@ fn name_text(name: &GeneralName) -> String {
             Ok(text) => text.as_str().to_owned(),
             Err(_) => "an otherName that is no text".to_owned(),
         },
-        other => format!("{other:?}"),
+        other @ (GeneralName::DirectoryName(_)
+        | GeneralName::EdiPartyName(_)
+        | GeneralName::IpAddress(_)
+        | GeneralName::RegisteredId(_)) => format!("{other:?}"),
     }
 }
 

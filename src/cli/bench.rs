@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -60,22 +60,29 @@ pub struct Args {
 /// [`CommandError`] when the instance refuses the token or does not answer.
 pub fn run(args: Args) -> Result<(), CommandError> {
     let floor = args.floor.then(measure_floor).transpose()?;
-    let mut report = json!({});
+    let mut report = Map::new();
+    let mut say = |name: &str, value: Value| report.insert(name.to_owned(), value);
     if let Some(floor) = floor {
-        report["floor_us"] = json!(floor);
+        say("floor_us", json!(round(floor)));
     }
     if let (Some(url), Some(token)) = (&args.url, &args.token) {
         let token = std::fs::read_to_string(token).map_err(CommandError::usage)?;
         let load = runtime()?.block_on(load(&args, url, &token))?;
-        report_load(&mut report, &load, floor);
+        load.report(&mut say);
+        if let Some(each) = load.cpu_each() {
+            say("server_cpu_us", json!(round(each)));
+            if let Some(floor) = floor {
+                say("share_of_floor_percent", json!(round(100.0 * floor / each)));
+            }
+        }
         if let Some(memory) = args.pid.and_then(cpu::memory_of_process) {
-            report["server_memory_mib"] = json!(memory >> 20);
+            say("server_memory_mib", json!(memory >> 20));
         }
     }
     if args.json {
-        println!("{report}");
-    } else if let Some(members) = report.as_object() {
-        members.iter().for_each(|(name, value)| println!("{name:<24} {value}"));
+        println!("{}", Value::Object(report));
+    } else {
+        report.iter().for_each(|(name, value)| println!("{name:<24} {value}"));
     }
     Ok(())
 }
@@ -176,23 +183,29 @@ async fn call(
     Ok((latencies, refused))
 }
 
-fn report_load(report: &mut Value, load: &Load, floor: Option<f64>) {
-    let issued = load.latencies.len();
-    let at = |share: f64| {
-        let index = (issued as f64 * share) as usize;
-        load.latencies.get(index.min(issued.saturating_sub(1))).map(|l| l.as_secs_f64() * 1e3)
-    };
-    report["issued"] = json!(issued);
-    report["refused"] = json!(load.refused);
-    report["per_second"] = json!((issued as f64 / load.elapsed.as_secs_f64()).round());
-    for (name, share) in [("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99), ("max_ms", 1.0)] {
-        report[name] = json!(at(share).map(|ms| (ms * 1000.0).round() / 1000.0));
-    }
-    if let Some(server) = load.server {
-        let each = server.as_secs_f64() * 1e6 / issued.max(1) as f64;
-        report["server_cpu_us"] = json!(each.round());
-        if let Some(floor) = floor {
-            report["share_of_floor_percent"] = json!((100.0 * floor / each).round());
+impl Load {
+    fn report(&self, say: &mut impl FnMut(&str, Value) -> Option<Value>) {
+        let issued = self.latencies.len();
+        let at = |percent: usize| {
+            let index = (issued * percent / 100).min(issued.saturating_sub(1));
+            self.latencies.get(index).map(|latency| round(latency.as_secs_f64() * 1e3))
+        };
+        say("issued", json!(issued));
+        say("refused", json!(self.refused));
+        say("per_second", json!(round(issued as f64 / self.elapsed.as_secs_f64())));
+        for (name, percent) in [("p50_ms", 50), ("p90_ms", 90), ("p99_ms", 99), ("max_ms", 100)] {
+            say(name, json!(at(percent)));
         }
     }
+
+    /// Microseconds of the server's CPU for one certificate.
+    fn cpu_each(&self) -> Option<f64> {
+        let issued = self.latencies.len().max(1) as f64;
+        self.server.map(|server| server.as_secs_f64() * 1e6 / issued)
+    }
+}
+
+/// Two digits behind the point are more than a measurement is worth.
+fn round(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }

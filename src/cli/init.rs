@@ -10,7 +10,10 @@ use zeroize::Zeroizing;
 use super::CommandError;
 use super::style::Style;
 use crate::installation::{self, Curve, Options};
+use crate::store::Owner;
+use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
+use crate::tlog::merkle::Hash;
 
 /// Make a new installation: keys, certificates and a commented configuration
 #[derive(Debug, ClapArgs)]
@@ -101,7 +104,10 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Makes keys and certificates in `data`, named after the host of `url`.
+/// Makes keys, certificates and an empty log in `data`, all named after `url`.
+///
+/// This is the only place where a log comes into being: a database that is missing later is an error,
+/// not the beginning of a second history.
 ///
 /// # Errors
 ///
@@ -112,15 +118,16 @@ pub fn make(
     curve: Curve,
     passphrase: Option<&str>,
 ) -> Result<(), CommandError> {
-    let name = host(url);
-    let options = Options {
-        organization: name,
-        common_name: name,
-        curve,
-        passphrase,
-        now: SystemClock.now(),
-    };
-    installation::create(data, &options).map_err(CommandError::failed)
+    let (name, now) = (host(url), SystemClock.now());
+    let options = Options { organization: name, common_name: name, curve, passphrase, now };
+    installation::create(data, &options).map_err(CommandError::failed)?;
+    let made = installation::open(data, passphrase, now).map_err(CommandError::failed)?;
+    let year: String = now.to_string().chars().take(4).collect();
+    let origin = format!("{}/ct/{year}", url.split_once("://").map_or(url, |(_, rest)| rest));
+    let owner = Owner { origin, log_id: Hash::of(&[made.log.public_key()]).0 };
+    let shards = data.join("ct");
+    std::fs::create_dir_all(&shards).map_err(CommandError::failed)?;
+    sqlite::create(&shards.join(format!("{year}.sqlite")), &owner, now).map_err(CommandError::failed)
 }
 
 /// The passphrase in a file: its first line.

@@ -19,7 +19,7 @@ use crate::installation::{self, Curve, Files, Installation};
 use crate::keyset::Keyset;
 use crate::log::Log;
 use crate::store::sqlite;
-use crate::store::{Owner, Store};
+use crate::store::Store;
 use crate::time::{Clock, SystemClock};
 use crate::tlog::merkle::Hash;
 use crate::trust::{self, LogTrust};
@@ -136,7 +136,7 @@ impl Instance {
         &self.installation.chain
     }
 
-    /// Opens the log, making it if this is the first time, and puts the authority together.
+    /// Opens the log and puts the authority together.
     ///
     /// # Errors
     ///
@@ -176,12 +176,6 @@ impl Instance {
 
     fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
         let origin = self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned();
-        if !self.shard.exists() {
-            let folder = self.shard.parent().unwrap_or(&self.shard);
-            std::fs::create_dir_all(folder).map_err(CommandError::failed)?;
-            let owner = Owner { origin: origin.clone(), log_id: self.trust.id };
-            sqlite::create(&self.shard, &owner, clock.now()).map_err(CommandError::failed)?;
-        }
         let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
         for certificate in self.chain().ders() {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
@@ -191,19 +185,17 @@ impl Instance {
     }
 }
 
-/// The name and database of the one shard in a data folder: the one there is, else this year's.
+/// The name and database of the newest shard in a data folder.
 fn shard(data: &Path) -> Result<(String, PathBuf), CommandError> {
     let folder = data.join("ct");
-    let mut names: Vec<String> = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned))
-            .collect(),
-        Err(_) => Vec::new(),
-    };
-    names.sort();
-    let this_year = || SystemClock.now().to_string().chars().take(4).collect();
-    let name: String = names.pop().unwrap_or_else(this_year);
+    let entries = std::fs::read_dir(&folder).map_err(|error| {
+        CommandError::Failed(format!("{}: {error}; the log of this instance is missing", folder.display()))
+    })?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let newest = names.filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned)).max();
+    let name = newest.ok_or_else(|| {
+        CommandError::Failed(format!("{}: the log of this instance is missing", folder.display()))
+    })?;
     let file = folder.join(format!("{name}.sqlite"));
     Ok((name, file))
 }

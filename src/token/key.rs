@@ -347,16 +347,12 @@ mod tests {
         use x509_parser::x509::SubjectPublicKeyInfo;
         let (_, der) = der::pem::decode_vec(pem.as_bytes()).unwrap();
         let (_, spki) = SubjectPublicKeyInfo::from_der(&der).unwrap();
-        match spki.parsed().unwrap() {
-            PublicKey::RSA(rsa) => {
-                let [n, e] = [rsa.modulus, rsa.exponent].map(|number| BASE64URL.encode(number));
-                json!({ "kty": "RSA", "n": n, "e": e })
-            }
-            _ => {
-                let x = BASE64URL.encode(&spki.subject_public_key.data);
-                json!({ "kty": "OKP", "crv": "Ed25519", "x": x })
-            }
+        if let PublicKey::RSA(rsa) = spki.parsed().unwrap() {
+            let [n, e] = [rsa.modulus, rsa.exponent].map(|number| BASE64URL.encode(number));
+            return json!({ "kty": "RSA", "n": n, "e": e });
         }
+        let x = BASE64URL.encode(&spki.subject_public_key.data);
+        json!({ "kty": "OKP", "crv": "Ed25519", "x": x })
     }
 
     fn unhex(hex: &Value) -> Vec<u8> {

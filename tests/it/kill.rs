@@ -20,6 +20,9 @@ use crate::support::process::{Server, free_port, fulcio_config};
 const KILLS: u32 = 50;
 const CALLERS: usize = 8;
 
+/// Certificates that clients hold, DER.
+type Held = Arc<Mutex<Vec<Vec<u8>>>>;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_client_holds_survives_fifty_kills() {
     let issuer = FakeIssuer::start_plain().await;
@@ -44,7 +47,7 @@ async fn what_a_client_holds_survives_fifty_kills() {
     );
     let body = Requester::new().and_then(|r| r.request(&token)).expect("a request");
 
-    let held: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let held = Held::default();
     let mut heads: Vec<Checkpoint> = Vec::new();
     let mut chance = Chance(0x6d61_7966_6c79);
     for _ in 0..KILLS {
@@ -73,8 +76,7 @@ async fn what_a_client_holds_survives_fifty_kills() {
 }
 
 /// Asks for certificates until the server is gone, and keeps each one.
-async fn hold(url: String, body: String, kept: (Arc<Mutex<Vec<Vec<u8>>>>, Arc<Semaphore>)) {
-    let (held, answered) = kept;
+async fn hold(url: String, body: String, (held, answered): (Held, Arc<Semaphore>)) {
     let client = Client::new(&url);
     while let Ok(answer) = client.post("/api/v2/signingCert", body.clone()).await {
         if answer.status == 200 {
