@@ -639,6 +639,12 @@ fn a_file_is_made_once_and_only_where_nothing_is() {
     let missing = StoreError::Missing(elsewhere.display().to_string());
     assert_eq!(sqlite::open(&elsewhere).err(), Some(missing.clone()));
     assert_eq!(sqlite::open_read_only(&elsewhere).err(), Some(missing));
+    // What is left of a log whose database was deleted must not find its way into a new one.
+    let left_over = path.with_file_name("elsewhere.db-wal");
+    std::fs::write(&left_over, b"old").unwrap();
+    let exists = Some(StoreError::Exists(left_over.display().to_string()));
+    assert_eq!(sqlite::create(&elsewhere, &owner(&bench.key), MIDNIGHT).err(), exists);
+    std::fs::remove_file(&left_over).unwrap();
     // A start that was killed half way leaves only this, and the next begins anew.
     std::fs::write(path.with_file_name("elsewhere.db-new"), b"half").unwrap();
     std::fs::write(path.with_file_name("elsewhere.db-new-journal"), b"half").unwrap();
