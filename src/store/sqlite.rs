@@ -4,7 +4,8 @@
 //! few read, and a lock file beside the database keeps a second process out. The file is made under
 //! another name and renamed when it is whole, so that whatever has the right name is a log.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -27,8 +28,6 @@ const FORMAT: i64 = 1;
 const APPLICATION: i32 = 0x4d61_7966;
 /// 3.51.3, the first without the WAL-reset bug, by which two connections could damage the file.
 const SQLITE: i32 = 3_051_003;
-/// Pages in the write-ahead log before a commit moves them into the database.
-const CHECKPOINT_PAGES: i64 = 4000;
 /// What the write-ahead log is cut back to when a slow reader has let it grow.
 const JOURNAL_OCTETS: i64 = 64 << 20;
 
@@ -50,8 +49,11 @@ pub struct Sqlite {
 /// making it; [`StoreError::Backend`] when the disk says no. Then nothing is left at `path`.
 pub fn create(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
     let _lock = lock(path)?;
-    if path.symlink_metadata().is_ok() {
-        return Err(StoreError::Exists(path.display().to_string()));
+    // Crash: SQLite would replay an old write-ahead log into the new file, should one have been left.
+    for taken in [path.to_owned(), beside(path, "wal"), beside(path, "journal")] {
+        if taken.symlink_metadata().is_ok() {
+            return Err(StoreError::Exists(taken.display().to_string()));
+        }
     }
     // Crash: until the rename there is only the file under its other name, and whoever creates
     // next begins anew. SQLite's own files beside it are gone when the last connection closes: a
@@ -60,10 +62,11 @@ pub fn create(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreErr
     for leftover in ["new", "new-journal", "new-wal", "new-shm"] {
         remove(&beside(path, leftover))?;
     }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let mut new = OpenOptions::new();
+    new.write(true).create_new(true).mode(0o600).open(&unfinished).map_err(at(&unfinished))?;
     fill(&unfinished, owner, now)?;
-    File::open(&unfinished)?.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
+    File::open(&unfinished).and_then(|file| file.sync_all()).map_err(at(&unfinished))?;
+    std::fs::rename(&unfinished, path).map_err(at(path))?;
     sync_directory(path)
 }
 
@@ -115,26 +118,27 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 /// Not the database itself: closing any handle of that file would drop SQLite's own locks on it.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(beside(&real, "lock"))?;
+    let name = beside(&real, "lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&name).map_err(at(&name))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(StoreError::InUse(path.display().to_string()))
-        }
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(at(&name)(error)),
     }
 }
 
 fn remove(path: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
         _ => Ok(()),
     }
+}
+
+/// The error of the system about the file at `path`.
+fn at(path: &Path) -> impl Fn(io::Error) -> StoreError {
+    move |error| StoreError::Backend(format!("{}: {error}", path.display()))
 }
 
 /// Makes names in the directory of `path` durable.
@@ -143,7 +147,7 @@ fn sync_directory(path: &Path) -> Result<(), StoreError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    Ok(File::open(directory)?.sync_all()?)
+    File::open(directory).and_then(|file| file.sync_all()).map_err(at(directory))
 }
 
 /// Writes the tables, the owner and the empty head into the empty file at `path`.
@@ -224,7 +228,6 @@ fn pragma<T: rusqlite::types::FromSql>(
 fn harden(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", JOURNAL_OCTETS)?;
     let mode: String = pragma(connection, "journal_mode")?;
     let synchronous: i64 = pragma(connection, "synchronous")?;
@@ -426,11 +429,5 @@ impl From<rusqlite::Error> for StoreError {
             ),
         };
         if damaged { Self::Corrupt(error.to_string()) } else { Self::Backend(error.to_string()) }
-    }
-}
-
-impl From<std::io::Error> for StoreError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Backend(error.to_string())
     }
 }

@@ -309,6 +309,37 @@ async fn a_log_goes_on_where_it_stopped() {
     }
 }
 
+/// Tiles of three levels, and a start at each side of the edge where the third one begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_log_goes_on_where_it_stopped() {
+    let bench = Bench::memory();
+    let (log, _) = bench.open();
+    // An SCT that cannot be signed leaves the entry, and saves the time for it.
+    bench.key.broken.store(true, Ordering::SeqCst);
+    while log.head().size < 65_535 {
+        let next = log.head().size..(log.head().size + 4000).min(65_535);
+        let appends: Vec<_> = next.map(|number| queued(&log, number)).collect();
+        for append in appends {
+            // Some are answered before they are waited for.
+            let error = match append {
+                Ok(append) => append.await.unwrap_err(),
+                Err(error) => error,
+            };
+            assert!(matches!(error, LogError::Signer(_)), "{error}");
+        }
+    }
+    log.close().await;
+    bench.key.broken.store(false, Ordering::SeqCst);
+    for number in 65_535..65_538 {
+        let (log, _) = bench.open();
+        let sct = log.append(entry(number), record(number)).await.unwrap();
+        check_sct(&log, number, &sct).await;
+        log.close().await;
+    }
+    let (log, _) = bench.open();
+    assert_eq!(check_log(&log).await.size, 65_538);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_commit_answers_everybody_and_ends_the_log() {
     for (bench, fault) in [
@@ -639,6 +670,12 @@ fn a_file_is_made_once_and_only_where_nothing_is() {
     let missing = StoreError::Missing(elsewhere.display().to_string());
     assert_eq!(sqlite::open(&elsewhere).err(), Some(missing.clone()));
     assert_eq!(sqlite::open_read_only(&elsewhere).err(), Some(missing));
+    // What is left of a log whose database was deleted must not find its way into a new one.
+    let left_over = path.with_file_name("elsewhere.db-wal");
+    std::fs::write(&left_over, b"old").unwrap();
+    let exists = Some(StoreError::Exists(left_over.display().to_string()));
+    assert_eq!(sqlite::create(&elsewhere, &owner(&bench.key), MIDNIGHT).err(), exists);
+    std::fs::remove_file(&left_over).unwrap();
     // A start that was killed half way leaves only this, and the next begins anew.
     std::fs::write(path.with_file_name("elsewhere.db-new"), b"half").unwrap();
     std::fs::write(path.with_file_name("elsewhere.db-new-journal"), b"half").unwrap();

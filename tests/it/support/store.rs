@@ -205,7 +205,7 @@ pub enum Fault {
     Panic,
 }
 
-/// A store whose next commit fails when told to, or waits, or lies about what it wrote.
+/// A store whose next commit fails, or waits, when told to.
 pub struct FaultyStore {
     pub inner: Arc<dyn Store>,
     /// Taken by the next commit.
