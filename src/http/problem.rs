@@ -176,6 +176,7 @@ impl Problem {
 
 impl Problem {
     /// The stable word for machines, `TOKEN_EXPIRED`.
+    #[cfg(test)]
     pub fn reason(&self) -> &'static str {
         self.reason
     }
