@@ -165,6 +165,8 @@ fn squeezed(uri: &Uri) -> Option<Uri> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -180,5 +182,17 @@ mod tests {
         check("/api///v2//signingCert/?a=//b", "/api/v2/signingCert/?a=//b");
         check("http://h//api", "http://h/api");
         check("*", "*");
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_stays_a_path(path in "(/|[!-~]){0,20}") {
+            if let Ok(uri) = format!("/{path}").parse::<Uri>() {
+                let once = squeezed(&uri).unwrap();
+                prop_assert!(!once.path().contains("//"));
+                prop_assert_eq!(once.query(), uri.query());
+                prop_assert_eq!(squeezed(&once), Some(once));
+            }
+        }
     }
 }
