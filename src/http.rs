@@ -1,7 +1,7 @@
 //! The door: Fulcio's two HTTP APIs and its gRPC API on one port.
 //!
-//! Three doors ([`v1`], [`v2`], [`grpc`]), each thin: they make the same [`authority::Request`] of what
-//! came and say the same [`Issued`] in their own words. [`problem`] says why there is nothing to say.
+//! Three doors (`v1`, `v2`, [`grpc`]), each thin: they make the same [`authority::Request`] of what
+//! came and say the same [`Issued`] in their own words. `problem` says why there is nothing to say.
 //! [`server`] owns the sockets: what may connect, how long it may take, how it ends.
 
 use std::sync::Arc;
@@ -19,27 +19,27 @@ use tower::ServiceExt;
 use crate::authority;
 use crate::authority::{Authority, Issued};
 
-pub mod answers;
-pub mod bearer;
-pub mod body;
-pub mod cors;
-pub mod envelope;
+mod answers;
+mod bearer;
+mod body;
+mod cors;
+mod envelope;
 pub mod grpc;
-pub mod health;
+mod health;
 pub mod log;
-pub mod problem;
-pub mod protojson;
-pub mod room;
+mod problem;
+mod protojson;
+mod room;
 pub mod server;
 pub mod tls;
 pub mod trust;
-pub mod v1;
-pub mod v2;
+mod v1;
+mod v2;
 
-pub use envelope::{Peer, RequestId};
+pub use envelope::Peer;
 
 use answers::Answers;
-use envelope::RequestIds;
+use envelope::{RequestId, RequestIds};
 use health::Health;
 use problem::Problem;
 use room::Room;
@@ -165,6 +165,8 @@ fn squeezed(uri: &Uri) -> Option<Uri> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -180,5 +182,17 @@ mod tests {
         check("/api///v2//signingCert/?a=//b", "/api/v2/signingCert/?a=//b");
         check("http://h//api", "http://h/api");
         check("*", "*");
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_stays_a_path(path in "(/|[!-~]){0,20}") {
+            if let Ok(uri) = format!("/{path}").parse::<Uri>() {
+                let once = squeezed(&uri).unwrap();
+                prop_assert!(!once.path().contains("//"));
+                prop_assert_eq!(once.query(), uri.query());
+                prop_assert_eq!(squeezed(&once), Some(once));
+            }
+        }
     }
 }

@@ -130,6 +130,7 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
         response = problem.into_response();
     }
     if let Some(problem) = problem_in(&mut response) {
+        tracing::debug!(request = id.as_str(), reason = problem.reason(), "not served");
         if grpc {
             response = problem.status(&id).into_http();
         } else {

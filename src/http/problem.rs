@@ -84,16 +84,6 @@ impl Problem {
         Self::said("REQUEST_MALFORMED", Code::InvalidArgument, sentence)
     }
 
-    /// Version 1 without a key: refused before the token is looked at, as Fulcio does.
-    pub fn key_missing() -> Self {
-        Self::said(
-            "KEY_UNACCEPTABLE",
-            Code::InvalidArgument,
-            "the public key could not be parsed: the request has neither publicKey nor \
-             certificateSigningRequest",
-        )
-    }
-
     /// The body is longer than the route takes: upstream's answer on its routes.
     pub fn body_too_large_for_fulcio() -> Self {
         let sentence = "request body too large: these routes take 4 MiB";

@@ -11,8 +11,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::authority::Request;
-use crate::possession::Proof;
+use crate::authority::{IssueError, Request};
+use crate::possession::{PossessionError, Proof};
 
 use super::App;
 use super::answers;
@@ -56,7 +56,9 @@ fn proof(request: CreateRequest) -> Result<Proof, Problem> {
     if let Some(Base64(csr)) = request.certificate_signing_request.filter(|csr| !csr.0.is_empty()) {
         return Ok(Proof::Csr(csr));
     }
-    let Some(Message(key)) = request.public_key else { return Err(Problem::key_missing()) };
+    // A quirk of upstream's: this is said before the token is looked at.
+    let missing = IssueError::from(PossessionError::KeyMissing);
+    let Message(key) = request.public_key.ok_or(missing)?;
     let Base64(key) = key.content.unwrap_or_default();
     let Base64(signature) = request.signed_email_address.unwrap_or_default();
     Ok(Proof::SignedChallenge { key, signature })
