@@ -129,7 +129,7 @@ fn decode(bits: &[u8]) -> der::Result<(&[u8], &[u8])> {
 
 /// The primes up to 751.
 static PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
-    let is_prime = |n: &u32| (2..*n).all(|divisor| n % divisor != 0);
+    let is_prime = |n: &u32| (2..*n).all(|divisor| !n.is_multiple_of(divisor));
     (2..=751).filter(is_prime).collect()
 });
 

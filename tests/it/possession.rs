@@ -4,8 +4,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mayfly::identity::Challenge;
-use mayfly::possession::key::PublicKey;
 use mayfly::possession::Proof;
+use mayfly::possession::key::PublicKey;
 use serde_json::Value;
 
 /// Whether key and signature of one Wycheproof case are accepted, as a proof and by the key alone.
