@@ -50,8 +50,8 @@ impl Files {
     }
 }
 
-/// What a new installation is to be.
-#[derive(Clone, Debug)]
+/// What a new installation is to be. Not `Debug`: it holds a passphrase.
+#[derive(Clone)]
 pub struct Options<'a> {
     /// `O` of both certificates: who runs the authority.
     pub organization: &'a str,

@@ -18,7 +18,7 @@
 //! # Invariants of absence
 //!
 //! - Only [`time`] reads the clock. A request reads it once; `now` is an argument everywhere else.
-//! - Only [`cli`] and [`signer`] draw randomness; a serial number is an argument.
+//! - Only [`cli`], [`signer`] and [`installation`] draw randomness; a serial number is an argument.
 //! - Only [`token`] makes [`token::Claims`], only [`possession`] a [`possession::ProvenKey`], only
 //!   [`policy`] a [`policy::Grant`], only [`certificate::check`] a
 //!   [`certificate::check::CheckedTbs`]. Those four constructors are the whole trust base.

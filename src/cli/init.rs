@@ -127,7 +127,8 @@ pub fn make(
     let owner = Owner { origin, log_id: Hash::of(&[made.log.public_key()]).0 };
     let shards = data.join("ct");
     std::fs::create_dir_all(&shards).map_err(CommandError::failed)?;
-    sqlite::create(&shards.join(format!("{year}.sqlite")), &owner, now).map_err(CommandError::failed)
+    sqlite::create(&shards.join(format!("{year}.sqlite")), &owner, now)
+        .map_err(CommandError::failed)
 }
 
 /// The passphrase in a file: its first line.

@@ -18,8 +18,8 @@ use crate::http;
 use crate::installation::{self, Curve, Files, Installation};
 use crate::keyset::Keyset;
 use crate::log::Log;
-use crate::store::sqlite;
 use crate::store::Store;
+use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
 use crate::tlog::merkle::Hash;
 use crate::trust::{self, LogTrust};
@@ -189,7 +189,10 @@ impl Instance {
 fn shard(data: &Path) -> Result<(String, PathBuf), CommandError> {
     let folder = data.join("ct");
     let entries = std::fs::read_dir(&folder).map_err(|error| {
-        CommandError::Failed(format!("{}: {error}; the log of this instance is missing", folder.display()))
+        CommandError::Failed(format!(
+            "{}: {error}; the log of this instance is missing",
+            folder.display()
+        ))
     })?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let newest = names.filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned)).max();

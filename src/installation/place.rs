@@ -83,3 +83,51 @@ fn write(path: &Path, made: &Made) -> io::Result<()> {
 fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeroize::Zeroizing;
+
+    fn made() -> [Made; 2] {
+        [("a.key", Secrecy::Private), ("b.pem", Secrecy::Public)].map(|(name, secrecy)| Made {
+            name,
+            contents: Zeroizing::new(name.as_bytes().to_vec()),
+            secrecy,
+        })
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// What happens at a mount point, without one.
+    #[test]
+    fn fills_a_folder_from_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        inside(dir.path(), &made()).unwrap();
+        assert_eq!(names(dir.path()), ["a.key", "b.pem"]);
+        assert_eq!(fs::read(dir.path().join("b.pem")).unwrap(), b"b.pem");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_filled_is_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        // A folder in the way of the second file.
+        fs::create_dir(dir.path().join("b.pem")).unwrap();
+        assert!(inside(dir.path(), &made()).is_err());
+        assert_eq!(names(dir.path()), ["b.pem"]);
+    }
+
+    #[test]
+    fn nothing_is_left_beside_a_folder_that_could_not_be_made() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("data"), "in the way").unwrap();
+        assert!(place(&dir.path().join("data"), &made()).is_err());
+        assert_eq!(names(dir.path()), ["data"]);
+    }
+}

@@ -31,6 +31,7 @@ use crate::algorithm::SignatureAlgorithm;
 use crate::pem::{self, Block, PemError};
 use crate::possession::PossessionError;
 use crate::possession::key::PublicKey;
+use crate::quote::quote;
 
 mod rfc1423;
 
@@ -256,7 +257,7 @@ pub enum KeyFileProblem {
     #[error("{0}")]
     Pem(#[from] PemError),
     /// A PEM block of another kind.
-    #[error("holds a block {0:?}; it must hold a private key (PKCS#8, SEC1 or PKCS#1)")]
+    #[error("holds a block {}; it must hold a private key (PKCS#8, SEC1 or PKCS#1)", quote(.0))]
     Label(String),
     /// Encrypted, and no passphrase is configured.
     #[error("is encrypted; give the passphrase")]
