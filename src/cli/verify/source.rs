@@ -33,7 +33,7 @@ const AHEAD: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Folder(PathBuf),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 impl Source {
@@ -53,7 +53,8 @@ impl Source {
         if !is_acceptable {
             return Err(unknown());
         }
-        Remote::new(place.trim_end_matches('/').to_owned()).map(Self::Remote)
+        Remote::new(place.trim_end_matches('/').to_owned())
+            .map(|remote| Self::Remote(Box::new(remote)))
     }
 
     /// What is below this place; `path` has no slashes at its ends.
@@ -61,7 +62,9 @@ impl Source {
         match self {
             _ if path.is_empty() => self.clone(),
             Self::Folder(folder) => Self::Folder(folder.join(path)),
-            Self::Remote(remote) => Self::Remote(remote.at(format!("{}/{path}", remote.base))),
+            Self::Remote(remote) => {
+                Self::Remote(Box::new(remote.at(format!("{}/{path}", remote.base))))
+            }
         }
     }
 
@@ -70,7 +73,7 @@ impl Source {
         let Self::Remote(remote) = self else { return None };
         let (scheme, rest) = remote.base.split_once("://")?;
         let host = rest.split_once('/').map_or(rest, |(host, _)| host);
-        Some(Self::Remote(remote.at(format!("{scheme}://{host}"))))
+        Some(Self::Remote(Box::new(remote.at(format!("{scheme}://{host}")))))
     }
 
     /// The file at `path` below this place.
@@ -112,9 +115,11 @@ fn is_loopback(host: &str) -> bool {
 }
 
 async fn read_file(file: PathBuf, path: &str) -> Result<Vec<u8>, ReadError> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => ReadError::Absent(path.to_owned()),
-        _ => ReadError::Failed { path: path.to_owned(), error: error.to_string() },
+    let failed = |error: std::io::Error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return ReadError::Absent(path.to_owned());
+        }
+        ReadError::Failed { path: path.to_owned(), error: error.to_string() }
     };
     let length = tokio::fs::metadata(&file).await.map_err(failed)?.len();
     if usize::try_from(length).map_or(true, |length| length > MAX_FILE) {
@@ -143,6 +148,9 @@ fn gunzip(bytes: &[u8], path: &str) -> Result<Vec<u8>, ReadError> {
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
+/// A file on its way.
+type Asked = JoinHandle<Result<Vec<u8>, ReadError>>;
+
 /// A place on a server, and what has been asked of it.
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -150,7 +158,7 @@ pub(super) struct Remote {
     /// Without a slash at its end.
     base: String,
     ahead: Option<Tiles>,
-    asked: VecDeque<(String, JoinHandle<Result<Vec<u8>, ReadError>>)>,
+    asked: VecDeque<(String, Asked)>,
 }
 
 /// The same place; what was asked stays with the original.
