@@ -29,7 +29,8 @@ use visit::Visit;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  mayfly log verify https://ca.example.com --key log.pub")]
 pub struct VerifyArgs {
-    /// An instance, one log of it (https://ca.example.com/ct/2026), or a folder with a log's files
+    /// The address of an instance or of one log of it (`https://ca.example.com/ct/2026`), or a
+    /// folder with a log's files
     #[arg(value_name = "URL|DIR", default_value = "http://127.0.0.1:5555")]
     pub log: String,
     /// The log's public key, PEM or DER; without it the trusted_root.json served with the log is
@@ -174,11 +175,13 @@ impl Report {
         match self.earlier {
             Some(earlier) => writeln!(
                 out,
-                "  since    {} more than at the last visit, whose {} are unchanged",
-                head.size - earlier.size,
-                earlier.size
+                "  since    the last visit: {} unchanged, {} added",
+                earlier.size,
+                head.size - earlier.size
             )?,
-            None => writeln!(out, "  since    first visit: the next one is held to this one")?,
+            None => {
+                writeln!(out, "  since    this is the first visit; the next one is held to it")?
+            }
         }
         if unchecked > 0 {
             writeln!(

@@ -160,7 +160,7 @@ impl FromStr for SignedNote {
     }
 }
 
-/// The id of a note key: SHA-256(name ‖ 0x0A ‖ type ‖ key)[:4].
+/// The id of a note key: the first 4 octets of SHA-256(name ‖ 0x0A ‖ type ‖ key).
 ///
 /// `key` is what the type says: the 32 octets of an Ed25519 key, the log id for
 /// [`TYPE_RFC6962`].

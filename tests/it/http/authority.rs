@@ -13,7 +13,7 @@ use mayfly::keyset::Keyset;
 use mayfly::log::Log;
 use mayfly::policy::{Allow, Policy, Rules};
 use mayfly::signer::Signer;
-use mayfly::store::{Owner, sqlite};
+use mayfly::store::{Owner, Store as _, sqlite};
 use mayfly::time::{Clock, Timestamp};
 use tempfile::TempDir;
 
@@ -50,6 +50,7 @@ impl TestAuthority {
         let store = data.join("log.sqlite");
         sqlite::create(&store, &Owner { origin: origin.clone(), log_id }, now).unwrap();
         let store = Arc::new(sqlite::open(&store).unwrap());
+        opened.chain.ders().iter().for_each(|der| store.put_issuer(der).unwrap());
         let shared: Arc<dyn Clock> = clock.clone();
         let log = Log::open(store, Arc::clone(&opened.log), Arc::clone(&shared), origin).unwrap();
 

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mayfly::algorithm::SignatureAlgorithm;
+use mayfly::cli::verify::{self, VerifyArgs, check_served};
 use mayfly::http::grpc::fulcio::create_signing_certificate_request::Key;
 use mayfly::http::grpc::fulcio::signing_certificate::Certificate;
 use mayfly::http::grpc::fulcio::{
@@ -21,6 +22,7 @@ use mayfly::http::tls::Tls;
 use mayfly::http::{App, router};
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::time::Timestamp;
+use mayfly::tlog::merkle::Hash;
 use prost::Message;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -132,6 +134,7 @@ async fn run(name: &str) {
         ("expired", test.issuer.token_at(MIDNIGHT - 700, alice())),
         ("foreign", with("iss", &format!("{}/", test.issuer.url()))),
         ("elsewhere", with("aud", "vault")),
+        ("fingerprint", Hash::of(&[&test.authority.authority.chain.ders()[0]]).to_string()),
     ];
     script::run(name, &defined, &test.server).await;
     assert_eq!(test.server.ended().await, 0);
@@ -160,6 +163,38 @@ async fn limits() {
 #[tokio::test]
 async fn issued() {
     run("issued.txt").await;
+}
+
+#[tokio::test]
+async fn the_log() {
+    run("log.txt").await;
+}
+
+#[tokio::test]
+async fn what_the_log_serves_holds_from_inside_and_from_outside() {
+    let test = start().await;
+    let caller = Caller::of(&test.issuer);
+    let log = &test.authority.authority.log;
+    let empty = check_served(log, None).await.unwrap();
+    for _ in 0..3 {
+        test.create(Request::new(caller.request())).await.unwrap();
+    }
+    let verdict = check_served(log, Some(empty.head)).await.unwrap();
+    assert_eq!((verdict.head.size, verdict.issuers, verdict.unchecked), (3, 2, 0));
+
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("log.der");
+    std::fs::write(&key, log.public_key()).unwrap();
+    let args = VerifyArgs {
+        log: format!("http://{}/ct/2026", test.server.address),
+        key: Some(key),
+        state: Some(folder.path().join("state.json")),
+        json: false,
+    };
+    let mut report = Vec::new();
+    verify::run(&args, &mut report).await.unwrap();
+    let report = String::from_utf8(report).unwrap();
+    assert!(report.starts_with("test/ct/2026 holds\n  entries  3 "), "{report}");
 }
 
 #[tokio::test]

@@ -93,7 +93,8 @@ fn substituted(text: &str, defined: &[(&str, String)]) -> String {
 impl Exchange {
     fn octets(&self, defined: &[(&str, String)]) -> Vec<u8> {
         let body = substituted(&self.body.join("\n"), defined);
-        let mut head = format!("{} HTTP/1.1\r\nhost: test\r\n", self.request);
+        let request = substituted(&self.request, defined);
+        let mut head = format!("{request} HTTP/1.1\r\nhost: test\r\n");
         if !self.body.is_empty() || self.request.starts_with("POST ") {
             let _ = write!(head, "content-length: {}\r\n", body.len());
         }
