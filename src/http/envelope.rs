@@ -218,6 +218,16 @@ mod tests {
         check(&[a.as_str().as_bytes()], Some(a.as_str()));
     }
 
+    #[test]
+    fn an_extractors_bare_413_becomes_a_problem() {
+        let mut response = StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        let problem = problem_in(&mut response).unwrap();
+        assert_eq!(problem.reason(), "REQUEST_TOO_LARGE");
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(response.headers()["connection"], "close");
+        assert!(problem_in(&mut StatusCode::OK.into_response()).is_none());
+    }
+
     #[tokio::test]
     async fn a_panic_is_a_value() {
         let outcome = Guarded(Box::pin(async { panic!("the test wants it so") })).await;

@@ -77,15 +77,17 @@ impl Pulse {
         Beat(self.clone())
     }
 
-    /// When to look again; nothing when the peer's time is up.
+    /// When to look again; nothing when the peer's time is up. What is due may come nearer in the
+    /// meantime, but never nearer than the next look.
     pub fn due(&self, limits: &Limits) -> Option<Instant> {
         let (state, now) = (self.state(), Instant::now());
+        let look = now + limits.headers.min(limits.idle);
         let until = match state.expecting {
-            _ if state.under_way > 0 => return Some(now + limits.headers.min(limits.idle)),
+            _ if state.under_way > 0 => return Some(look),
             Some(since) => since + limits.headers,
             None => state.last + limits.idle,
         };
-        (now < until).then_some(until)
+        (now < until).then_some(until.min(look))
     }
 }
 

@@ -108,11 +108,13 @@ async fn falls_silent_after(words: &[u8], limits: Limits) {
 #[tokio::test]
 async fn a_peer_that_says_nothing_is_let_go() {
     let limits = short(|limits| limits.headers = SHORT);
-    falls_silent_after(b"", limits).await;
-    falls_silent_after(b"G", limits).await;
-    falls_silent_after(b"PRI", limits).await;
-    falls_silent_after(b"GET / HTTP/1.1\r\nhost: te", limits).await;
-    falls_silent_after(PREFACE, limits).await;
+    tokio::join!(
+        falls_silent_after(b"", limits),
+        falls_silent_after(b"G", limits),
+        falls_silent_after(b"PRI", limits),
+        falls_silent_after(b"GET / HTTP/1.1\r\nhost: te", limits),
+        falls_silent_after(PREFACE, limits),
+    );
 }
 
 #[tokio::test]
@@ -121,14 +123,16 @@ async fn a_peer_that_wants_nothing_more_is_let_go() {
 }
 
 #[tokio::test]
-async fn a_second_request_gets_no_more_time_than_the_first() {
-    let again = [GET, b"GET / HT"].concat();
+async fn a_later_request_gets_no_more_time_than_the_first() {
     let limits = short(|limits| limits.headers = SHORT);
     let server = Running::start_with(hello(), None, limits).await;
     let mut stream = server.connect().await;
-    stream.write_all(GET).await.unwrap();
-    one(&mut stream).await;
-    stream.write_all(&again[GET.len()..]).await.unwrap();
+    let began = Instant::now();
+    while began.elapsed() < 3 * SHORT {
+        stream.write_all(GET).await.unwrap();
+        one(&mut stream).await;
+    }
+    stream.write_all(b"GET / HT").await.unwrap();
     drained(&mut stream).await;
 }
 
@@ -186,12 +190,53 @@ async fn a_panic_ends_its_own_connection_at_most() {
     assert_eq!(server.ended().await, 0);
 }
 
-/// Frames of HTTP/2: a GET of `/` on `stream`, and its end before there was an answer.
-fn request_and_reset(stream: u32) -> Vec<u8> {
+/// A frame of HTTP/2 that asks for `/`, on `stream`.
+fn request_frame(stream: u32) -> Vec<u8> {
     // `:method GET`, `:scheme http`, `:path /`, `:authority test`: the whole block, and of the stream.
     let block = b"\x82\x86\x84\x41\x04test";
+    [&[0, 0, 9, 1, 5][..], &stream.to_be_bytes(), block].concat()
+}
+
+/// The same, taken back before there was an answer.
+fn request_and_reset(stream: u32) -> Vec<u8> {
     let (id, cancel) = (stream.to_be_bytes(), 8_u32.to_be_bytes());
-    [&[0, 0, 9, 1, 5][..], &id, block, &[0, 0, 4, 3, 0], &id, &cancel].concat()
+    [&request_frame(stream)[..], &[0, 0, 4, 3, 0], &id, &cancel].concat()
+}
+
+/// The kinds of the frames in `octets`, and the error code of the last GOAWAY.
+fn frames(mut octets: &[u8]) -> (Vec<u8>, Option<u32>) {
+    let (mut kinds, mut error) = (Vec::new(), None);
+    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = octets {
+        let length = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).unwrap();
+        kinds.push(*kind);
+        if *kind == GOAWAY {
+            error = Some(u32::from_be_bytes(rest[4..8].try_into().unwrap()));
+        }
+        octets = rest.get(length..).unwrap_or_default();
+    }
+    (kinds, error)
+}
+
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0are you?";
+
+#[tokio::test]
+async fn an_idle_peer_is_told_to_go_however_much_it_pings() {
+    let server = Running::start_with(hello(), None, short(|limits| limits.idle = SHORT)).await;
+    let (mut read, mut write) = server.connect().await.into_split();
+    write.write_all(PREFACE).await.unwrap();
+    write.write_all(&request_frame(1)).await.unwrap();
+    let pinging = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while write.write_all(PING).await.is_ok() {
+            ticks.tick().await;
+        }
+    });
+    let (kinds, error) = frames(&drained(&mut read).await);
+    assert!(kinds.contains(&HEADERS), "no answer: {kinds:?}");
+    assert_eq!(error, Some(0), "{kinds:?}");
+    timeout(PATIENCE, pinging).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -205,9 +250,8 @@ async fn a_flood_of_resets_ends_the_connection() {
         write
     });
     let heard = drained(&mut read).await;
-    // GOAWAY with ENHANCE_YOUR_CALM.
-    let goaway = heard.windows(4).any(|window| window == 11_u32.to_be_bytes());
-    assert!(goaway, "no GOAWAY among {} octets", heard.len());
+    const ENHANCE_YOUR_CALM: u32 = 11;
+    assert_eq!(frames(&heard).1, Some(ENHANCE_YOUR_CALM));
     flooding.await.unwrap();
     assert_eq!(server.get("/").await.text(), "hello");
 }
