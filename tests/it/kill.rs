@@ -12,7 +12,9 @@ use mayfly::time::{Clock, SystemClock};
 use mayfly::tlog::merkle::{Frontier, Hash, leaf_hash};
 use mayfly::tlog::note::{Checkpoint, SignedNote};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::support::issuer::FakeIssuer;
 use crate::support::process::{Server, free_port, fulcio_config};
@@ -25,54 +27,92 @@ type Held = Arc<Mutex<Vec<Vec<u8>>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_client_holds_survives_fifty_kills() {
-    let issuer = FakeIssuer::start_plain().await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let config = fulcio_config(folder.path(), &issuer.url());
-    let listen = format!("127.0.0.1:{}", free_port());
-    let data = folder.path().join("data");
-    let arguments = [
-        "--fulcio-config",
-        config.to_str().expect("text"),
-        "--allow-anybody",
-        "--listen",
-        &listen,
-        "--data",
-        data.to_str().expect("text"),
-    ];
-    let token = issuer.token_at(
-        SystemClock.now().as_secs(),
-        json!({
-            "sub": "alice", "email": "alice@example.com", "email_verified": true,
-        }),
-    );
-    let body = Requester::new().and_then(|r| r.request(&token)).expect("a request");
-
-    let held = Held::default();
+    let bench = Bench::new().await;
     let mut heads: Vec<Checkpoint> = Vec::new();
     let mut chance = Chance(0x6d61_7966_6c79);
     for _ in 0..KILLS {
-        let mut server = Server::start(&arguments);
+        let mut server = Server::start(&bench.arguments());
         heads.push(checkpoint(&Client::new(&server.url)).await);
         let answered = Arc::new(Semaphore::new(0));
-        let callers: Vec<_> = (0..CALLERS)
-            .map(|_| (Arc::clone(&held), Arc::clone(&answered)))
-            .map(|kept| tokio::spawn(hold(server.url.clone(), body.clone(), kept)))
-            .collect();
+        let callers = bench.load(&server, &answered);
         // It dies when one caller has its answer, and the others are somewhere in the middle.
         let lived = answered.acquire_many(1 + chance.below(40)).await.expect("open");
         server.kill();
         drop(lived);
-        for caller in callers {
-            caller.await.expect("callers end when the server does");
-        }
+        callers.join_all().await;
+    }
+    let held = bench.judge(heads).await;
+    assert!(held > 200, "only {held} certificates: the load was no load");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_ends_the_process_and_loses_nothing() {
+    let bench = Bench::new().await;
+    // Made with room, then served without.
+    Server::start(&bench.arguments()).kill();
+    let mut server = Server::start_on_full_disk(1024, &bench.arguments());
+    let heads = vec![checkpoint(&Client::new(&server.url)).await];
+    let callers = bench.load(&server, &Arc::new(Semaphore::new(0)));
+    let code = tokio::task::spawn_blocking(move || server.ended()).await.expect("it ends");
+    assert_eq!(code, Some(1), "an error of the store ends the process");
+    callers.join_all().await;
+    let held = bench.judge(heads).await;
+    assert!(held > 0, "nothing was issued before the disk was full");
+}
+
+/// An instance that may die, and those who call it.
+struct Bench {
+    _issuer: FakeIssuer,
+    folder: TempDir,
+    listen: String,
+    body: String,
+    held: Held,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let issuer = FakeIssuer::start_plain().await;
+        let folder = tempfile::tempdir().expect("a folder");
+        fulcio_config(folder.path(), &issuer.url());
+        let claims = json!({ "email": "alice@example.com", "email_verified": true });
+        let token = issuer.token_at(SystemClock.now().as_secs(), claims);
+        let body = Requester::new().and_then(|r| r.request(&token)).expect("a request");
+        let listen = format!("127.0.0.1:{}", free_port());
+        Self { _issuer: issuer, folder, listen, body, held: Held::default() }
     }
 
-    let server = Server::start(&arguments);
-    let client = Client::new(&server.url);
-    heads.push(checkpoint(&client).await);
-    let held = std::mem::take(&mut *held.lock().expect("nobody panicked"));
-    assert!(held.len() > 200, "only {} certificates: the load was no load", held.len());
-    judge(&client, &held, &heads).await;
+    fn arguments(&self) -> [String; 7] {
+        let path = |name| self.folder.path().join(name).to_str().expect("UTF-8").to_owned();
+        [
+            "--fulcio-config".to_owned(),
+            path("fulcio.yaml"),
+            "--allow-anybody".to_owned(),
+            "--listen".to_owned(),
+            self.listen.clone(),
+            "--data".to_owned(),
+            path("data"),
+        ]
+    }
+
+    /// Callers that ask until `server` is gone; one permit in `answered` for each certificate.
+    fn load(&self, server: &Server, answered: &Arc<Semaphore>) -> JoinSet<()> {
+        let mut callers = JoinSet::new();
+        for _ in 0..CALLERS {
+            let kept = (Arc::clone(&self.held), Arc::clone(answered));
+            callers.spawn(hold(server.url.clone(), self.body.clone(), kept));
+        }
+        callers
+    }
+
+    /// Starts the instance once more and judges everything; yields how many certificates are held.
+    async fn judge(self, mut heads: Vec<Checkpoint>) -> usize {
+        let server = Server::start(&self.arguments());
+        let client = Client::new(&server.url);
+        heads.push(checkpoint(&client).await);
+        let held = std::mem::take(&mut *self.held.lock().expect("nobody panicked"));
+        judge(&client, &held, &heads).await;
+        held.len()
+    }
 }
 
 /// Asks for certificates until the server is gone, and keeps each one.

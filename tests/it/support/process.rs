@@ -1,5 +1,6 @@
 //! The real binary, started as a user would start it, and killed as no user would.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,14 +15,22 @@ pub struct Server {
 impl Server {
     /// Runs `mayfly serve` with `arguments` and waits for the line that says it serves.
     #[track_caller]
-    pub fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mayfly"))
-            .arg("serve")
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
+    pub fn start(arguments: &[impl AsRef<OsStr>]) -> Self {
+        Self::run(Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("serve").args(arguments))
+    }
+
+    /// The same on a disk on which no file grows beyond `kib`: writes fail, as on a full one.
+    #[track_caller]
+    pub fn start_on_full_disk(kib: u32, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" serve \"$@\"");
+        let binary = env!("CARGO_BIN_EXE_mayfly");
+        Self::run(Command::new("bash").args(["-c", &script, binary]).args(arguments))
+    }
+
+    #[track_caller]
+    fn run(command: &mut Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("piped");
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("stdout is text");
@@ -38,6 +47,11 @@ impl Server {
                 panic!("mayfly serve: {}", String::from_utf8_lossy(&output.stderr));
             }
         }
+    }
+
+    /// Waits until it has ended by itself; yields its exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
     }
 
     /// SIGKILL, now.
