@@ -23,7 +23,7 @@
 //!   [`policy`] a [`policy::Grant`], only [`certificate::check`] a
 //!   [`certificate::check::CheckedTbs`]. Those four constructors are the whole trust base.
 //! - Only [`http`] knows status codes and JSON shapes of answers; only [`config`] knows YAML.
-//! - Only `main.rs` ends the process, and [`log`] when the store can no longer be trusted.
+//! - Only `main.rs` ends the process; [`log`] says when the store can no longer be trusted.
 //! - The core never logs. It returns; [`authority`] logs once, at the end, what happened.
 
 #![forbid(unsafe_code)]

@@ -122,7 +122,7 @@ impl Story {
         let minutes = until.since(from).as_secs() / 60;
         self.step("certificate", &format!("{minutes} minutes, until {until}"));
         self.detail("serial", &leaf.serial());
-        leaf.sans().iter().for_each(|san| self.detail("subject", san));
+        leaf.sans().iter().for_each(|san| self.detail("san", san));
         for (name, text) in leaf.extensions() {
             self.detail(name, &text);
         }
@@ -176,24 +176,25 @@ impl Story {
     }
 
     fn suggest(&self, folder: &Path) {
-        let url = self.client.url();
+        let (url, issuer, shard) = (self.client.url(), &self.issuer.url, &self.shard);
         let config = folder.join("mayfly.yaml");
         let config = config.display();
-        println!("{} {url}, until Ctrl-C. Try, in another terminal:", self.style.strong("serving"));
-        println!(
-            "  curl {}/token                      # a token, as a CI job gets it",
-            self.issuer.url
-        );
-        println!("  curl {url}/trusted_root.json");
-        println!("  curl {}/checkpoint", self.shard);
-        println!("  mayfly log verify {}", self.shard);
+        println!("{} {url}, until Ctrl-C. In another terminal:", self.style.strong("serving"));
+        println!();
+        println!("  curl -s {issuer}/token > token       # a token, as a CI job gets it");
+        println!("  mayfly bench {url} --token token");
         println!("  mayfly log search --config {config}");
-        println!("  curl -s {}/token > token; mayfly bench {url} --token token", self.issuer.url);
+        println!("  mayfly log show 0 --config {config}");
+        println!("  mayfly log verify {shard}");
+        println!("  curl {shard}/checkpoint");
+        println!();
+        println!("  mayfly trust export trust --config {config}");
         println!(
-            "  mayfly trust export trust --config {config}\n  \
-             SIGSTORE_ROOT_FILE=trust/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=trust/ct.pem \\\n    \
-             cosign sign-blob -y --fulcio-url {url} --identity-token \"$(curl -s {}/token)\" --tlog-upload=false README.md",
-            self.issuer.url
+            "  SIGSTORE_ROOT_FILE=trust/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=trust/ct.pem \\"
+        );
+        println!("    cosign sign-blob -y --fulcio-url {url} --identity-token token \\");
+        println!(
+            "    --tlog-upload=false --output-certificate signed.pem README.md      # cosign 2"
         );
     }
 }

@@ -145,7 +145,7 @@ impl Shown {
         };
         line("serial", &self.reading.serial());
         line("valid", &format!("{from} to {until}"));
-        self.reading.sans().iter().for_each(|san| line("subject", san));
+        self.reading.sans().iter().for_each(|san| line("san", san));
         self.reading.extensions().iter().for_each(|(name, text)| line(name, text));
         line("log index", &format!("{} of {}", self.index, self.size));
         for checked in &self.checked {
