@@ -57,8 +57,12 @@ fn knock(change: fn(&mut Sent), status: u16, reason: &'static str, says: &'stati
     Knock { at: Location::caller(), change, status, reason, says }
 }
 
+#[track_caller]
+fn malformed(change: fn(&mut Sent), says: &'static str) -> Knock {
+    knock(change, 400, "REQUEST_MALFORMED", says)
+}
+
 fn knocks() -> Vec<Knock> {
-    let malformed = |change, says| knock(change, 400, "REQUEST_MALFORMED", says);
     vec![
         malformed(|sent| sent.body.insert(0, '!'), "not JSON"),
         malformed(|sent| sent.body = "[]".to_owned(), "expected an object"),

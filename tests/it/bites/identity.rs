@@ -124,11 +124,13 @@ fn subjects() -> Vec<Bite> {
     ]
 }
 
+#[track_caller]
+fn world(change: fn(&mut Parts), error: IdentityError) -> Bite {
+    Bite::world("github/push", change, Outcome::new(error, 400, "IDENTITY_INVALID"))
+}
+
 /// What no claim alone can do: the templates must be odd.
 fn names() -> Vec<Bite> {
-    let world = |change, error| {
-        Bite::world("github/push", change, Outcome::new(error, 400, "IDENTITY_INVALID"))
-    };
     vec![
         world(|parts| host(parts, &"x".repeat(65_537)), IdentityError::TooLong),
         world(
@@ -153,11 +155,13 @@ fn names() -> Vec<Bite> {
     ]
 }
 
+#[track_caller]
+fn workflow(change: fn(&mut Ask), text: &str, error: UrlError) -> Bite {
+    let error = url(&format!("https://github.com/{text}"), error);
+    bite("github/push", change, error, "IDENTITY_INVALID")
+}
+
 fn urls() -> Vec<Bite> {
-    let workflow = |change, text: &str, error| {
-        let error = url(&format!("https://github.com/{text}"), error);
-        bite("github/push", change, error, "IDENTITY_INVALID")
-    };
     vec![
         workflow(
             |ask| ask.claims["job_workflow_ref"] = json!("acme/a\nb"),
