@@ -58,6 +58,7 @@ pub struct App {
     pub authority: Arc<Authority>,
     shared: Arc<Shared>,
     exchanges: Arc<Semaphore>,
+    patience: Duration,
 }
 
 struct Shared {
@@ -80,13 +81,18 @@ impl App {
             room: Room::default(),
         };
         let exchanges = Arc::new(Semaphore::new(EXCHANGES));
-        Self { authority, shared: Arc::new(shared), exchanges }
+        Self { authority, shared: Arc::new(shared), exchanges, patience: EXCHANGE }
     }
 
     /// The same doors, with another bound to the exchanges that may be under way at once.
     pub fn with_exchanges(mut self, exchanges: usize) -> Self {
         self.exchanges = Arc::new(Semaphore::new(exchanges));
         self
+    }
+
+    /// The same doors, with another bound to the time that an exchange may take.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Exchanges a request for a certificate, whichever door it came through.
@@ -97,7 +103,7 @@ impl App {
     async fn issue(&self, request: authority::Request) -> Result<Issued, Problem> {
         let _place = self.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
         let id = request.caller.request_id.clone();
-        let exchange = tokio::time::timeout(EXCHANGE, self.authority.issue(request));
+        let exchange = tokio::time::timeout(self.patience, self.authority.issue(request));
         let outcome = exchange.await.map_err(|_| {
             tracing::error!(request = id, "the exchange took too long and was given up");
             Problem::too_slow()

@@ -19,7 +19,7 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use tonic::Code;
 
-use crate::authority::{Failure, IssueError};
+use crate::authority::IssueError;
 
 use super::RequestId;
 
@@ -57,13 +57,9 @@ impl From<IssueError> for Problem {
             IssueError::Refused(refusal) => {
                 Self::row(refused(&refusal), Message::Said(refusal.to_string()))
             }
-            IssueError::Failed(Failure::IssuerUnreachable(sentence)) => Self::row(
-                Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER),
-                Message::Said(sentence),
-            ),
             IssueError::Failed(failure) => {
-                let (row, what) = failed(&failure);
-                Self::row(row, Message::Ours(what))
+                let (row, message) = failed(&failure);
+                Self::row(row, message)
             }
         }
     }
@@ -255,7 +251,7 @@ fn status(code: Code) -> StatusCode {
 
 #[cfg(test)]
 mod tests {
-    use crate::authority::Refusal;
+    use crate::authority::{Failure, Refusal};
     use crate::certificate::profile::ProfileError;
     use crate::log::LogError;
     use crate::signer::SignerError;

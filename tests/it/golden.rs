@@ -6,18 +6,12 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use mayfly::authority::Request;
-use mayfly::config::{self, Overrides};
-use mayfly::possession::Proof;
 use mayfly::record::Caller;
-use serde_json::{Value, json};
 use x509_parser::prelude::*;
 
-use crate::support::authority::{FixedClock, authority, golden};
-use crate::support::issuer::MIDNIGHT;
+use crate::support::authority::{Parts, golden};
+use crate::support::caller;
 
 #[tokio::test]
 async fn claims_in_certificate_out() {
@@ -52,14 +46,11 @@ fn cases() -> Vec<PathBuf> {
 
 /// The certificate, PEM, that the claims of `case` give as the first one of a fresh authority.
 async fn issue(case: &Path) -> String {
-    let config = config::load(&golden("mayfly.yaml"), &Overrides::default());
-    let authority = authority(&config.expect("a configuration"), FixedClock::midnight());
-    let claims = std::fs::read_to_string(case.join("claims.json")).expect("claims");
-    let claims: Value = serde_json::from_str(&claims).expect("JSON");
-    let (key, signature) = proof(&claims);
+    let authority = Parts::golden().open();
+    let claims = caller::claims(case);
     let request = Request {
-        token: token(&claims),
-        proof: Proof::SignedChallenge { key, signature },
+        token: caller::token(&caller::header(), claims.to_string().as_bytes()),
+        proof: caller::proof(&claims),
         caller: Caller::default(),
     };
     match authority.issue(request).await {
@@ -68,42 +59,9 @@ async fn issue(case: &Path) -> String {
     }
 }
 
-/// `claims`, signed by the issuers' one key, a moment ago.
-fn token(claims: &Value) -> String {
-    let mut claims = claims.clone();
-    for (name, value) in
-        [("aud", json!("sigstore")), ("iat", json!(MIDNIGHT)), ("exp", json!(MIDNIGHT + 300))]
-    {
-        claims[name] = value;
-    }
-    let pem = std::fs::read_to_string(golden("authority/issuer.key")).expect("a key");
-    let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der(&pem)).expect("a key");
-    let header = json!({ "alg": "EdDSA", "kid": "golden" });
-    let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-    let signed = format!("{header}.{claims}");
-    let signature = URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()));
-    format!("{signed}.{signature}")
-}
-
-/// The caller's key, DER, and its signature of what Sigstore's clients sign.
-fn proof(claims: &Value) -> (Vec<u8>, Vec<u8>) {
-    let pem = std::fs::read_to_string(golden("authority/caller.key")).expect("a key");
-    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der(&pem)).expect("a key");
-    let challenge = claims.get("email").unwrap_or(&claims["sub"]).as_str().expect("text");
-    let random = aws_lc_rs::rand::SystemRandom::new();
-    let signature = key.sign(&random, challenge.as_bytes()).expect("a signature");
-    let prefix = STANDARD.decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgA=").expect("base64");
-    ([&prefix, key.public_key().as_ref()].concat(), signature.as_ref().to_vec())
-}
-
-fn der(pem: &str) -> Vec<u8> {
-    let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    STANDARD.decode(text).expect("base64")
-}
-
 /// What a certificate says, one line a field, as `x509-parser` reads it.
 fn text(pem: &str) -> String {
-    let der = der(pem);
+    let der = caller::der(pem);
     let (rest, certificate) = X509Certificate::from_der(&der).expect("a certificate");
     assert!(rest.is_empty(), "bytes behind the certificate");
     let mut text = String::new();

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use x509_parser::der_parser;
 use x509_parser::prelude::*;
 
-use crate::support::authority::{FixedClock, authority};
+use crate::support::authority::{FixedClock, Parts};
 
 const CASES: &str = include_str!("../vectors/fulcio/cases.jsonl");
 const ABOUT: &str = include_str!("../vectors/fulcio/about.json");
@@ -72,7 +72,7 @@ struct Answer {
 /// Sends a case's request as it was, at the second when it was sent, to a fresh authority.
 async fn replay(config: &Config, case: &Value) -> Answer {
     let clock = FixedClock::at(case["time"].as_u64().expect("seconds"));
-    let app = App::new(Arc::new(authority(config, clock)), String::new());
+    let app = App::new(Arc::new(Parts::new(config.clone(), clock).open()), String::new());
     let router: Router = http::router(app);
     let request = &case["request"];
     let text = |name: &str| request[name].as_str().expect("text");

@@ -15,6 +15,8 @@ use crate::policy::PolicyError;
 use crate::possession::PossessionError;
 use crate::token::TokenError;
 
+use super::Message;
+
 /// Reason, code, and when to come again.
 pub struct Row(pub &'static str, pub Code, pub Option<Duration>);
 
@@ -100,13 +102,14 @@ fn policy(error: &PolicyError) -> &'static str {
     }
 }
 
-/// Our faults, each in words for strangers; the cause stands in our own log alone.
-pub fn failed(failure: &Failure) -> (Row, &'static str) {
-    match failure {
-        Failure::IssuerUnreachable(_) => (
-            Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER),
-            "the token's issuer cannot be reached",
-        ),
+/// Our faults, each in words for strangers; the cause stands in our own log alone. An issuer's trouble
+/// is not ours, and said as it is.
+pub fn failed(failure: &Failure) -> (Row, Message) {
+    let (row, what) = match failure {
+        Failure::IssuerUnreachable(sentence) => {
+            let row = Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER);
+            return (row, Message::Said(sentence.clone()));
+        }
         Failure::Profile(error) => profile(error),
         Failure::Check(_) => (
             Row("CERTIFICATE_UNSOUND", Code::Internal, NEVER),
@@ -117,7 +120,8 @@ pub fn failed(failure: &Failure) -> (Row, &'static str) {
             "the signing key cannot be used at present",
         ),
         Failure::Log(error) => log(error),
-    }
+    };
+    (row, Message::Ours(what))
 }
 
 fn profile(error: &ProfileError) -> (Row, &'static str) {

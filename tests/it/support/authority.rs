@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mayfly::authority::Authority;
 use mayfly::certificate::profile::Profile;
 use mayfly::certificate::{Chain, Serial};
-use mayfly::config::Config;
+use mayfly::config::{self, Config, Overrides};
+use mayfly::issuer::{Issuer, Issuers};
 use mayfly::keyset::Keyset;
 use mayfly::log::Log;
 use mayfly::signer::Signer;
@@ -17,7 +18,8 @@ use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::merkle::Hash;
 
 use super::issuer::MIDNIGHT;
-use super::store::MemoryStore;
+use super::signer::FaultySigner;
+use super::store::{FaultyStore, MemoryStore};
 
 /// A clock that stands where it was put.
 pub struct FixedClock(AtomicU64);
@@ -32,6 +34,11 @@ impl FixedClock {
     pub fn midnight() -> Arc<Self> {
         Self::at(MIDNIGHT)
     }
+
+    /// Puts it to `seconds` since the epoch.
+    pub fn set(&self, seconds: u64) {
+        self.0.store(seconds * 1000, Ordering::SeqCst);
+    }
 }
 
 impl Clock for FixedClock {
@@ -39,6 +46,9 @@ impl Clock for FixedClock {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
     }
 }
+
+/// Which log it is.
+const ORIGIN: &str = "ca.golden.example/ct/2026";
 
 /// A file of `tests/golden/`.
 pub fn golden(path: &str) -> PathBuf {
@@ -51,28 +61,70 @@ pub fn golden_key(name: &str) -> Arc<dyn Signer> {
     Arc::new(FileSigner::parse(&pem, None).expect("a key that signs"))
 }
 
-/// The authority of `tests/golden/` with the issuers and rules of `config`, and an empty log in memory.
-pub fn authority(config: &Config, clock: Arc<FixedClock>) -> Authority {
-    let clock: Arc<dyn Clock> = clock;
-    let pem = std::fs::read(golden("authority/authority.pem")).expect("a chain");
-    let chain = Arc::new(Chain::from_pem(&pem, clock.now()).expect("a chain that holds"));
-    let signer = golden_key("authority.key");
-    let log_key = golden_key("log.key");
-    let origin = "ca.golden.example/ct/2026".to_owned();
-    let owner = Owner { origin: origin.clone(), log_id: Hash::of(&[log_key.public_key()]).0 };
-    let store = Arc::new(MemoryStore::new(owner, clock.now()));
-    let log = Log::open(store, log_key, Arc::clone(&clock), origin);
-    let count = AtomicU64::new(1);
-    Authority {
-        clock,
-        serials: Arc::new(move || serial(count.fetch_add(1, Ordering::Relaxed))),
-        keyset: Keyset::new(config.issuers.clone()).expect("a TLS client"),
-        policy: config.policy.clone(),
-        profile: Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate),
-        signer,
-        chain,
-        log: log.expect("an empty log"),
+/// What an authority is made of, each part with its switch.
+pub struct Parts {
+    pub config: Config,
+    pub clock: Arc<FixedClock>,
+    pub signer: Arc<FaultySigner>,
+    pub log_key: Arc<FaultySigner>,
+    pub store: Arc<FaultyStore>,
+}
+
+impl Parts {
+    /// The keys of `tests/golden/` with the issuers and rules of `config`, and an empty log in memory.
+    pub fn new(config: Config, clock: Arc<FixedClock>) -> Self {
+        let log_key = golden_key("log.key");
+        let owner =
+            Owner { origin: ORIGIN.to_owned(), log_id: Hash::of(&[log_key.public_key()]).0 };
+        let store = Arc::new(MemoryStore::new(owner, clock.now()));
+        Self {
+            config,
+            clock,
+            signer: Arc::new(FaultySigner::new(golden_key("authority.key"))),
+            log_key: Arc::new(FaultySigner::new(log_key)),
+            store: Arc::new(FaultyStore::new(store)),
+        }
     }
+
+    /// All of `tests/golden/`, at midnight.
+    pub fn golden() -> Self {
+        let config = config::load(&golden("mayfly.yaml"), &Overrides::default());
+        Self::new(config.expect("a configuration"), FixedClock::midnight())
+    }
+
+    /// Changes GitHub's issuer, the first one.
+    pub fn issuer(&mut self, change: impl FnOnce(&mut Issuer)) {
+        let issuers = self.config.issuers.iter();
+        let mut issuers: Vec<Issuer> = issuers.map(|issuer| Issuer::clone(issuer)).collect();
+        change(&mut issuers[0]);
+        self.config.issuers = Issuers::new(issuers);
+    }
+
+    /// An authority of these parts; of two over one store the older must not append any more.
+    pub fn open(&self) -> Authority {
+        let Self { config, clock, signer, log_key, store } = self;
+        let (clock, log_key): (Arc<dyn Clock>, Arc<dyn Signer>) = (clock.clone(), log_key.clone());
+        let (chain, signer) = (Arc::new(chain()), Arc::clone(signer));
+        let log = Log::open(store.clone(), log_key, Arc::clone(&clock), ORIGIN.to_owned());
+        let log = log.expect("a log");
+        let count = AtomicU64::new(log.head().size + 1);
+        Authority {
+            clock,
+            serials: Arc::new(move || serial(count.fetch_add(1, Ordering::Relaxed))),
+            keyset: Keyset::new(config.issuers.clone()).expect("a TLS client"),
+            policy: config.policy.clone(),
+            profile: Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate),
+            signer,
+            chain,
+            log,
+        }
+    }
+}
+
+/// The chain of `tests/golden/`.
+pub fn chain() -> Chain {
+    let pem = std::fs::read(golden("authority/authority.pem")).expect("a chain");
+    Chain::from_pem(&pem, Timestamp::from_secs(MIDNIGHT)).expect("a chain that holds")
 }
 
 /// A serial number that counts.
