@@ -29,7 +29,7 @@ pub const NEVER: Option<Duration> = None;
 pub fn refused(refusal: &Refusal) -> Row {
     match refusal {
         Refusal::Token(error) => Row(token(error), Code::InvalidArgument, NEVER),
-        Refusal::IssuerUnknown(_) => Row("ISSUER_UNKNOWN", Code::InvalidArgument, NEVER),
+        Refusal::IssuerUnknown { .. } => Row("ISSUER_UNKNOWN", Code::InvalidArgument, NEVER),
         Refusal::Identity(error) => Row(identity(error), Code::InvalidArgument, NEVER),
         Refusal::Possession(error) => Row(possession(error), Code::InvalidArgument, NEVER),
         Refusal::Policy(error) => Row(policy(error), Code::PermissionDenied, NEVER),
@@ -103,7 +103,7 @@ fn policy(error: &PolicyError) -> &'static str {
 /// Our faults, each in words for strangers; the cause stands in our own log alone.
 pub fn failed(failure: &Failure) -> (Row, &'static str) {
     match failure {
-        Failure::IssuerUnreachable(_) => (
+        Failure::IssuerUnreachable { .. } => (
             Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER),
             "the token's issuer cannot be reached",
         ),
