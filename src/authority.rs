@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+pub mod explanation;
+
 use crate::certificate::check::{CheckError, CheckedTbs};
 use crate::certificate::profile::{Profile, ProfileError};
 use crate::certificate::tbs::CtExtension;
@@ -13,11 +15,11 @@ use crate::certificate::{Certificate, Chain, Serial};
 use crate::identity::{Identity, IdentityError};
 use crate::keyset::{Keyset, KeysetError};
 use crate::log::{Log, LogError};
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{Judgement, Policy, PolicyError};
 use crate::possession::{PossessionError, Proof};
 use crate::record::{Caller, Record};
 use crate::signer::{Signer, SignerError};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use crate::token::{TokenError, UnverifiedToken};
 
 /// What a caller sends, by whichever door.
@@ -86,11 +88,9 @@ impl Authority {
     async fn exchange(&self, request: &Request) -> Result<Issued, IssueError> {
         let now = self.clock.now();
 
-        let token = UnverifiedToken::parse(&request.token)?;
-        let claims = self.keyset.verify(token, now).await?;
-        let identity = Identity::from_claims(&claims)?;
-        let key = request.proof.verify(identity.challenge())?;
-        let grant = self.policy.grant(&claims, identity, key)?;
+        let judgement = judge(&self.keyset, &self.policy, &request.token, now).await?;
+        let key = request.proof.verify(judgement.identity().challenge())?;
+        let grant = judgement.grant(key)?;
 
         let serial = (self.serials)();
         let record = Record::issued(&request.caller, &grant, serial, now);
@@ -107,6 +107,23 @@ impl Authority {
         let signature = self.signer.sign(tbs.der()).await?;
         Ok(Certificate::assemble(tbs, self.signer.algorithm(), &signature))
     }
+}
+
+/// Token → claims → identity → decision: all that can be told before anybody holds a key.
+///
+/// # Errors
+///
+/// As [`Authority::issue`], but for the policy's no: that stands in the judgement.
+pub async fn judge(
+    keyset: &Keyset,
+    policy: &Policy,
+    token: &str,
+    now: Timestamp,
+) -> Result<Judgement, IssueError> {
+    let token = UnverifiedToken::parse(token)?;
+    let claims = keyset.verify(token, now).await?;
+    let identity = Identity::from_claims(&claims)?;
+    Ok(policy.judge(claims, identity))
 }
 
 /// Why there is no certificate.
@@ -126,9 +143,14 @@ pub enum Refusal {
     /// The token does not hold.
     #[error(transparent)]
     Token(TokenError),
-    /// Nobody here trusts the token's issuer. Quoted, cut: the texts are the caller's.
-    #[error("{0}")]
-    IssuerUnknown(String),
+    /// Nobody here trusts the token's issuer.
+    #[error("{sentence}")]
+    IssuerUnknown {
+        /// `iss`, as the caller wrote it.
+        issuer: String,
+        /// Who it is and who may be meant; quoted, cut.
+        sentence: String,
+    },
     /// The claims make no identity.
     #[error(transparent)]
     Identity(IdentityError),
@@ -144,8 +166,13 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The token's issuer cannot be asked for its keys.
-    #[error("{0}")]
-    IssuerUnreachable(String),
+    #[error("{sentence}")]
+    IssuerUnreachable {
+        /// Its URL.
+        issuer: String,
+        /// Who does not answer, and why.
+        sentence: String,
+    },
     /// The authority cannot issue at this time.
     #[error(transparent)]
     Profile(ProfileError),
@@ -162,13 +189,14 @@ pub enum Failure {
 
 impl From<KeysetError> for IssueError {
     fn from(error: KeysetError) -> Self {
+        let sentence = error.to_string();
         match error {
             KeysetError::Token(token) => Self::Refused(Refusal::Token(token)),
-            unknown @ KeysetError::UnknownIssuer { .. } => {
-                Self::Refused(Refusal::IssuerUnknown(unknown.to_string()))
+            KeysetError::UnknownIssuer { issuer, .. } => {
+                Self::Refused(Refusal::IssuerUnknown { issuer, sentence })
             }
-            unreachable @ KeysetError::Unreachable { .. } => {
-                Self::Failed(Failure::IssuerUnreachable(unreachable.to_string()))
+            KeysetError::Unreachable { issuer, .. } => {
+                Self::Failed(Failure::IssuerUnreachable { issuer, sentence })
             }
         }
     }

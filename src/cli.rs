@@ -13,6 +13,7 @@ pub mod bench;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod explain;
 pub mod init;
 pub mod instance;
 pub mod proof;
@@ -38,6 +39,7 @@ enum Command {
     Init(init::Args),
     Serve(serve::Args),
     Check(check::Args),
+    Explain(explain::Args),
     Bench(bench::Args),
     /// Find, show and verify what was issued
     #[command(subcommand)]
@@ -76,6 +78,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Log(LogCommand::Search(args)) => search::run(args),
         Command::Log(LogCommand::Show(args)) => show::run(args),
@@ -107,6 +110,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 pub enum CommandError {
     /// The answer is no, or something failed: exit 1.
     Failed(String),
+    /// The answer is no, and stdout has said why: exit 1.
+    Refused,
     /// Wrong usage or configuration: exit 2. May have several lines.
     Usage(String),
     /// A configuration that does not hold: exit 2. One complaint a line, each naming its place.
@@ -129,7 +134,7 @@ impl CommandError {
     /// What the process exits with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Failed(_) => 1,
+            Self::Failed(_) | Self::Refused => 1,
             Self::Usage(_) | Self::Configuration(_) | Self::Clap(_) => 2,
         }
     }
@@ -142,6 +147,7 @@ impl fmt::Display for CommandError {
             Self::Failed(message) | Self::Usage(message) => {
                 writeln!(f, "mayfly: {}", message.trim_end())
             }
+            Self::Refused => Ok(()),
             Self::Configuration(lines) => f.write_str(lines),
             Self::Clap(error) => write!(f, "{error}"),
         }

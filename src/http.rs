@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::authority;
-use crate::authority::{Authority, Issued};
+use crate::authority::{Authority, IssueError, Issued};
 
 mod answers;
 mod bearer;
@@ -111,6 +111,11 @@ impl App {
         self.shared.health.note(&outcome, self.authority.clock.as_ref());
         outcome.map_err(Problem::from)
     }
+}
+
+/// The stable word for machines that answers give for an error, `TOKEN_EXPIRED`.
+pub fn reason(error: &IssueError) -> &'static str {
+    Problem::from(error.clone()).reason()
 }
 
 /// Every route of the port.

@@ -21,6 +21,7 @@ pub mod older;
 mod spiffe;
 mod uri;
 mod url;
+pub mod usage;
 mod username;
 
 pub use url::UrlError;

@@ -17,9 +17,13 @@ use crate::possession::ProvenKey;
 use crate::quote::quote;
 use crate::token::Claims;
 
+mod error;
 mod pattern;
+mod review;
 
+pub use error::{Near, PolicyError};
 pub use pattern::{ClaimSelector, Pattern, SelectorError};
+pub use review::{List, Review, Seen};
 
 /// The rules of every issuer.
 #[derive(Clone, Debug, Default)]
@@ -67,30 +71,18 @@ impl Policy {
         self.rules.get(issuer.0)
     }
 
-    /// Decides, and keeps with the yes what a record needs.
+    /// What the rules say of what a verified token says; the key is still to come.
+    pub fn judge(&self, claims: Claims, identity: Identity) -> Judgement {
+        let decision = self.decide(&claims).map(|label| label.map(|label| label.to_string()));
+        Judgement { claims, identity, decision }
+    }
+
+    /// The rule that allows; none where anybody may.
     ///
     /// # Errors
     ///
     /// [`PolicyError::Denied`] names the rule that denies, [`PolicyError::NotAllowed`] the allow rule
     /// that came nearest.
-    pub fn grant(
-        &self,
-        claims: &Claims,
-        identity: Identity,
-        key: ProvenKey,
-    ) -> Result<Grant, PolicyError> {
-        let rule = self.decide(claims)?.map(|label| label.to_string());
-        let issuer = claims.issuer();
-        let token_id = claims.get("jti").and_then(serde_json::Value::as_str).map(str::to_owned);
-        let (kind, issuer) = (issuer.kind.name(), claims.iss().to_owned());
-        Ok(Grant { identity, key, issuer, kind, rule, token_id })
-    }
-
-    /// The rule that allows; none where anybody may. What `grant` asks, without spending anything.
-    ///
-    /// # Errors
-    ///
-    /// As [`Policy::grant`].
     pub fn decide(&self, claims: &Claims) -> Result<Option<Label<'_>>, PolicyError> {
         let Some(rules) = self.rules(claims.issuer().id) else {
             return Err(PolicyError::NotAllowed { issuer: claims.iss().to_owned(), nearest: None });
@@ -151,11 +143,49 @@ impl fmt::Display for Label<'_> {
 
 impl Label<'_> {
     /// The label as a sentence has it: names in quotes.
-    fn quoted(self) -> String {
+    pub fn quoted(self) -> String {
         match self {
             Self::Name(name) => quote(name).to_string(),
             position @ Self::Position(_) => position.to_string(),
         }
+    }
+}
+
+/// What the rules say of a verified token, before its bearer has proven to hold a key.
+#[derive(Debug)]
+pub struct Judgement {
+    claims: Claims,
+    identity: Identity,
+    decision: Result<Option<String>, PolicyError>,
+}
+
+impl Judgement {
+    /// Who may have the certificate, or may not.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The rule that allows, none where anybody may; or why there will be no grant.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::decide`].
+    pub fn decision(&self) -> Result<Option<&str>, &PolicyError> {
+        self.decision.as_ref().map(Option::as_deref)
+    }
+
+    /// The yes, for the key that its bearer holds; keeps what a record needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::decide`].
+    pub fn grant(self, key: ProvenKey) -> Result<Grant, PolicyError> {
+        let Self { claims, identity, decision } = self;
+        let rule = decision?;
+        let issuer = claims.issuer();
+        let token_id = claims.get("jti").and_then(serde_json::Value::as_str).map(str::to_owned);
+        let (kind, issuer) = (issuer.kind.name(), claims.iss().to_owned());
+        Ok(Grant { identity, key, issuer, kind, rule, token_id })
     }
 }
 
@@ -199,85 +229,6 @@ impl Grant {
     /// The token's `jti`, if it has one.
     pub fn token_id(&self) -> Option<&str> {
         self.token_id.as_deref()
-    }
-}
-
-/// Why there is no grant.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// A deny rule matches.
-    #[error("a rule of issuer {issuer} denies this: {rule} ({because})")]
-    Denied {
-        /// The token's `iss`.
-        issuer: String,
-        /// The rule, as a sentence has it.
-        rule: String,
-        /// What the rule says of itself, or the claim that it looks at.
-        because: String,
-    },
-    /// No allow rule matches.
-    #[error("no rule of issuer {issuer} allows this{}", hint(nearest.as_ref()))]
-    NotAllowed {
-        /// The token's `iss`.
-        issuer: String,
-        /// The rule with the fewest conditions that fail; none where there are no rules.
-        nearest: Option<Near>,
-    },
-}
-
-impl PolicyError {
-    fn denied(claims: &Claims, label: Label<'_>, rule: &Rule) -> Self {
-        let first = rule.conditions.first().and_then(|(selector, _)| {
-            let value = selector.select(claims.members())?;
-            Some(format!("{} is {}", selector.as_str(), pattern::shown(value)))
-        });
-        Self::Denied {
-            issuer: claims.iss().to_owned(),
-            rule: label.quoted(),
-            because: rule.why.clone().or(first).unwrap_or_default(),
-        }
-    }
-
-    fn not_allowed(claims: &Claims, rules: &[Rule]) -> Self {
-        let usable = rules.iter().enumerate().filter(|(_, rule)| !rule.conditions.is_empty());
-        let fewest = usable.min_by_key(|(_, rule)| rule.failures(claims).count());
-        let nearest = fewest.and_then(|(position, rule)| {
-            let (selector, wanted) = rule.failures(claims).next()?;
-            Some(Near {
-                rule: rule.label(position).quoted(),
-                claim: selector.as_str().to_owned(),
-                wanted: wanted.to_string(),
-                got: selector.select(claims.members()).map(pattern::shown),
-            })
-        });
-        Self::NotAllowed { issuer: claims.iss().to_owned(), nearest }
-    }
-}
-
-fn hint(nearest: Option<&Near>) -> String {
-    nearest.map(Near::to_string).unwrap_or_default()
-}
-
-/// The allow rule that came nearest, and the first of its conditions that fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Near {
-    /// The rule, as a sentence has it.
-    pub rule: String,
-    /// The claim.
-    pub claim: String,
-    /// What it should look like.
-    pub wanted: String,
-    /// What the token has there, fit for a sentence; none where it has nothing.
-    pub got: Option<String>,
-}
-
-impl fmt::Display for Near {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, claim, wanted, got } = self;
-        match got {
-            Some(got) => write!(f, ": {rule} wants {claim} {wanted}, got {got}"),
-            None => write!(f, ": {rule} wants {claim} {wanted}, which the token does not have"),
-        }
     }
 }
 

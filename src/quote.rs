@@ -33,6 +33,29 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
+/// Yields `text` as [`quote`] does, but with no quotes around it and none of its own escaped: for places
+/// that hold one text and nothing else.
+pub fn escape(text: &str) -> Escaped<'_> {
+    Escaped(text)
+}
+
+/// What [`escape`] yields; [`fmt::Display`] writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut characters = self.0.chars();
+        for c in characters.by_ref().take(LIMIT) {
+            match c {
+                '\'' | '"' => write!(f, "{c}")?,
+                c => write!(f, "{}", c.escape_debug())?,
+            }
+        }
+        f.write_str(if characters.next().is_some() { "…" } else { "" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +64,8 @@ mod tests {
     fn escapes_and_cuts() {
         assert_eq!(quote("main").to_string(), "\"main\"");
         assert_eq!(quote("a\nb\u{202e}'\"").to_string(), "\"a\\nb\\u{202e}'\\\"\"");
+        assert_eq!(escape("a\nb\u{202e}'\"").to_string(), "a\\nb\\u{202e}'\"");
+        assert_eq!(escape(&"x".repeat(201)).to_string(), format!("{}…", "x".repeat(200)));
         assert_eq!(quote(&"x".repeat(201)).to_string(), format!("\"{}…\"", "x".repeat(200)));
     }
 }

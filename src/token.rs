@@ -16,6 +16,7 @@ pub mod algorithm;
 pub mod error;
 pub mod json;
 pub mod key;
+mod supposition;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::time::Timestamp;
 use crate::token::algorithm::Algorithm;
 pub use crate::token::error::{Part, TokenError};
 pub use crate::token::key::VerifyingKey;
+pub use crate::token::supposition::Supposition;
 
 /// Octets that a token may have.
 pub const LIMIT: usize = 64 * 1024;
@@ -266,8 +268,8 @@ fn check_audience(
     })
 }
 
-/// What a verified token says.
-#[derive(Clone, Debug)]
+/// What a verified token says. Not to be cloned: whoever is lent some has none to get a grant with.
+#[derive(Debug)]
 pub struct Claims {
     issuer: Arc<Issuer>,
     iss: String,

@@ -15,6 +15,11 @@ impl Style {
         Self { colour: wanted && std::io::stdout().is_terminal() }
     }
 
+    /// No colour, wherever it goes.
+    pub const fn plain() -> Self {
+        Self { colour: false }
+    }
+
     /// Bold.
     pub fn strong(self, text: &str) -> String {
         self.paint("1", text)

@@ -68,7 +68,7 @@ impl Health {
 fn trouble(failure: &Failure) -> Option<Trouble> {
     let (part, reason) = match failure {
         // The first is an issuer's trouble; the second is a crowd, and over in a moment.
-        Failure::IssuerUnreachable(_) | Failure::Log(LogError::Full) => return None,
+        Failure::IssuerUnreachable { .. } | Failure::Log(LogError::Full) => return None,
         Failure::Profile(_) => ("chain", "the authority's certificates do not last long enough"),
         Failure::Check(_) => ("certificate", "a certificate did not come out as it should"),
         Failure::Signer(_) => ("key", "the signing key could not be used"),

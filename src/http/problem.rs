@@ -280,7 +280,10 @@ mod tests {
         let refused = |refusal: Refusal| (refusal.to_string(), IssueError::Refused(refusal));
         let (said, error) = refused(Refusal::Token(TokenError::Empty));
         assert_eq!(check(error, "TOKEN_MISSING", 400, Code::InvalidArgument), said);
-        let (said, error) = refused(Refusal::IssuerUnknown("issuer x is not configured".into()));
+        let (said, error) = refused(Refusal::IssuerUnknown {
+            issuer: "x".into(),
+            sentence: "issuer x is not configured".into(),
+        });
         assert_eq!(check(error, "ISSUER_UNKNOWN", 400, Code::InvalidArgument), said);
     }
 
@@ -305,7 +308,10 @@ mod tests {
     fn an_issuer_that_is_down_is_nobodys_fault_here() {
         let sentence =
             "issuer x does not answer (refused); this is not the token's fault, try again";
-        let error = IssueError::Failed(Failure::IssuerUnreachable(sentence.to_owned()));
+        let error = IssueError::Failed(Failure::IssuerUnreachable {
+            issuer: "x".into(),
+            sentence: sentence.to_owned(),
+        });
         assert_eq!(check(error, "ISSUER_UNREACHABLE", 503, Code::Unavailable), sentence);
     }
 }

@@ -13,6 +13,7 @@ mod kill;
 mod signers;
 mod http;
 mod vectors;
+mod explain;
 mod commands;
 mod clients;
 mod verify;

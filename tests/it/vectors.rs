@@ -26,12 +26,9 @@ const ABOUT: &str = include_str!("../vectors/fulcio/about.json");
 
 #[tokio::test]
 async fn what_fulcio_answers_we_answer() {
-    let about: Value = serde_json::from_str(ABOUT).expect("JSON");
-    let base = about["base"].as_str().expect("a base");
-    let config = configuration(&about, base);
+    let config = configuration();
     let (mut passed, mut differing, mut wrong) = (0, 0, String::new());
-    for line in CASES.lines() {
-        let case: Value = serde_json::from_str(&line.replace("{BASE}", base)).expect("JSON");
+    for case in cases() {
         let answer = replay(&config, &case).await;
         match judge(&case, &answer) {
             Ok(()) if case["mayfly"] == "same" => passed += 1,
@@ -46,8 +43,23 @@ async fn what_fulcio_answers_we_answer() {
     assert_eq!(passed + differing, CASES.lines().count());
 }
 
+fn about() -> Value {
+    serde_json::from_str(ABOUT).expect("JSON")
+}
+
+/// Every case, addresses filled in.
+pub fn cases() -> impl Iterator<Item = Value> {
+    let about = about();
+    let base = about["base"].as_str().expect("a base").to_owned();
+    CASES
+        .lines()
+        .map(move |line| serde_json::from_str(&line.replace("{BASE}", &base)).expect("JSON"))
+}
+
 /// The configuration that the answers were recorded with; keys inline instead of fetched.
-fn configuration(about: &Value, base: &str) -> Config {
+pub fn configuration() -> Config {
+    let about = about();
+    let base = about["base"].as_str().expect("a base");
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("fulcio.yaml");
     let yaml = about["configuration"].as_str().expect("text").replace("{BASE}", base);
@@ -63,14 +75,15 @@ fn configuration(about: &Value, base: &str) -> Config {
     config
 }
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
+/// What came back.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
 }
 
 /// Sends a case's request as it was, at the second when it was sent, to a fresh authority.
-async fn replay(config: &Config, case: &Value) -> Answer {
+pub async fn replay(config: &Config, case: &Value) -> Answer {
     let clock = FixedClock::at(case["time"].as_u64().expect("seconds"));
     let app = App::new(Arc::new(Parts::new(config.clone(), clock).open()), String::new());
     let router: Router = http::router(app);
@@ -184,7 +197,7 @@ fn chain(answer: &Answer) -> Result<(&'static str, Vec<Vec<u8>>), String> {
 }
 
 /// The leaf of an answer in the vectors' words.
-fn leaf(answer: &Answer) -> Result<Value, String> {
+pub fn leaf(answer: &Answer) -> Result<Value, String> {
     let (_, chain) = chain(answer)?;
     let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|error| error.to_string())?;
     let seconds = leaf.validity().not_after.timestamp() - leaf.validity().not_before.timestamp();

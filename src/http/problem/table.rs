@@ -31,7 +31,7 @@ pub const NEVER: Option<Duration> = None;
 pub fn refused(refusal: &Refusal) -> Row {
     match refusal {
         Refusal::Token(error) => Row(token(error), Code::InvalidArgument, NEVER),
-        Refusal::IssuerUnknown(_) => Row("ISSUER_UNKNOWN", Code::InvalidArgument, NEVER),
+        Refusal::IssuerUnknown { .. } => Row("ISSUER_UNKNOWN", Code::InvalidArgument, NEVER),
         Refusal::Identity(error) => Row(identity(error), Code::InvalidArgument, NEVER),
         Refusal::Possession(error) => Row(possession(error), Code::InvalidArgument, NEVER),
         Refusal::Policy(error) => Row(policy(error), Code::PermissionDenied, NEVER),
@@ -106,7 +106,7 @@ fn policy(error: &PolicyError) -> &'static str {
 /// is not ours, and said as it is.
 pub fn failed(failure: &Failure) -> (Row, Message) {
     let (row, what) = match failure {
-        Failure::IssuerUnreachable(sentence) => {
+        Failure::IssuerUnreachable { sentence, .. } => {
             let row = Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER);
             return (row, Message::Said(sentence.clone()));
         }

@@ -1,0 +1,88 @@
+//! Every rule of an issuer held against one token's claims: what a decision does not need, and a
+//! person who asks why does.
+
+use super::pattern::shown;
+use super::{Allow, ClaimSelector, Pattern, Policy, Rule};
+use crate::token::Claims;
+
+/// Which of an issuer's lists a rule stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Looked at first; one that matches says no.
+    Deny,
+    /// The first that matches says yes.
+    Allow,
+}
+
+impl List {
+    /// Its name in `mayfly.yaml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+        }
+    }
+}
+
+/// One rule, held against one token's claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    /// Where it stands.
+    pub list: List,
+    /// What it is called: its name, or `rule 2`.
+    pub rule: String,
+    /// What it says of itself.
+    pub why: Option<String>,
+    /// Whether all of its conditions hold.
+    pub matches: bool,
+    /// Its conditions, in the order of the file.
+    pub conditions: Vec<Seen>,
+}
+
+/// One condition, held against one token's claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The claim, by name or pointer.
+    pub claim: String,
+    /// What it should look like.
+    pub wanted: String,
+    /// What the token has there, fit for a sentence; none where it has nothing.
+    pub got: Option<String>,
+    /// Whether it does look like that.
+    pub holds: bool,
+}
+
+impl Policy {
+    /// Every rule of the issuer that these claims are of: `deny`, then `allow`, each in file order.
+    pub fn review(&self, claims: &Claims) -> Vec<Review> {
+        let Some(rules) = self.rules(claims.issuer().id) else { return Vec::new() };
+        let allow = match &rules.allow {
+            Allow::Anybody => &[],
+            Allow::Rules(allow) => allow.as_slice(),
+        };
+        let each = |list: List, rules: &[Rule]| -> Vec<Review> {
+            let numbered = rules.iter().enumerate();
+            numbered.map(|(position, rule)| review(list, position, rule, claims)).collect()
+        };
+        [each(List::Deny, &rules.deny), each(List::Allow, allow)].concat()
+    }
+}
+
+fn review(list: List, position: usize, rule: &Rule, claims: &Claims) -> Review {
+    let seen = |(selector, pattern): &(ClaimSelector, Pattern)| {
+        let value = selector.select(claims.members());
+        Seen {
+            claim: selector.as_str().to_owned(),
+            wanted: pattern.to_string(),
+            got: value.map(shown),
+            holds: value.is_some_and(|value| pattern.matches(value)),
+        }
+    };
+    Review {
+        list,
+        rule: rule.label(position).to_string(),
+        why: rule.why.clone(),
+        matches: rule.matches(claims),
+        conditions: rule.conditions.iter().map(seen).collect(),
+    }
+}
