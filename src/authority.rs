@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::certificate::check::{CheckError, CheckedTbs};
 use crate::certificate::profile::{Profile, ProfileError};
 use crate::certificate::tbs::CtExtension;
@@ -43,16 +45,22 @@ pub struct Issued {
 /// Yields a serial number nobody had before: 159 random bits, or a count in tests.
 pub type Serials = Arc<dyn Fn() -> Serial + Send + Sync>;
 
+/// Whom an authority trusts: replaced as a whole, while requests under way keep the one they began with.
+pub struct Trust {
+    /// The trusted issuers and their keys.
+    pub keyset: Keyset,
+    /// Who may have a certificate.
+    pub policy: Policy,
+}
+
 /// A certificate authority with its log.
 pub struct Authority {
     /// Read once per request.
     pub clock: Arc<dyn Clock>,
     /// Where serial numbers come from.
     pub serials: Serials,
-    /// The trusted issuers and their keys.
-    pub keyset: Keyset,
-    /// Who may have a certificate.
-    pub policy: Policy,
+    /// Whom it trusts, at present.
+    pub trust: ArcSwap<Trust>,
     /// What all certificates share.
     pub profile: Profile,
     /// The signing key of the issuing certificate.
@@ -85,12 +93,13 @@ impl Authority {
 
     async fn exchange(&self, request: &Request) -> Result<Issued, IssueError> {
         let now = self.clock.now();
+        let trust = self.trust.load_full();
 
         let token = UnverifiedToken::parse(&request.token)?;
-        let claims = self.keyset.verify(token, now).await?;
+        let claims = trust.keyset.verify(token, now).await?;
         let identity = Identity::from_claims(&claims)?;
         let key = request.proof.verify(identity.challenge())?;
-        let grant = self.policy.grant(&claims, identity, key)?;
+        let grant = trust.policy.grant(&claims, identity, key)?;
 
         let serial = (self.serials)();
         let record = Record::issued(&request.caller, &grant, serial, now);

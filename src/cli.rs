@@ -16,6 +16,7 @@ pub mod demo;
 pub mod init;
 pub mod instance;
 pub mod proof;
+mod reload;
 pub mod requester;
 pub mod search;
 pub mod serve;
