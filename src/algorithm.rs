@@ -3,6 +3,8 @@
 //! One row an algorithm: X.509's `AlgorithmIdentifier` (RFC 5758, RFC 8410, RFC 4055) and TLS's
 //! `SignatureAndHashAlgorithm` (RFC 5246 §7.4.1.4.1, as RFC 6962 §2.1.4 uses it).
 
+pub mod jose;
+
 /// A signature algorithm with its one hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SignatureAlgorithm {

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 pub mod explanation;
 
 use crate::certificate::check::{CheckError, CheckedTbs};
@@ -45,16 +47,22 @@ pub struct Issued {
 /// Yields a serial number nobody had before: 159 random bits, or a count in tests.
 pub type Serials = Arc<dyn Fn() -> Serial + Send + Sync>;
 
+/// Whom an authority trusts: replaced as a whole, while requests under way keep the one they began with.
+pub struct Trust {
+    /// The trusted issuers and their keys.
+    pub keyset: Keyset,
+    /// Who may have a certificate.
+    pub policy: Policy,
+}
+
 /// A certificate authority with its log.
 pub struct Authority {
     /// Read once per request.
     pub clock: Arc<dyn Clock>,
     /// Where serial numbers come from.
     pub serials: Serials,
-    /// The trusted issuers and their keys.
-    pub keyset: Keyset,
-    /// Who may have a certificate.
-    pub policy: Policy,
+    /// Whom it trusts, at present.
+    pub trust: ArcSwap<Trust>,
     /// What all certificates share.
     pub profile: Profile,
     /// The signing key of the issuing certificate.
@@ -87,8 +95,9 @@ impl Authority {
 
     async fn exchange(&self, request: &Request) -> Result<Issued, IssueError> {
         let now = self.clock.now();
+        let trust = self.trust.load_full();
 
-        let judgement = judge(&self.keyset, &self.policy, &request.token, now).await?;
+        let judgement = judge(&trust.keyset, &trust.policy, &request.token, now).await?;
         let key = request.proof.verify(judgement.identity().challenge())?;
         let grant = judgement.grant(key)?;
 

@@ -17,6 +17,7 @@ pub mod explain;
 pub mod init;
 pub mod instance;
 pub mod proof;
+mod reload;
 pub mod requester;
 pub mod search;
 pub mod serve;

@@ -19,6 +19,8 @@ use crate::issuer::Issuers;
 use crate::policy::Policy;
 
 mod address;
+mod changes;
+mod files;
 mod fulcio;
 mod issuers;
 mod kinds;
@@ -26,12 +28,16 @@ mod mayfly;
 mod node;
 mod presets;
 mod provider;
+mod proxy;
 mod reader;
 mod rules;
 mod shared;
 mod trusted;
 
+pub use crate::config::changes::Changes;
+pub use crate::config::files::{Files, Stamp};
 pub use crate::config::mayfly::TABLES;
+pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
 
 use crate::config::node::{Node, Notation, Source, SyntaxError};
@@ -62,6 +68,10 @@ pub struct Config {
     pub lifetime: Duration,
     /// How long before issuance it begins to be valid: at most a minute.
     pub backdate: Duration,
+    /// Through what issuers are asked for their keys.
+    pub proxy: Proxy,
+    /// What it was read from: the file itself, and the CA files and key sets that it names.
+    pub files: Files,
     /// What is odd in the file and harmless: one sentence each, with file and line.
     pub warnings: Vec<String>,
     /// The issuers in words, in the order of the file.
@@ -164,14 +174,15 @@ impl std::error::Error for ConfigErrors {}
 /// [`ConfigErrors`] with everything that is wrong with it.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let file = path.display().to_string();
-    let text = read(path).map_err(|reason| whole(&file, None, reason))?;
+    let (text, stamp) = read(path).map_err(|reason| whole(&file, None, reason))?;
     let source = Source { text: &text, notation: Notation::Yaml };
     let folder = path.parent().unwrap_or(Path::new(""));
     let root = parse(&file, source)?;
     if source.has_more() {
         return Err(whole(&file, None, "expected one YAML document, got several"));
     }
-    finish(&file, source, &root, |root| mayfly::read(root, folder, overrides))
+    let read = |root: &Cursor<'_>| mayfly::read(root, folder, overrides);
+    Ok(finish(&file, source, &root, read)?.read_from(path, stamp))
 }
 
 /// Reads an issuer file of Fulcio's, JSON or YAML, and takes the defaults for everything else.
@@ -184,18 +195,27 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> 
 /// [`ConfigErrors`] with everything that is wrong with it.
 pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let file = path.display().to_string();
-    let text = read(path).map_err(|reason| whole(&file, None, reason))?;
+    let (text, stamp) = read(path).map_err(|reason| whole(&file, None, reason))?;
     let source = Source { text: &text, notation: fulcio::notation(&text) };
     let mut root = parse(&file, source)?;
     let strays =
         if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
-    finish(&file, source, &root, |root| {
+    let config = finish(&file, source, &root, |root| {
         fulcio::refuse_strays(root, &strays);
         if source.has_more() {
             root.warn("several YAML documents: as in Fulcio, the first alone is read");
         }
         fulcio::read(root, overrides)
-    })
+    });
+    Ok(config?.read_from(path, stamp))
+}
+
+impl Config {
+    /// Notes the file that it was read from.
+    fn read_from(mut self, path: &Path, stamp: Stamp) -> Self {
+        self.files.insert(path, stamp);
+        self
+    }
 }
 
 /// Reads the tree, and yields the configuration or every complaint.
@@ -207,10 +227,11 @@ fn finish<'a>(
 ) -> Result<Config, ConfigErrors> {
     let report = Report::new(file, source);
     let config = read(&Cursor::root(&report, root));
+    let files = report.files();
     let warnings = report.finish()?;
     // Whoever yields no configuration has complained, and `finish` has returned.
     let config = config.ok_or_else(|| whole(file, None, "is no configuration"))?;
-    Ok(Config { warnings, ..config })
+    Ok(Config { warnings, files, ..config })
 }
 
 fn parse(file: &str, source: Source<'_>) -> Result<Node, ConfigErrors> {
@@ -229,15 +250,23 @@ fn whole(file: &str, line: Option<usize>, message: impl Into<String>) -> ConfigE
     ConfigErrors(vec![ConfigError { file, line, key: String::new(), message }])
 }
 
-/// The text of a file that is not too large.
-fn read(path: &Path) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let mut octets = Vec::new();
-    file.take(MAX_FILE + 1)
-        .read_to_end(&mut octets)
-        .map_err(|error| format!("cannot be read: {error}"))?;
+/// The text of a file that is not too large, and the stamp of that file.
+fn read(path: &Path) -> Result<(String, Stamp), String> {
+    let (octets, stamp) =
+        read_octets(path).map_err(|error| format!("cannot be read: {error}"))?;
     if octets.len() as u64 > MAX_FILE {
         return Err("cannot be read: it has more than 1 MiB".to_owned());
     }
-    String::from_utf8(octets).map_err(|_| "cannot be read: it is not UTF-8".to_owned())
+    let text = String::from_utf8(octets).map_err(|_| "cannot be read: it is not UTF-8")?;
+    Ok((text, stamp))
+}
+
+/// At most one octet more than a file may have. The stamp is taken first: a write while we read gives
+/// the file another one.
+fn read_octets(path: &Path) -> std::io::Result<(Vec<u8>, Stamp)> {
+    let file = std::fs::File::open(path)?;
+    let stamp = Stamp::of(&file.metadata()?);
+    let mut octets = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
+    Ok((octets, stamp))
 }

@@ -11,8 +11,11 @@
 //! Spec: sigstore/fulcio, "meta issuers"; GHSA-59jp-pj84-45mr is what an unanchored one costs.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::algorithm::jose::Algorithm;
 use crate::extensions::Extension;
 use crate::template::Template;
 
@@ -43,6 +46,13 @@ pub struct Issuer {
     pub keys: Keys,
     /// Trusted for this issuer's TLS beside the system's roots; PEM.
     pub roots: Option<Vec<u8>>,
+    /// The file of a bearer token that its host wants to see before it shows the keys; read whenever
+    /// they are fetched.
+    pub bearer_file: Option<PathBuf>,
+    /// The algorithms that its tokens may be signed with; none named: all that there are.
+    pub algorithms: Vec<Algorithm>,
+    /// How old its tokens may be, by their `iat`, which they must then have.
+    pub max_age: Option<Duration>,
     /// The claim that clients are told to sign; it decides nothing.
     pub challenge_claim: Option<String>,
 }
@@ -52,10 +62,18 @@ impl Issuer {
     pub fn is_pattern(&self) -> bool {
         self.url.contains('*')
     }
+
+    /// Whether the keys of both come from the same place in the same way.
+    pub fn has_keys_of(&self, other: &Self) -> bool {
+        self.url == other.url
+            && self.keys == other.keys
+            && self.roots == other.roots
+            && self.bearer_file == other.bearer_file
+    }
 }
 
 /// Where an issuer's keys come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// OpenID Connect discovery under the issuer's URL.
     Discovery,
@@ -276,6 +294,9 @@ mod tests {
             kind: Kind::Kubernetes,
             keys: Keys::Discovery,
             roots: None,
+            bearer_file: None,
+            algorithms: Vec::new(),
+            max_age: None,
             challenge_claim: None,
         }
     }

@@ -9,9 +9,12 @@
 //!   their keys a bounded cache, and they lead nowhere but to their own origin.
 
 pub mod address;
+mod bearer;
+mod clients;
 pub mod fetch;
 mod source;
 mod supply;
+mod tunnel;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,11 +22,15 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
+use crate::config::Proxy;
 use crate::issuer::{Issuer, IssuerId, Issuers};
+pub use crate::keyset::bearer::BearerError;
+use crate::keyset::clients::Clients;
 use crate::keyset::fetch::{FetchError, Keys};
 use crate::keyset::source::Source;
 pub use crate::keyset::supply::SetupError;
 use crate::keyset::supply::{Route, Slots, Supply};
+pub use crate::keyset::tunnel::ProxyError;
 use crate::quote::quote;
 use crate::time::Timestamp;
 use crate::token::{Claims, TokenError, UnverifiedToken};
@@ -71,6 +78,7 @@ impl Default for Limits {
 pub struct Keyset {
     issuers: Issuers,
     supplies: HashMap<IssuerId, Supply>,
+    proxy: Proxy,
     wildcards: Cache<String, Weighed>,
     slots: Arc<Slots>,
     limits: Limits,
@@ -79,6 +87,8 @@ pub struct Keyset {
 /// Keys of an issuer that matches a pattern, with their weight in the cache.
 #[derive(Clone)]
 struct Weighed {
+    /// How they were fetched: keys that came another way are not this pattern's.
+    route: Arc<Route>,
     source: Arc<Source>,
     weight: u32,
 }
@@ -92,20 +102,63 @@ impl Keyset {
         Self::with_limits(issuers, Limits::default())
     }
 
+    /// The same through a proxy.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn through(proxy: &Proxy, issuers: Issuers) -> Result<Self, SetupError> {
+        Self::empty(Limits::default()).successor(proxy, issuers)
+    }
+
     /// The same with other limits.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn with_limits(issuers: Issuers, limits: Limits) -> Result<Self, SetupError> {
-        let supplies = issuers.iter().map(|issuer| Ok((issuer.id, Supply::of(issuer)?)));
-        let supplies = supplies.collect::<Result<_, SetupError>>()?;
+        Self::empty(limits).successor(&Proxy::None, issuers)
+    }
+
+    fn empty(limits: Limits) -> Self {
         let wildcards = Cache::builder()
             .max_capacity(limits.wildcard_keys)
             .weigher(|_, weighed: &Weighed| weighed.weight)
             .time_to_idle(limits.stale)
             .build();
-        let slots = Arc::new(Slots::new(&limits));
-        Ok(Self { issuers, supplies, wildcards, slots, limits })
+        Self {
+            issuers: Issuers::default(),
+            supplies: HashMap::new(),
+            proxy: Proxy::None,
+            wildcards,
+            slots: Arc::new(Slots::new(&limits)),
+            limits,
+        }
+    }
+
+    /// The keys of `issuers`, which are to follow those trusted so far. Whoever's keys come from where
+    /// they came from before keeps those that were fetched; so do requests under way.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; nothing has changed then.
+    pub fn successor(&self, proxy: &Proxy, issuers: Issuers) -> Result<Self, SetupError> {
+        let former = self.issuers.iter().filter(|_| self.proxy == *proxy);
+        let former: HashMap<&str, &Arc<Issuer>> =
+            former.map(|issuer| (issuer.url.as_str(), issuer)).collect();
+        let mut clients = Clients::through(proxy);
+        let supplies = issuers.iter().map(|issuer| {
+            let former = former.get(issuer.url.as_str());
+            let former = former.filter(|former| former.has_keys_of(issuer));
+            let kept = former.and_then(|former| self.supplies.get(&former.id)).cloned();
+            Ok((issuer.id, kept.map_or_else(|| Supply::of(issuer, &mut clients), Ok)?))
+        });
+        let supplies = supplies.collect::<Result<_, SetupError>>()?;
+        Ok(Self {
+            issuers,
+            supplies,
+            proxy: proxy.clone(),
+            wildcards: self.wildcards.clone(),
+            slots: Arc::clone(&self.slots),
+            limits: self.limits.clone(),
+        })
     }
 
     /// The issuers whose keys these are.
@@ -128,7 +181,7 @@ impl Keyset {
         let (route, source) = match supply {
             Supply::Inline(keys) => return Ok(token.verify(issuer, keys, now)?),
             Supply::One(route, source) => (route, Arc::clone(source)),
-            Supply::Many(route) => (route, self.wildcard(iss).await),
+            Supply::Many(route) => (route, self.wildcard(iss, route).await),
         };
         let unreachable = |cause| KeysetError::Unreachable { issuer: iss.to_owned(), cause };
         let fetch = || self.fetch(iss, route, &source);
@@ -155,9 +208,11 @@ impl Keyset {
         })
     }
 
-    async fn wildcard(&self, iss: &str) -> Arc<Source> {
-        let empty = async { Weighed { source: Arc::default(), weight: 1 } };
-        self.wildcards.entry_by_ref(iss).or_insert_with(empty).await.into_value().source
+    async fn wildcard(&self, iss: &str, route: &Arc<Route>) -> Arc<Source> {
+        let empty = async { Weighed { route: Arc::clone(route), source: Arc::default(), weight: 1 } };
+        let foreign = |found: &Weighed| !Arc::ptr_eq(&found.route, route);
+        let entry = self.wildcards.entry_by_ref(iss).or_insert_with_if(empty, foreign);
+        entry.await.into_value().source
     }
 
     /// A fetch that needs nobody to wait for it, and ends within the deadline.
@@ -175,7 +230,7 @@ impl Keyset {
             let keys = keys.unwrap_or(Err(FetchError::TimedOut))?;
             if wildcards.contains_key(&iss) {
                 let weight = u32::try_from(keys.len()).unwrap_or(u32::MAX).saturating_add(1);
-                wildcards.insert(iss, Weighed { source, weight }).await;
+                wildcards.insert(iss, Weighed { route, source, weight }).await;
             }
             Ok(keys)
         }

@@ -12,7 +12,7 @@
 //!
 //! Spec: RFC 7515 §7.1, RFC 7519 §4.1, RFC 8725.
 
-pub mod algorithm;
+pub use crate::algorithm::jose as algorithm;
 pub mod error;
 pub mod json;
 pub mod key;
@@ -370,6 +370,9 @@ mod tests {
             kind: Kind::Kubernetes,
             keys: Keys::Discovery,
             roots: None,
+            bearer_file: None,
+            algorithms: Vec::new(),
+            max_age: None,
             challenge_claim: None,
         })
     }

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use axum::Router;
 use clap::Args;
 
 use super::CommandError;
 use super::init;
-use crate::authority::{Authority, Serials};
+use crate::authority::{Authority, Serials, Trust};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
 use crate::config::{self, Config, ConfigErrors, Overrides};
@@ -150,11 +151,12 @@ impl Instance {
         let Self { config, installation, trust, .. } = instance;
         let Installation { chain, authority: signer, .. } = installation;
         let profile = Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
+        let keyset = Keyset::through(&config.proxy, config.issuers.clone());
+        let keyset = keyset.map_err(CommandError::failed)?;
         let authority = Authority {
             clock,
             serials: random_serials(),
-            keyset: Keyset::new(config.issuers.clone()).map_err(CommandError::failed)?,
-            policy: config.policy.clone(),
+            trust: ArcSwap::from_pointee(Trust { keyset, policy: config.policy.clone() }),
             profile,
             signer,
             chain,

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::TcpListener as StdListener;
+use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use tokio::net::TcpListener;
@@ -11,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::CommandError;
 use super::init;
 use super::instance::{Instance, Running, Source};
+use super::reload::Reloader;
 use super::runtime;
 use crate::config::Config;
 use crate::http::server;
@@ -37,14 +39,20 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), CommandError> {
     log_to_stderr();
     let mut config = args.source.config()?;
+    let written = config.clone();
     let listener = listen(&mut config)?;
     make_data_folder(&config, args.create)?;
     runtime()?.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(CommandError::failed)?;
         let running = Instance::open(config)?;
-        println!("{}", greeting(&running));
+        let reloader = Reloader::new(args.source, written)?;
         let stop = stop_signal()?;
-        serve(running, listener, stop).await
+        println!("{}", greeting(&running));
+        let authority = Arc::clone(&running.authority);
+        tokio::select! {
+            served = serve(running, listener, stop) => served,
+            () = reloader.follow(&authority) => Ok(()),
+        }
     })
 }
 

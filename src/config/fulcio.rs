@@ -126,6 +126,9 @@ impl Entry<'_> {
             kind,
             keys: Keys::Discovery,
             roots,
+            bearer_file: None,
+            algorithms: Vec::new(),
+            max_age: None,
             challenge_claim: challenge_claim.filter(|claim| !claim.is_empty()),
         })
     }

@@ -7,14 +7,26 @@ use std::time::Duration;
 
 use crate::config::address::Address;
 use crate::config::issuers::{self, ISSUER, KEYS};
+use crate::config::proxy;
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::trusted::{Trusted, assemble};
-use crate::config::{AuthorityFiles, Config, Overrides, Tls};
+use crate::config::{AuthorityFiles, Config, Files, Overrides, Proxy, Tls};
 use crate::quote::quote;
 
 const TOP: Table = Table {
     section: "",
-    keys: &["url", "listen", "data", "tls", "issuers", "authority", "lifetime", "backdate"],
+    keys: &[
+        "url",
+        "listen",
+        "data",
+        "tls",
+        "proxy",
+        "no_proxy",
+        "issuers",
+        "authority",
+        "lifetime",
+        "backdate",
+    ],
     later: &["denials", "keep_refusals", "limit"],
     strict: true,
 };
@@ -73,6 +85,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         section.get("lifetime").map_or(Some(*LIFETIMES.end()), |cursor| cursor.duration(LIFETIMES));
     let backdate =
         section.get("backdate").map_or(Some(Duration::ZERO), |cursor| cursor.duration(BACKDATES));
+    let proxy = proxy::read(&section);
     let issuers = section.require("issuers").and_then(|cursor| issuers::read(cursor, folder));
     let (issuers, policy, summaries) = assemble(issuers?);
     Some(Config {
@@ -85,6 +98,8 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         authority: authority?,
         lifetime: lifetime?,
         backdate: backdate?,
+        proxy: proxy?,
+        files: Files::default(),
         warnings: Vec::new(),
         summaries,
     })
@@ -113,6 +128,8 @@ pub(super) fn around(
         policy,
         lifetime: *LIFETIMES.end(),
         backdate: Duration::ZERO,
+        proxy: Proxy::None,
+        files: Files::default(),
         warnings: Vec::new(),
         summaries,
     })

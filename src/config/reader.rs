@@ -7,10 +7,11 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::config::node::{At, Entry, Node, Source, Value};
-use crate::config::{ConfigError, ConfigErrors};
+use crate::config::{ConfigError, ConfigErrors, Files, Stamp};
 use crate::quote::quote;
 
 /// Complaints, or warnings, shown in one run: each costs a pass over the text, and a file of the wrong kind altogether would fill the screen.
@@ -22,6 +23,7 @@ pub(super) struct Report<'a> {
     source: Source<'a>,
     complaints: RefCell<Vec<Complaint>>,
     warnings: RefCell<Vec<Complaint>>,
+    files: RefCell<Files>,
 }
 
 struct Complaint {
@@ -32,7 +34,13 @@ struct Complaint {
 
 impl<'a> Report<'a> {
     pub fn new(file: &'a str, source: Source<'a>) -> Self {
-        Self { file, source, complaints: RefCell::default(), warnings: RefCell::default() }
+        let (complaints, warnings) = (RefCell::default(), RefCell::default());
+        Self { file, source, complaints, warnings, files: RefCell::default() }
+    }
+
+    /// The files that were read beside this one.
+    pub fn files(&self) -> Files {
+        self.files.borrow().clone()
     }
 
     /// The warnings, when there is no complaint; the complaints in the order of the file otherwise.
@@ -106,6 +114,11 @@ impl<'a> Cursor<'a> {
     /// Notes something that is odd and harmless.
     pub fn warn(&self, message: impl Into<String>) {
         self.report.warnings.borrow_mut().push(self.complaint(message.into()));
+    }
+
+    /// Notes a file that was read because this node names it.
+    pub fn has_read(&self, path: &Path, stamp: Stamp) {
+        self.report.files.borrow_mut().insert(path, stamp);
     }
 
     fn complaint(&self, message: String) -> Complaint {

@@ -61,7 +61,10 @@ pub(super) fn roots(pem: &[u8]) -> Result<Vec<u8>, String> {
 pub(super) fn file(cursor: &Cursor<'_>, folder: &Path) -> Option<String> {
     let path = folder.join(cursor.text()?);
     match crate::config::read(&path) {
-        Ok(text) => Some(text),
+        Ok((text, stamp)) => {
+            cursor.has_read(&path, stamp);
+            Some(text)
+        }
         Err(reason) => cursor.fail(format!("{}: {reason}", path.display())),
     }
 }

@@ -1,16 +1,19 @@
-//! What every caller gets alike: the chain, the trust bundle, the trusted issuers. Formatted once, at
-//! the start, for all three doors.
+//! What every caller gets alike: the chain, the trust bundle, the trusted issuers. Formatted once, for all
+//! three doors: at the start, and the issuers whenever others are trusted.
 //!
 //! The answers to a signing request differ in their first certificate only; the rest is kept as text.
 //! A quirk of upstream's: certificates end in a newline in the trust bundle, and do not when signed.
 
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::authority::{Authority, Issued};
+use crate::authority::{Authority, Issued, Trust};
 use crate::issuer::{Issuer, Kind};
 
 use super::grpc::fulcio::{CertificateChain, Configuration, OidcIssuer, TrustBundle, oidc_issuer};
@@ -25,14 +28,29 @@ pub struct Answers {
     v1_rest: String,
     /// Version 2's trust bundle, JSON.
     pub trust_bundle_json: Bytes,
-    /// Version 2's configuration, JSON.
-    pub configuration_json: Bytes,
     /// Version 1's trust bundle, PEM.
     pub root_cert: Bytes,
     /// gRPC's trust bundle.
     pub trust_bundle: TrustBundle,
+    described: ArcSwap<Described>,
+}
+
+/// The trusted issuers in both notations, and whose they are.
+pub struct Described {
+    of: Weak<Trust>,
+    /// Version 2's configuration, JSON.
+    pub json: Bytes,
     /// gRPC's configuration.
-    pub configuration: Configuration,
+    pub grpc: Configuration,
+}
+
+impl Described {
+    fn new(trust: &Arc<Trust>) -> Self {
+        let issuers = trust.keyset.issuers().iter().map(|issuer| describe(issuer)).collect();
+        let grpc = Configuration { issuers };
+        let json = configuration_json(&grpc).to_string().into();
+        Self { of: Arc::downgrade(trust), json, grpc }
+    }
 }
 
 const V2_START: &str = r#"{"signedCertificateEmbeddedSct":{"chain":{"certificates":["#;
@@ -42,8 +60,6 @@ impl Answers {
     pub fn new(authority: &Authority) -> Self {
         let pems = authority.chain.pems();
         let chain: Vec<String> = pems.iter().map(|pem| pem.trim().to_owned()).collect();
-        let issuers = authority.keyset.issuers().iter().map(|issuer| describe(issuer)).collect();
-        let configuration = Configuration { issuers };
         Self {
             v2_rest: chain
                 .iter()
@@ -53,13 +69,25 @@ impl Answers {
             v1_rest: chain.iter().map(|pem| format!("\n{pem}")).collect(),
             chain,
             trust_bundle_json: json!({ "chains": [{ "certificates": pems }] }).to_string().into(),
-            configuration_json: configuration_json(&configuration).to_string().into(),
             root_cert: pems.join("\n").trim().to_owned().into(),
             trust_bundle: TrustBundle {
                 chains: vec![CertificateChain { certificates: pems.to_vec() }],
             },
-            configuration,
+            described: ArcSwap::from_pointee(Described::new(&authority.trust.load_full())),
         }
+    }
+
+    /// The issuers that `authority` trusts at present.
+    pub fn configuration(&self, authority: &Authority) -> Arc<Described> {
+        let trust = authority.trust.load_full();
+        let known = self.described.load_full();
+        // A weak pointer keeps the place from being used again: the same place is the same trust.
+        if known.of.as_ptr() == Arc::as_ptr(&trust) {
+            return known;
+        }
+        let described = Arc::new(Described::new(&trust));
+        self.described.store(Arc::clone(&described));
+        described
     }
 
     /// Version 2's answer to a signing request, JSON.

@@ -58,7 +58,7 @@ impl Ca for App {
         &self,
         _: Request<GetConfigurationRequest>,
     ) -> Result<Response<Configuration>, Status> {
-        Ok(Response::new(self.shared.answers.configuration.clone()))
+        Ok(Response::new(self.shared.answers.configuration(&self.authority).grpc.clone()))
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) async fn trust_bundle(State(app): State<App>) -> Response {
 
 /// Yields the token issuers that are trusted.
 pub(super) async fn configuration(State(app): State<App>) -> Response {
-    answers::json(app.shared.answers.configuration_json.clone())
+    answers::json(app.shared.answers.configuration(&app.authority).json.clone())
 }
 
 #[cfg(test)]

@@ -62,6 +62,9 @@ impl Recording {
             kind,
             keys: Keys::Discovery,
             roots: None,
+            bearer_file: None,
+            algorithms: Vec::new(),
+            max_age: None,
             challenge_claim: None,
         }
     }

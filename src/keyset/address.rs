@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tower::Service;
 
 /// How far an issuer's connections may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// Public addresses only: somebody else chose the host.
     Public,

@@ -17,17 +17,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, LOCATION, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, LOCATION, USER_AGENT,
+};
 use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::InvalidDnsNameError;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
-use crate::keyset::address::{Reach, ResolveError, Resolver};
+use crate::config::Proxy;
+use crate::keyset::address::{Reach, ResolveError};
+use crate::keyset::bearer::{Bearer, BearerError};
+use crate::keyset::supply::SetupError;
+use crate::keyset::tunnel::{Connector, ProxyError};
 use crate::quote::quote;
 use crate::token::VerifyingKey;
 use crate::token::json::{self, JsonError};
@@ -54,6 +59,12 @@ pub enum FetchError {
     /// No connection.
     #[error("{0}")]
     Connect(io::ErrorKind),
+    /// No connection through the proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// The credential that it wants cannot be read.
+    #[error(transparent)]
+    Bearer(#[from] BearerError),
     /// No TLS, or not with a certificate that we trust.
     #[error("TLS: {}", quote(.0))]
     Tls(String),
@@ -104,45 +115,56 @@ pub enum FetchError {
     ForeignKeys(String),
 }
 
-/// Fetches documents for one configured issuer.
+/// Fetches documents for configured issuers. Cloning shares its connections.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>,
+    client: Client<HttpsConnector<Connector>, Empty<Bytes>>,
     reach: Reach,
+    bearer: Option<Arc<Bearer>>,
 }
 
 impl Fetcher {
-    /// A fetcher that trusts `roots`. Nothing of the environment changes where it connects: no proxies.
+    /// A fetcher that trusts `roots`, and connects within `reach` or through `proxy`. Nothing of the
+    /// environment changes where it connects.
     ///
     /// # Errors
-    /// When the crypto library cannot do TLS at all.
-    pub fn new(roots: Arc<RootCertStore>, reach: Reach) -> Result<Self, rustls::Error> {
+    /// [`SetupError::Tls`], when the crypto library cannot do TLS at all.
+    pub fn new(
+        roots: Arc<RootCertStore>,
+        reach: Reach,
+        proxy: &Proxy,
+    ) -> Result<Self, SetupError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+            .with_safe_default_protocol_versions()
+            .map_err(|error| SetupError::Tls(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut http = HttpConnector::new_with_resolver(Resolver(reach));
-        http.enforce_http(false);
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(http);
+            .wrap_connector(Connector::new(reach, proxy));
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(std::time::Duration::from_secs(5))
             .pool_max_idle_per_host(1)
             .build(https);
-        Ok(Self { client, reach })
+        Ok(Self { client, reach, bearer: None })
     }
 
-    /// The keys of `issuer`, found by its discovery document; `origin` says where they may be.
+    /// The same fetcher with a credential.
+    #[must_use]
+    pub fn with_bearer(self, bearer: Option<Bearer>) -> Self {
+        Self { bearer: bearer.map(Arc::new), ..self }
+    }
+
+    /// Where the keys of `issuer` are, by its discovery document; `origin` says where they may be.
     ///
     /// # Errors
     /// Every [`FetchError`] but [`FetchError::TimedOut`] and [`FetchError::Busy`].
-    pub async fn discover(&self, issuer: &str, origin: Origin) -> Result<Keys, FetchError> {
+    pub async fn discover(&self, issuer: &str, origin: Origin) -> Result<Uri, FetchError> {
         let base = issuer.strip_suffix('/').unwrap_or(issuer);
         let url = parse(&format!("{base}/.well-known/openid-configuration"))?;
         let document = self.object(&url).await?;
@@ -158,7 +180,7 @@ impl Fetcher {
         if origin == Origin::Own && !same_origin(&keys, &url) {
             return Err(FetchError::ForeignKeys(keys.to_string()));
         }
-        self.keys(&keys).await
+        Ok(keys)
     }
 
     /// The keys of the set at `url`.
@@ -178,8 +200,10 @@ impl Fetcher {
 
     async fn get(&self, url: &Uri) -> Result<Bytes, FetchError> {
         let mut at = url.clone();
+        let mut credential = self.credential(url).await?;
         for _ in 0..=REDIRECTS {
-            let response = self.ask(&at).await?;
+            // Taken: a credential is for what is configured, not for where a redirect leads.
+            let response = self.ask(&at, credential.take()).await?;
             if !response.status().is_redirection() {
                 return read(&at, response).await;
             }
@@ -190,7 +214,19 @@ impl Fetcher {
         Err(FetchError::Redirect(url.to_string()))
     }
 
-    async fn ask(&self, url: &Uri) -> Result<Response<hyper::body::Incoming>, FetchError> {
+    /// What to show at `url`, if that is where the credential belongs.
+    async fn credential(&self, url: &Uri) -> Result<Option<HeaderValue>, FetchError> {
+        match self.bearer.as_ref().filter(|bearer| same_origin(&bearer.origin, url)) {
+            Some(bearer) => Ok(Some(bearer.read().await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn ask(
+        &self,
+        url: &Uri,
+        credential: Option<HeaderValue>,
+    ) -> Result<Response<hyper::body::Incoming>, FetchError> {
         // Quirk: hyper's connector asks no resolver about a host that is an address already.
         match literal(url) {
             Some(address) if !self.reach.allows(address) => {
@@ -198,12 +234,15 @@ impl Fetcher {
             }
             Some(_) | None => {}
         }
-        let request = Request::get(url)
+        let mut request = Request::get(url)
             .header(ACCEPT, "application/json")
             .header(ACCEPT_ENCODING, "identity")
             .header(USER_AGENT, concat!("mayfly/", env!("CARGO_PKG_VERSION")))
             .body(Empty::new())
             .map_err(|_| FetchError::Url(url.to_string()))?;
+        if let Some(credential) = credential {
+            request.headers_mut().insert(AUTHORIZATION, credential);
+        }
         self.client.request(request).await.map_err(|error| cause(&error))
     }
 }
@@ -309,6 +348,9 @@ async fn read(url: &Uri, response: Response<hyper::body::Incoming>) -> Result<By
 fn cause(error: &(dyn Error + 'static)) -> FetchError {
     if let Some(error) = error.downcast_ref::<ResolveError>() {
         return FetchError::Resolve(*error);
+    }
+    if let Some(error) = error.downcast_ref::<ProxyError>() {
+        return FetchError::Proxy(error.clone());
     }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return FetchError::Tls(error.to_string());

@@ -1,21 +1,21 @@
 //! Where a configured issuer's keys come from, and the slots that fetches wait for.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use hyper::Uri;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::issuer::{self, Issuer};
 use crate::keyset::Limits;
 use crate::keyset::address::Reach;
+use crate::keyset::bearer::Bearer;
+use crate::keyset::clients::Clients;
 use crate::keyset::fetch::{self, FetchError, Fetcher, Keys, Origin};
 use crate::keyset::source::Source;
 use crate::token::json;
 
-/// Where a configured issuer's keys come from.
+/// Where a configured issuer's keys come from. Cloning shares what is known of them.
+#[derive(Clone)]
 pub enum Supply {
     /// They are in the configuration.
     Inline(Keys),
@@ -43,27 +43,31 @@ pub struct Slots {
 }
 
 impl Supply {
-    /// The supply of `issuer`, which trusts the system's roots beside its own.
+    /// The supply of `issuer`, asked with one of `clients`.
     ///
     /// # Errors
     /// Every [`SetupError`].
-    pub fn of(issuer: &Issuer) -> Result<Self, SetupError> {
+    pub fn of(issuer: &Issuer, clients: &mut Clients<'_>) -> Result<Self, SetupError> {
         let url = match &issuer.keys {
             issuer::Keys::Inline(text) => return inline(issuer, text).map(Self::Inline),
             issuer::Keys::Url(url) => Some(usable(issuer, url)?),
-            issuer::Keys::Discovery => {
-                usable(issuer, &issuer.url.replace('*', "1"))?;
-                None
-            }
+            issuer::Keys::Discovery => None,
         };
         let many = issuer.is_pattern() && url.is_none();
+        let example = usable(issuer, &issuer.url.replace('*', "1"));
+        let asked = url.clone().map_or(example, Ok)?;
         let origin = if many { Origin::Own } else { Origin::Any };
         let reach = match many && !names_host(&issuer.url) {
             true => Reach::Public,
             false => Reach::Private,
         };
-        let unavailable = |error: rustls::Error| SetupError::Tls(error.to_string());
-        let fetcher = Fetcher::new(roots(issuer)?, reach).map_err(unavailable)?;
+        let bearer = match &issuer.bearer_file {
+            // Attack: whoever may name an issuer under the pattern would be shown the credential.
+            Some(_) if many => return Err(SetupError::Bearer { issuer: issuer.url.clone() }),
+            Some(file) => Some(Bearer { file: file.clone(), origin: asked }),
+            None => None,
+        };
+        let fetcher = clients.of(issuer, reach)?.with_bearer(bearer);
         let route = Arc::new(Route { fetcher, url, origin });
         Ok(if many { Self::Many(route) } else { Self::One(route, Arc::default()) })
     }
@@ -76,8 +80,13 @@ impl Route {
     /// Every [`FetchError`] but [`FetchError::TimedOut`].
     pub async fn keys(&self, iss: &str, slots: &Slots) -> Result<Keys, FetchError> {
         let _slots = slots.of(self.origin).await?;
+        self.fetcher.keys(&self.locate(iss).await?).await
+    }
+
+    /// Where the keys of `iss` are.
+    async fn locate(&self, iss: &str) -> Result<Uri, FetchError> {
         match &self.url {
-            Some(url) => self.fetcher.keys(url).await,
+            Some(url) => Ok(url.clone()),
             None => self.fetcher.discover(iss, self.origin).await,
         }
     }
@@ -124,34 +133,6 @@ fn names_host(url: &str) -> bool {
     !host.split('/').next().unwrap_or_default().contains('*')
 }
 
-/// The roots that the system trusts (or `SSL_CERT_FILE` and `SSL_CERT_DIR`, if set). That there are none
-/// shows when an issuer without a CA of its own is asked.
-///
-/// Read once, when the first issuer needs them.
-fn system_roots() -> Arc<RootCertStore> {
-    static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Arc::new(roots)
-    });
-    Arc::clone(&ROOTS)
-}
-
-fn roots(issuer: &Issuer) -> Result<Arc<RootCertStore>, SetupError> {
-    let Some(pem) = &issuer.roots else { return Ok(system_roots()) };
-    let unusable = || SetupError::Roots { issuer: issuer.url.clone() };
-    let own: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| unusable())?;
-    if own.is_empty() {
-        return Err(unusable());
-    }
-    let mut roots = RootCertStore::clone(&system_roots());
-    for certificate in own {
-        roots.add(certificate).map_err(|_| unusable())?;
-    }
-    Ok(Arc::new(roots))
-}
-
 /// Why an issuer, as configured, cannot be asked for keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
@@ -178,6 +159,14 @@ pub enum SetupError {
         issuer: String,
         /// Where its keys would be.
         url: String,
+    },
+    /// Its pattern lets strangers name hosts, and a credential is for one host.
+    #[error(
+        "issuer {issuer} is a pattern, and a bearer token is shown to one host only: write out its URL"
+    )]
+    Bearer {
+        /// Its URL, as configured.
+        issuer: String,
     },
     /// The crypto library cannot do TLS.
     #[error("TLS is not available: {0}")]

@@ -18,6 +18,9 @@ fn claims(extra: Value) -> Claims {
         kind: Kind::Kubernetes,
         keys: Keys::Discovery,
         roots: None,
+        bearer_file: None,
+        algorithms: Vec::new(),
+        max_age: None,
         challenge_claim: None,
     };
     Claims::assumed(Arc::new(issuer), members.clone())

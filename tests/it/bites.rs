@@ -91,7 +91,7 @@ impl Outcome {
     fn is_said(&self) -> bool {
         matches!(
             self.error,
-            IssueError::Refused(_) | IssueError::Failed(Failure::IssuerUnreachable(_))
+            IssueError::Refused(_) | IssueError::Failed(Failure::IssuerUnreachable { .. })
         )
     }
 }

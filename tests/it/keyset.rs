@@ -39,6 +39,9 @@ fn trusting(fake: &FakeIssuer, url: &str) -> Issuer {
         kind: Kind::Kubernetes,
         keys: Keys::Discovery,
         roots,
+        bearer_file: None,
+        algorithms: Vec::new(),
+        max_age: None,
         challenge_claim: None,
     }
 }

@@ -81,7 +81,7 @@ fn names(error: &IssueError) -> Vec<String> {
         IssueError::Refused(refusal) => {
             let mut names = vec![name("Refusal", refusal)];
             match refusal {
-                Refusal::IssuerUnknown(_) => names.push("KeysetError::UnknownIssuer".to_owned()),
+                Refusal::IssuerUnknown { .. } => names.push("KeysetError::UnknownIssuer".to_owned()),
                 Refusal::Token(error) => {
                     names.push(name("TokenError", error));
                     if let TokenError::NotJson { fault, .. } = error {
@@ -106,7 +106,7 @@ fn names(error: &IssueError) -> Vec<String> {
         }
         IssueError::Failed(failure) => {
             let within = match failure {
-                Failure::IssuerUnreachable(_) => Some("KeysetError::Unreachable".to_owned()),
+                Failure::IssuerUnreachable { .. } => Some("KeysetError::Unreachable".to_owned()),
                 Failure::Profile(error) => Some(name("ProfileError", error)),
                 Failure::Check(error) => Some(name("CheckError", error)),
                 Failure::Signer(_) => None,

@@ -13,13 +13,16 @@ async fn policies() {
 }
 
 pub fn bites() -> Vec<Bite> {
-    let denied = |because: &str| PolicyError::Denied {
+    let denied = |why: Option<&str>| PolicyError::Denied {
         issuer: GITHUB.to_owned(),
         rule: "\"no pushes\"".to_owned(),
-        because: because.to_owned(),
+        why: why.map(str::to_owned),
+        claim: "event_name".to_owned(),
+        got: "push".to_owned(),
     };
     let near = |rule: &str, claim: &str, wanted: &str, got: &str| Near {
         rule: rule.to_owned(),
+        why: None,
         claim: claim.to_owned(),
         wanted: wanted.to_owned(),
         got: Some(got.to_owned()),
@@ -32,12 +35,12 @@ pub fn bites() -> Vec<Bite> {
         Bite::world(
             "github/push",
             |parts| parts.config.policy = denying(None),
-            Outcome::new(denied("event_name is push"), 403, "DENIED_BY_RULE"),
+            Outcome::new(denied(None), 403, "DENIED_BY_RULE"),
         ),
         Bite::world(
             "github/push",
             |parts| parts.config.policy = denying(Some("releases only")),
-            Outcome::new(denied("releases only"), 403, "DENIED_BY_RULE"),
+            Outcome::new(denied(Some("releases only")), 403, "DENIED_BY_RULE"),
         ),
         Bite::world(
             "github/push",

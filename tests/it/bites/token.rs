@@ -231,7 +231,10 @@ fn issuers() -> Vec<Bite> {
         world(
             |parts| parts.issuer(|issuer| issuer.keys = Keys::Url("https://127.0.0.1:1/".into())),
             Outcome::new(
-                IssueError::Failed(Failure::IssuerUnreachable(refused.to_owned())),
+                IssueError::Failed(Failure::IssuerUnreachable {
+                    issuer: GITHUB.to_owned(),
+                    sentence: refused.to_owned(),
+                }),
                 503,
                 "ISSUER_UNREACHABLE",
             ),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use mayfly::authority::Authority;
+use arc_swap::ArcSwap;
+use mayfly::authority::{Authority, Trust};
 use mayfly::certificate::Serial;
 use mayfly::certificate::profile::Profile;
 use mayfly::installation::{self, Curve, Options};
@@ -60,8 +61,10 @@ impl TestAuthority {
         let authority = Authority {
             clock: shared,
             serials: Arc::new(move || serial(count.fetch_add(1, Ordering::SeqCst))),
-            policy: Policy::new(vec![Rules { allow: Allow::Anybody, deny: Vec::new() }]),
-            keyset: Keyset::new(Issuers::new(vec![trusted(issuer)])).unwrap(),
+            trust: ArcSwap::from_pointee(Trust {
+                keyset: Keyset::new(Issuers::new(vec![trusted(issuer)])).unwrap(),
+                policy: Policy::new(vec![Rules { allow: Allow::Anybody, deny: Vec::new() }]),
+            }),
             profile: Profile::new(&opened.chain, signer.algorithm(), lifetime, Duration::ZERO),
             signer,
             chain: opened.chain,
@@ -80,6 +83,9 @@ fn trusted(issuer: &FakeIssuer) -> Issuer {
         kind: Kind::Email { issuer_claim: None, skip_verification: false },
         keys: Keys::Discovery,
         roots: Some(issuer.ca_pem().as_bytes().to_vec()),
+        bearer_file: None,
+        algorithms: Vec::new(),
+        max_age: None,
         challenge_claim: None,
     }
 }

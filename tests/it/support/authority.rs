@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mayfly::authority::Authority;
+use arc_swap::ArcSwap;
+use mayfly::authority::{Authority, Trust};
 use mayfly::certificate::profile::Profile;
 use mayfly::certificate::{Chain, Serial};
 use mayfly::config::{self, Config, Overrides};
@@ -111,8 +112,10 @@ impl Parts {
         Authority {
             clock,
             serials: Arc::new(move || serial(count.fetch_add(1, Ordering::Relaxed))),
-            keyset: Keyset::new(config.issuers.clone()).expect("a TLS client"),
-            policy: config.policy.clone(),
+            trust: ArcSwap::from_pointee(Trust {
+                keyset: Keyset::new(config.issuers.clone()).expect("a TLS client"),
+                policy: config.policy.clone(),
+            }),
             profile: Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate),
             signer,
             chain,
