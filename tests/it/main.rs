@@ -7,6 +7,7 @@ mod config;
 mod keyset;
 mod possession;
 mod golden;
+mod presets;
 mod log;
 mod kill;
 mod signers;
