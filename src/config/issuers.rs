@@ -92,6 +92,9 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
     let section = cursor.section(&ISSUER)?;
     let preset = section.get("preset").and_then(find_preset);
     let preset = preset.as_ref();
+    for key in preset.iter().flat_map(|preset| &preset.needs) {
+        section.require(key);
+    }
     let urls = read_urls(&section, preset);
     let first = urls.as_ref().and_then(|urls| urls.first());
     let rules = read_rules(&section, preset, first);

@@ -1,4 +1,17 @@
 //! The presets inside the binary: `config/presets/*.yaml`, one issuer or kind of issuer each.
+//!
+//! ```yaml
+//! name: forgejo                       # the file's name
+//! urls: [ … ]                         # or `url`: issuers or patterns; none where only the user knows them
+//! shared: true                        # strangers get tokens of it, too: needs `allow`
+//! needs: [ audiences ]                # keys that mayfly.yaml must give, for lack of a sensible default
+//! type: ci                            # and what that type has: constants, defaults, required, san, extensions
+//! audiences: [ sigstore ]
+//! hosts:                              # constant `url` of the templates, by issuer; the first row that matches
+//!   - { issuer: "https://*/api/actions", url: "https://*" }
+//! ```
+//!
+//! `title`, `source`, `example`, `rules` and `notes` are for people: `docs/presets.md` is made of them.
 
 use std::sync::Arc;
 
@@ -19,6 +32,10 @@ pub(super) struct Preset {
     /// one of the types of `mayfly.yaml`
     pub kind: String,
     pub audiences: Vec<String>,
+    /// keys of an issuer that `mayfly.yaml` must give
+    pub needs: Vec<String>,
+    /// the claim that is best for a rule
+    pub claim: Option<String>,
     /// the templates of a preset of type `ci`
     provider: Option<Arc<Provider>>,
     /// how the constant `url` of its templates follows from the issuer's URL; empty: it is as it is
@@ -49,18 +66,8 @@ impl Preset {
 /// The constant that follows from the issuer's URL.
 const HOST: &str = "url";
 
-/// Name and text of every preset, in the order in which they are listed to people.
-const PRESETS: &[(&str, &str)] = &[
-    ("github", include_str!("../../config/presets/github.yaml")),
-    ("gitlab", include_str!("../../config/presets/gitlab.yaml")),
-    ("kubernetes", include_str!("../../config/presets/kubernetes.yaml")),
-    ("eks", include_str!("../../config/presets/eks.yaml")),
-    ("gke", include_str!("../../config/presets/gke.yaml")),
-    ("aks", include_str!("../../config/presets/aks.yaml")),
-    ("google", include_str!("../../config/presets/google.yaml")),
-    ("email", include_str!("../../config/presets/email.yaml")),
-    ("spiffe", include_str!("../../config/presets/spiffe.yaml")),
-];
+/// Name and text of every preset, in the order in which they are listed to people; `build.rs` makes it.
+const PRESETS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/presets.rs"));
 
 const PRESET: Table = Table {
     section: "preset",
@@ -77,6 +84,12 @@ const PRESET: Table = Table {
         "extensions",
         "required",
         "hosts",
+        "needs",
+        "title",
+        "source",
+        "example",
+        "rules",
+        "notes",
     ],
     later: &[],
     strict: true,
@@ -117,6 +130,7 @@ fn read(cursor: &Cursor<'_>, name: &str) -> Option<Preset> {
     let kind = section.require("type")?;
     let kind =
         kind.text().filter(|name| TYPES.contains(name)).or_else(|| kind.fail("unknown type"))?;
+    let rules = section.get("rules").map_or(Some(Vec::new()), provider::pairs)?;
     let provider = match kind {
         "ci" => Some(Arc::new(provider::read(&section, name)?)),
         _ => {
@@ -129,6 +143,8 @@ fn read(cursor: &Cursor<'_>, name: &str) -> Option<Preset> {
         shared: section.require("shared")?.flag()?,
         kind: kind.to_owned(),
         audiences: texts("audiences")?,
+        needs: texts("needs")?,
+        claim: rules.into_iter().next().map(|(claim, _)| claim),
         provider,
         hosts: section.get("hosts").map_or(Some(Vec::new()), read_hosts)?,
     })
@@ -149,6 +165,7 @@ mod tests {
 
     #[test]
     fn every_preset_reads() {
+        assert!(names().len() >= 20 && names().is_sorted());
         for name in names() {
             match find(name) {
                 Some(Ok(_)) => {}
@@ -156,19 +173,6 @@ mod tests {
                 None => panic!("{name} is not found by its own name"),
             }
         }
-    }
-
-    #[test]
-    fn every_file_is_in_the_table() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/presets");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|file| file.unwrap().file_name().into_string().unwrap())
-            .collect();
-        let mut table: Vec<String> = names().iter().map(|name| format!("{name}.yaml")).collect();
-        files.sort();
-        table.sort();
-        assert_eq!(table, files);
     }
 
     #[track_caller]
@@ -200,6 +204,18 @@ mod tests {
         );
         check_host("github", "https://token.actions.acme.ghe.com", Ok("https://acme.ghe.com"));
         check_host("gitlab", "https://gitlab.example.com", Ok("https://gitlab.example.com"));
+        check_host("forgejo", "https://git.example.com/api/actions", Ok("https://git.example.com"));
+        check_host(
+            "forgejo",
+            "https://git.example.com",
+            Err("expected a URL of the form https://*/api/actions"),
+        );
+        check_host("teamcity", "https://ci.example.com/", Ok("https://ci.example.com"));
+        check_host(
+            "azure",
+            "https://sts.windows.net/72f988bf/",
+            Ok("https://login.microsoftonline.com/72f988bf"),
+        );
         check_host(
             "github",
             "https://github.example.com",

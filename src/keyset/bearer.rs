@@ -27,7 +27,8 @@ impl Bearer {
     /// # Errors
     /// [`BearerError`], without a word of what is in the file.
     pub async fn read(&self) -> Result<HeaderValue, BearerError> {
-        let refused = |reason: String| BearerError { file: self.file.display().to_string(), reason };
+        let refused =
+            |reason: String| BearerError { file: self.file.display().to_string(), reason };
         let file = File::open(&self.file).await.map_err(|error| refused(error.to_string()))?;
         let mut text = String::new();
         let read = file.take(LIMIT + 1).read_to_string(&mut text).await;

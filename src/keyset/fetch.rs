@@ -129,11 +129,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`SetupError::Tls`], when the crypto library cannot do TLS at all.
-    pub fn new(
-        roots: Arc<RootCertStore>,
-        reach: Reach,
-        proxy: &Proxy,
-    ) -> Result<Self, SetupError> {
+    pub fn new(roots: Arc<RootCertStore>, reach: Reach, proxy: &Proxy) -> Result<Self, SetupError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

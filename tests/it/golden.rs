@@ -16,7 +16,7 @@ use crate::support::caller;
 #[tokio::test]
 async fn claims_in_certificate_out() {
     let cases = cases();
-    assert!(cases.len() >= 18, "only {} goldens found", cases.len());
+    assert!(cases.len() >= 39, "only {} goldens found", cases.len());
     let mut wrong = String::new();
     for case in cases {
         let pem = issue(&case).await;

@@ -8,6 +8,7 @@ mod keyset;
 mod possession;
 mod golden;
 mod bites;
+mod presets;
 mod log;
 mod kill;
 mod signers;

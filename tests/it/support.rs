@@ -1,5 +1,7 @@
 //! What the tests stand on: a fixed clock, a token issuer that is a real server, a store that fails on demand.
 
+use std::path::Path;
+
 pub mod authority;
 pub mod caller;
 pub mod issuer;
@@ -7,3 +9,14 @@ pub mod process;
 pub mod signer;
 pub mod store;
 pub mod made_log;
+
+/// Compares a file of the repository with what a test made; `UPDATE=1` writes it.
+#[track_caller]
+pub fn written(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, text).expect("a file");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == text, "{file} is not what it should be: `UPDATE=1 cargo test` writes it");
+}

@@ -1,8 +1,10 @@
 //! Answers recorded from the real Fulcio: the same requests, at the same second, through our router.
 //!
 //! `tests/vectors/fulcio/README.md` has the format. The member `mayfly` says for each case what ours
-//! should do; where that is not `same`, its member `why` names the decision behind the difference.
+//! should do; where that is not `same`, its member `why` names the decision behind the difference. A
+//! difference without a name in [`DIFFERENCES`] fails; `docs/differences.md` lists them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -24,23 +26,143 @@ use crate::support::authority::{FixedClock, Parts};
 const CASES: &str = include_str!("../vectors/fulcio/cases.jsonl");
 const ABOUT: &str = include_str!("../vectors/fulcio/about.json");
 
+/// The decisions behind differences, and what each means for somebody who comes from Fulcio.
+const DIFFERENCES: &[(&str, &str)] = &[
+    (
+        "tokens: sub is required, a string, and not empty",
+        "Fulcio asks for `sub` only where it uses it; here every token names its subject.",
+    ),
+    (
+        "tokens: claims checked by exact JSON type and exact name",
+        "Fulcio reads some values of another type, and takes user names that are empty or have line breaks.",
+    ),
+    (
+        "tokens: exp required; nbf and iat up to 5 minutes ahead tolerated, more refused",
+        "Fulcio reads a time that is text, and does not compare `iat` with the clock.",
+    ),
+    (
+        "tokens: header members jwk, jku, x5u, x5c, crit, b64, zip, enc refuse the token",
+        "They offer a key, or change what is signed; Fulcio passes over most of them.",
+    ),
+    (
+        "tokens: duplicate members, invalid UTF-8, nesting over 32, trailing bytes are refused",
+        "Two parsers could read such a token in two ways.",
+    ),
+    (
+        "keys: RSA 2048 to 4096, e 65537; P-256/384/521; Ed25519",
+        "Fulcio takes RSA keys of 2048, 3072 and 4096 bits; here lengths in between pass as well.",
+    ),
+    (
+        "upstream takes r and s raw too",
+        "An ECDSA signature is DER; Fulcio also takes the two numbers bare.",
+    ),
+    (
+        "identities: a claim that a template needs is a string, a whole number or a boolean; null counts as absent; anything else refuses the token",
+        "Fulcio writes `<nil>` and `map[…]` into certificates.",
+    ),
+    (
+        "identities: a claim that is present but empty counts as absent",
+        "A default applies, else the token is refused; Fulcio writes URLs with holes.",
+    ),
+    ("identities: whole numbers keep all their digits", "Fulcio rounds numbers beyond 2^53."),
+    (
+        "identities: url and api_url are constants, claims do not override them",
+        "With Fulcio a token with a claim `url` chooses the host in its own certificate.",
+    ),
+    (
+        "identities: SANs are injective: a claim that upstream would fold into another claim's SAN is refused",
+        "With Fulcio a branch named `main#` gets the name of branch `main`.",
+    ),
+    (
+        "identities: no control characters in a SAN",
+        "Who reads a name on a terminal or in a log sees what it is.",
+    ),
+    ("identities: e-mail is ASCII, at most 254 octets", "What is longer is no address (RFC 5321)."),
+    (
+        "identities: URI subjects with userinfo or another port are refused",
+        "They look like one host and are another.",
+    ),
+    (
+        "identities: a uri subject is a URI as RFC 3986 has it, byte for byte",
+        "Fulcio escapes what no URI may contain, and so gives two subjects one name.",
+    ),
+    (
+        "identities: kubernetes tokens need namespace and service account",
+        "Fulcio issues for `/namespaces//serviceaccounts/`.",
+    ),
+];
+
 #[tokio::test]
 async fn what_fulcio_answers_we_answer() {
     let config = configuration();
-    let (mut passed, mut differing, mut wrong) = (0, 0, String::new());
+    let (mut passed, mut differing, mut wrong) = (0, Differences::default(), String::new());
     for case in cases() {
-        let answer = replay(&config, &case).await;
-        match judge(&case, &answer) {
+        match judge(&case, &replay(&config, &case).await) {
             Ok(()) if case["mayfly"] == "same" => passed += 1,
-            Ok(()) => differing += 1,
+            Ok(()) => differing.add(&case),
             Err(difference) => {
                 let _ = writeln!(wrong, "{}: {difference}", case["id"]);
             }
         }
     }
-    println!("recorded answers: {passed} the same, {differing} different on purpose");
+    let different = differing.count();
+    println!("recorded answers: {passed} the same, {different} different on purpose:");
+    print!("{}", differing.table());
     assert!(wrong.is_empty(), "{} wrong:\n{wrong}", wrong.lines().count());
-    assert_eq!(passed + differing, CASES.lines().count());
+    assert_eq!(passed + different, cases().count());
+    crate::support::written("docs/differences.md", &differing.page(passed));
+}
+
+/// The cases that differ, by the decision behind it.
+#[derive(Default)]
+struct Differences(BTreeMap<&'static str, Vec<(String, String)>>);
+
+impl Differences {
+    fn add(&mut self, case: &Value) {
+        let text = |name: &str| case[name].as_str().unwrap_or_default().to_owned();
+        let why = text("why");
+        let known = DIFFERENCES.iter().find(|(name, _)| *name == why);
+        let (name, _) = known.unwrap_or_else(|| panic!("{}: no decision {why:?}", text("id")));
+        self.0.entry(name).or_default().push((text("id"), text("mayfly")));
+    }
+
+    fn count(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
+    /// One line a decision: how many cases, and its name.
+    fn table(&self) -> String {
+        self.0.iter().map(|(name, cases)| format!("{:>5}  {name}\n", cases.len())).collect()
+    }
+
+    fn page(&self, passed: usize) -> String {
+        let mut page = format!(
+            "# Where Mayfly differs from Fulcio\n\nMade by a test; do not edit. Of {} requests recorded with \
+             their answers from the real Fulcio, Mayfly answers {passed} the same. The other {} differ on \
+             purpose, each for one of these reasons:\n",
+            passed + self.count(),
+            self.count(),
+        );
+        for (name, meaning) in DIFFERENCES {
+            let _ = writeln!(page, "\n## {name}\n\n{meaning}\n");
+            for (case, expected) in self.0.get(name).into_iter().flatten() {
+                let _ = writeln!(page, "- `{case}`: {}", expectation(expected));
+            }
+        }
+        page
+    }
+}
+
+/// What `mayfly` of a case asks of us, in words.
+fn expectation(name: &str) -> &str {
+    match name {
+        "refuse" => "refused",
+        "either" => "refused or issued",
+        "null-absent" => "issued without the extension",
+        "constant-url" => "issued with the configured URL",
+        "exact-number" => "refused, or issued with all digits",
+        other => other,
+    }
 }
 
 fn about() -> Value {

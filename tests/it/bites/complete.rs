@@ -81,7 +81,9 @@ fn names(error: &IssueError) -> Vec<String> {
         IssueError::Refused(refusal) => {
             let mut names = vec![name("Refusal", refusal)];
             match refusal {
-                Refusal::IssuerUnknown { .. } => names.push("KeysetError::UnknownIssuer".to_owned()),
+                Refusal::IssuerUnknown { .. } => {
+                    names.push("KeysetError::UnknownIssuer".to_owned())
+                }
                 Refusal::Token(error) => {
                     names.push(name("TokenError", error));
                     if let TokenError::NotJson { fault, .. } = error {

@@ -1,0 +1,145 @@
+//! `docs/presets.md`: what to write for each preset, and what comes out; made of the presets' own files
+//! and of the goldens, so that it cannot rot. `UPDATE=1 cargo test presets` writes it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use mayfly::config::{self, Overrides};
+use yaml_serde::Value;
+
+use crate::support::authority::golden;
+
+const HEAD: &str = "\
+# Presets
+
+Made by a test of `config/presets/` and `tests/golden/`; do not edit. `mayfly check` says what is wrong with a
+configuration, `mayfly.yaml` itself is explained in `config/mayfly.yaml`.
+
+A preset is an issuer that Mayfly knows: its URL, what its tokens say, and how that becomes a certificate. A
+**shared** issuer gives tokens to strangers as well, so it needs `allow` before it is trusted; so does every
+URL with a `*` in it. Every preset takes `url`, `audiences`, `keys`, `ca`, `allow` and `deny`.
+
+";
+
+#[test]
+fn the_page_on_presets_is_what_the_presets_are() {
+    let presets = presets();
+    let mut page = HEAD.to_owned();
+    page.push_str("| preset | tokens of | issuer | shared |\n|---|---|---|---|\n");
+    for preset in &presets {
+        let (name, issuer) = (text(preset, "name"), urls(preset).join("<br>"));
+        let issuer = if issuer.is_empty() { "yours: `url`".to_owned() } else { issuer };
+        let shared = if preset["shared"] == true { "yes" } else { "no" };
+        let title = text(preset, "title");
+        let _ = writeln!(page, "| [{name}](#{name}) | {title} | {issuer} | {shared} |");
+    }
+    for preset in &presets {
+        describe(&mut page, preset);
+    }
+    crate::support::written("docs/presets.md", &page);
+}
+
+/// One preset's part of the page.
+fn describe(page: &mut String, preset: &Value) {
+    let name = text(preset, "name");
+    let _ = writeln!(page, "\n## {name}\n\n{}.", text(preset, "title"));
+    if let Some(source) = preset["source"].as_str() {
+        let _ = writeln!(page, "Claims: <{source}>.");
+    }
+    let _ = writeln!(page, "\n```yaml\nissuers:\n{}```\n", indented(text(preset, "example")));
+    let _ = writeln!(page, "Claims that are good for rules:\n");
+    for (claim, why) in preset["rules"].as_mapping().expect("a map of claims") {
+        let (claim, why) = (claim.as_str().expect("a claim"), why.as_str().expect("why"));
+        let _ = writeln!(page, "- `{claim}`: {why}");
+    }
+    if let Some(notes) = preset["notes"].as_sequence() {
+        let _ = writeln!(page, "\nNotes:\n");
+        for note in notes {
+            let _ = writeln!(page, "- {}", note.as_str().expect("text"));
+        }
+    }
+    let (case, claims, certificate) = sample(name);
+    let _ = writeln!(page, "\nA token (`{case}`):\n\n```json\n{}\n```\n", claims.trim_end());
+    let _ = writeln!(page, "and its certificate:\n\n```text\n{}\n```", certificate.trim_end());
+}
+
+/// What a preset's example says is what `mayfly.yaml` takes, and warns about nothing.
+#[test]
+fn every_example_holds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = "-----BEGIN CERTIFICATE-----";
+    let root = std::fs::read_to_string(golden("authority/authority.pem")).expect("a chain");
+    let root = root.find(ca).map(|at| &root[at..]).expect("a certificate");
+    std::fs::write(folder.path().join("ca.crt"), root).expect("a file");
+    for preset in presets() {
+        let example = text(&preset, "example");
+        let example =
+            example.replace("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "ca.crt");
+        let file = folder.path().join("mayfly.yaml");
+        std::fs::write(&file, format!("issuers:\n{}", indented(&example))).expect("a file");
+        let config = config::load(&file, &Overrides::default());
+        let config = config.unwrap_or_else(|errors| panic!("{errors}\n{example}"));
+        assert_eq!(config.warnings, [""; 0], "{example}");
+    }
+}
+
+#[test]
+fn a_preset_says_what_its_tokens_must_be_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mayfly.yaml");
+    let text = "issuers: [ { preset: azure, url: https://sts.windows.net/t/, allow: anybody } ]";
+    std::fs::write(&file, text).expect("a file");
+    let errors = config::load(&file, &Overrides::default()).expect_err("no audiences");
+    assert!(errors.to_string().contains("issuers[0]: needs `audiences`"), "{errors}");
+}
+
+fn presets() -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/presets");
+    let files = std::fs::read_dir(folder).expect("the presets");
+    let mut paths: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).expect("text");
+        yaml_serde::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    paths.iter().map(read).collect()
+}
+
+fn text<'a>(preset: &'a Value, key: &str) -> &'a str {
+    preset[key].as_str().unwrap_or_else(|| panic!("{:?} has no `{key}`", preset["name"]))
+}
+
+fn urls(preset: &Value) -> Vec<String> {
+    let several = preset["urls"].as_sequence().into_iter().flatten();
+    let urls = preset["url"].as_str().into_iter().chain(several.filter_map(Value::as_str));
+    urls.map(|url| format!("`{url}`")).collect()
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+/// Name, claims and certificate of a preset's first golden; without what every certificate has.
+fn sample(preset: &str) -> (String, String, String) {
+    let folder = golden(preset);
+    let cases = std::fs::read_dir(&folder).unwrap_or_else(|_| panic!("no golden of {preset}"));
+    let mut cases: Vec<_> = cases.map(|case| case.expect("a case").path()).collect();
+    cases.sort();
+    let case = cases.iter().find(|case| case.ends_with("push")).unwrap_or(&cases[0]);
+    let read = |file: &str| std::fs::read_to_string(case.join(file)).expect("a golden");
+    let says = |line: &&str| line.contains("57264.1.") || line.contains(" san: ");
+    let certificate: Vec<String> = read("certificate.txt").lines().filter(says).map(said).collect();
+    let name = case.strip_prefix(golden("")).expect("below").display().to_string();
+    (name, read("claims.json"), certificate.join("\n"))
+}
+
+/// A line of a golden with the extension's name in place of its number.
+fn said(line: &str) -> String {
+    let (oid, value) = line.split_once(' ').expect("two columns");
+    let row = mayfly::extensions::TABLE
+        .iter()
+        .find(|row| oid.strip_prefix("1.3.6.1.4.1.57264.1.") == Some(row.arc.to_string().as_str()));
+    let name = row.map_or("subject alternative name", |row| row.name);
+    let value = value.trim_start_matches(['!', ' ']).trim_start_matches("san: ");
+    format!("{name:<40} {}", value.trim_start_matches("utf8 ").trim_start_matches("raw "))
+}
