@@ -19,7 +19,7 @@ use crate::keyset::{Keyset, KeysetError};
 use crate::log::{Log, LogError};
 use crate::policy::{Judgement, Policy, PolicyError};
 use crate::possession::{PossessionError, Proof};
-use crate::record::{Caller, Record};
+use crate::record::{Attempt, Caller};
 use crate::signer::{Signer, SignerError};
 use crate::time::{Clock, Timestamp};
 use crate::token::{TokenError, UnverifiedToken};
@@ -101,11 +101,10 @@ impl Authority {
         let key = request.proof.verify(judgement.identity().challenge())?;
         let grant = judgement.grant(key)?;
 
-        let serial = (self.serials)();
-        let record = Record::issued(&request.caller, &grant, serial, now);
-        let tbs = self.profile.certificate(&grant, serial, now)?;
+        let tbs = self.profile.certificate(&grant, (self.serials)(), now)?;
         let precertificate = self.sign(tbs.check(CtExtension::Poison)?).await?;
-        let sct = self.log.append(tbs.entry(&precertificate), record).await?;
+        let attempt = Attempt::issued(&request.caller, &grant, now);
+        let sct = self.log.append(tbs.entry(&precertificate), attempt).await?;
         let certificate = self.sign(tbs.check(CtExtension::Scts(&[sct]))?).await?;
 
         Ok(Issued { certificate, chain: Arc::clone(&self.chain) })

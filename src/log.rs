@@ -11,9 +11,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 use crate::ct::{entry::Entry, sct::Sct};
-use crate::record::Record;
+use crate::record::{Attempt, Record};
 use crate::signer::{Signer, SignerError};
-use crate::store::{Head, Owner, Store, StoreError};
+use crate::store::{Head, Owner, Placed, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::Hash;
 use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
@@ -110,10 +110,10 @@ impl Log {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Logs an entry with its record. Durable, and covered by every checkpoint served from now on,
-    /// when this returns.
+    /// Logs an entry, and what is kept of the attempt that made it. Durable, and covered by every
+    /// checkpoint served from now on, when this returns.
     ///
-    /// The record's `index` is set by the log. A caller that goes away before the answer may leave the
+    /// A caller that goes away before the answer may leave the
     /// entry in the log, as may an error.
     ///
     /// # Errors
@@ -121,8 +121,8 @@ impl Log {
     /// [`LogError::Full`] when too many wait already, [`LogError::Clock`] while the clock is wrong: try
     /// again later. [`LogError::Signer`] when the entry is logged but the SCT could not be signed.
     /// [`LogError::Closed`] and all others: never again.
-    pub async fn append(&self, entry: Entry, record: Record) -> Result<Sct, LogError> {
-        let record = record.to_json().map_err(|error| LogError::Record(error.to_string()))?;
+    pub async fn append(&self, entry: Entry, attempt: Attempt<'_>) -> Result<Sct, LogError> {
+        let record = attempt.to_json().map_err(|error| LogError::Record(error.to_string()))?;
         let (answer, answered) = oneshot::channel();
         self.enqueue(Pending { entry, record, answer })?;
         // The sequencer answers everybody; it cannot only if it died.
@@ -267,7 +267,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`LogError::Store`] when the store cannot be read, [`LogError::Record`] when a record is not JSON.
+    /// [`LogError::Store`] when the store cannot be read, [`LogError::Record`] when a record cannot.
     pub async fn records(
         &self,
         before: Option<u64>,
@@ -276,10 +276,12 @@ impl Log {
         let size = self.head().size;
         let before = before.map_or(size, |before| before.min(size));
         let found = self.read(move |store| store.records(Some(before), limit)).await?;
-        let parse = |(index, json): (u64, String)| {
-            Record::from_json(index, &json).map_err(|error| LogError::Record(error.to_string()))
+        let read = |placed: &Placed| {
+            let Placed { index, tile_leaf, record, .. } = placed;
+            Record::read(*index, tile_leaf, record)
+                .map_err(|error| LogError::Record(error.to_string()))
         };
-        found.into_iter().map(parse).collect()
+        found.iter().map(read).collect()
     }
 
     /// Reads on a thread that may block.

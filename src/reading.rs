@@ -63,6 +63,16 @@ impl Reading {
         serial.as_bytes().iter().map(|octet| format!("{octet:02x}")).collect()
     }
 
+    /// The certified key, DER `SubjectPublicKeyInfo`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadingError::Unreadable`], although it was read.
+    pub fn spki(&self) -> Result<Vec<u8>, ReadingError> {
+        let spki = self.certificate.tbs_certificate().subject_public_key_info().to_der();
+        spki.map_err(|_| ReadingError::Unreadable)
+    }
+
     /// First and last second of validity.
     pub fn validity(&self) -> (Timestamp, Timestamp) {
         let validity = self.certificate.tbs_certificate().validity();

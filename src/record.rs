@@ -8,20 +8,24 @@
 //!  "rule":"release","serial":"3c9f…","key":"9b2e…","key_algorithm":"ECDSA P-256","index":70000}
 //! ```
 //!
+//! What the certificate says itself is kept with the log entry and nowhere else. Beside it stands the
+//! [`Attempt`]: when, from where, by which rule. A [`Record`] is both, put together when it is read.
+//!
 //! Nothing in it can be used to get a certificate: never the token, never a key.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::Serial;
+use crate::ct::entry::{EntryError, TileLeaf};
 use crate::extensions::Extension;
-use crate::identity::San;
 use crate::policy::Grant;
+use crate::possession::key;
+use crate::reading::{Reading, ReadingError};
 use crate::time::Timestamp;
+use crate::tlog::merkle::Hash;
 
 pub mod search;
 
@@ -46,8 +50,61 @@ pub enum Outcome {
     Issued,
 }
 
-/// One attempt.
+/// One attempt, as far as its certificate does not tell of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt<'a> {
+    /// When the request came; to the millisecond, RFC 3339 in JSON.
+    #[serde(with = "rfc_3339")]
+    pub time: Timestamp,
+    /// How it ended.
+    pub result: Outcome,
+    /// The request's id.
+    pub request_id: Cow<'a, str>,
+    /// Where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<IpAddr>,
+    /// The token's `iss`, where the certificate names another issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Cow<'a, str>>,
+    /// The kind of issuer, in Fulcio's words: `email`, `ci-provider`, ….
+    pub kind: Cow<'a, str>,
+    /// The rule that allowed it; absent where anybody is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Cow<'a, str>>,
+    /// The token's id (`jti`), if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Attempt<'a> {
+    /// The attempt that ends in a certificate by `grant`.
+    pub fn issued(caller: &'a Caller, grant: &'a Grant, now: Timestamp) -> Self {
+        let (issuer, certified) = (grant.issuer(), grant.identity().extensions());
+        let elsewhere = certified.get(Extension::ISSUER) != Some(issuer);
+        Self {
+            time: now,
+            result: Outcome::Issued,
+            request_id: caller.request_id.as_str().into(),
+            client: caller.client,
+            issuer: elsewhere.then(|| issuer.into()),
+            kind: grant.kind().into(),
+            rule: grant.rule().map(Cow::Borrowed),
+            token_id: grant.token_id().filter(|id| id.len() <= TOKEN_ID).map(Cow::Borrowed),
+        }
+    }
+
+    /// The attempt as a line of JSON.
+    ///
+    /// # Errors
+    ///
+    /// None that is known of: its parts are text and numbers.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+}
+
+/// One attempt and its certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Record {
     /// When the request came; to the millisecond, RFC 3339 in JSON.
     #[serde(with = "rfc_3339")]
@@ -57,58 +114,65 @@ pub struct Record {
     /// The request's id.
     pub request_id: String,
     /// Where it came from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
     /// The token's `iss`.
     pub issuer: String,
     /// The kind of issuer, in Fulcio's words: `email`, `ci-provider`, ….
-    pub kind: Cow<'static, str>,
+    pub kind: String,
     /// The subject alternative name.
     pub san: String,
     /// The certificate's extensions by their names (`source-repository-ref`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub extensions: BTreeMap<Cow<'static, str>, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<&'static str, String>,
     /// The rule that allowed it; absent where anybody is allowed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
     /// The token's id (`jti`), if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
     /// The certificate's serial number, lowercase hex.
     pub serial: String,
     /// SHA-256 of the certified key's SPKI, lowercase hex.
     pub key: String,
     /// The kind of that key.
-    #[serde(default, skip_serializing_if = "str::is_empty")]
-    pub key_algorithm: Cow<'static, str>,
-    /// The position of the entry in the log; set when the record is read back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub key_algorithm: &'static str,
+    /// The position of the entry in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
 }
 
 impl Record {
-    /// The record of a certificate that is about to be logged.
-    pub fn issued(caller: &Caller, grant: &Grant, serial: Serial, now: Timestamp) -> Self {
-        let identity = grant.identity();
-        let (San::Email(san) | San::Uri(san) | San::Username(san)) = identity.san();
-        let extensions = identity.extensions().iter();
-        let named = |(extension, value): (Extension, &str)| (extension.name().into(), value.into());
-        Self {
-            time: now,
-            result: Outcome::Issued,
-            request_id: caller.request_id.clone(),
-            client: caller.client,
-            issuer: grant.issuer().to_owned(),
-            kind: grant.kind().into(),
-            san: san.clone(),
-            extensions: extensions.map(named).collect(),
-            rule: grant.rule().map(str::to_owned),
-            token_id: grant.token_id().filter(|id| id.len() <= TOKEN_ID).map(str::to_owned),
-            serial: hex(serial.as_bytes()),
-            key: hex(&grant.key().fingerprint()),
-            key_algorithm: grant.key().algorithm().into(),
-            index: None,
-        }
+    /// The record of entry `index`: its `TileLeaf`, TLS, and the [`Attempt`], JSON, stored beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`], for each of what is read.
+    pub fn read(index: u64, tile_leaf: &[u8], attempt: &str) -> Result<Self, RecordError> {
+        let attempt: Attempt<'_> = serde_json::from_str(attempt)
+            .map_err(|error| RecordError::Attempt { index, error: error.to_string() })?;
+        let (leaf, _) = TileLeaf::read(tile_leaf)?;
+        let certificate = Reading::of(leaf.der())?;
+        let spki = certificate.spki()?;
+        let extensions = BTreeMap::from_iter(certificate.extensions());
+        let named = || extensions.get(Extension::ISSUER.name()).cloned();
+        Ok(Self {
+            time: attempt.time,
+            result: attempt.result,
+            request_id: attempt.request_id.into_owned(),
+            client: attempt.client,
+            issuer: attempt.issuer.map(Cow::into_owned).or_else(named).unwrap_or_default(),
+            kind: attempt.kind.into_owned(),
+            san: certificate.sans().into_iter().next().unwrap_or_default(),
+            rule: attempt.rule.map(Cow::into_owned),
+            token_id: attempt.token_id.map(Cow::into_owned),
+            serial: certificate.serial(),
+            key: Hash::of(&[&spki]).to_string(),
+            key_algorithm: key::kind(&spki).unwrap_or_default(),
+            index: Some(index),
+            extensions,
+        })
     }
 
     /// The record as a line of JSON.
@@ -119,22 +183,25 @@ impl Record {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
-
-    /// Reads the record that was stored with entry `index`.
-    ///
-    /// # Errors
-    ///
-    /// When the text is not a record.
-    pub fn from_json(index: u64, json: &str) -> Result<Self, serde_json::Error> {
-        Ok(Self { index: Some(index), ..serde_json::from_str(json)? })
-    }
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
+/// Why there is no record to be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// What is kept of the attempt.
+    #[error("what is kept beside entry {index} is unreadable: {error}")]
+    Attempt {
+        /// The position of the entry.
+        index: u64,
+        /// What is wrong with the JSON.
+        error: String,
+    },
+    /// The entry.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// Its certificate.
+    #[error(transparent)]
+    Certificate(#[from] ReadingError),
 }
 
 /// Timestamps as RFC 3339 text in UTC, with as much of the second as they have.
@@ -160,51 +227,82 @@ mod rfc_3339 {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
+
     use super::*;
+    use crate::ct::entry::Entry;
 
-    fn record() -> Record {
-        Record {
+    const ATTEMPT: &str = r#"{"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c","client":"192.0.2.7","kind":"uri","rule":"release","token_id":"jti"}"#;
+
+    fn attempt() -> Attempt<'static> {
+        Attempt {
             time: Timestamp::from_millis(1_767_225_618_250),
+            result: Outcome::Issued,
             request_id: "5f0c".into(),
-            issuer: "https://issuer.example".into(),
-            kind: "email".into(),
-            san: "alice@example.com".into(),
-            serial: hex(&[0x3c, 0x9f, 0x01]),
-            key: "9b2e".into(),
-            ..Record::default()
-        }
-    }
-
-    #[test]
-    fn is_a_line_of_json() {
-        let full = Record {
             client: Some([192, 0, 2, 7].into()),
-            extensions: [("subject".into(), "a\nb".into())].into(),
+            issuer: None,
+            kind: "uri".into(),
             rule: Some("release".into()),
             token_id: Some("jti".into()),
-            ..record()
+        }
+    }
+
+    /// A tile leaf of a certificate by rcgen, and the fingerprint of the key in it.
+    fn tile_leaf() -> (Vec<u8>, String) {
+        let key = KeyPair::generate().unwrap();
+        let fulcio = |arc, value: &[u8]| {
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, arc], value.to_vec())
         };
-        for (record, expected) in [
-            (
-                record(),
-                r#"{"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c","issuer":"https://issuer.example","kind":"email","san":"alice@example.com","serial":"3c9f01","key":"9b2e"}"#,
-            ),
-            (
-                full,
-                r#"{"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c","client":"192.0.2.7","issuer":"https://issuer.example","kind":"email","san":"alice@example.com","extensions":{"subject":"a\nb"},"rule":"release","token_id":"jti","serial":"3c9f01","key":"9b2e"}"#,
-            ),
-        ] {
-            let json = record.to_json().unwrap();
-            assert_eq!(json, expected);
-            let read = Record::from_json(7, &json).unwrap();
-            assert_eq!(read, Record { index: Some(7), ..record });
+        let mut params = CertificateParams::default();
+        params.serial_number = Some(vec![0x3c, 0x9f, 0x01].into());
+        params.subject_alt_names = vec![SanType::URI("https://a.example/b".try_into().unwrap())];
+        params.custom_extensions = vec![fulcio(1, b"https://i.example"), fulcio(8, b"\x0c\x03i.e")];
+        let precertificate = params.self_signed(&key).unwrap().der().to_vec();
+        let (tbs, chain) = (Vec::new(), [[1; 32]].into());
+        let entry = Entry { issuer_key_hash: [7; 32], tbs, precertificate, chain };
+        let fingerprint = Hash::of(&[&rcgen::PublicKeyData::subject_public_key_info(&key)]);
+        (entry.tile_leaf(Timestamp::default(), 7), fingerprint.to_string())
+    }
+
+    #[test]
+    fn an_attempt_is_a_line_of_json() {
+        let bare = r#"{"time":"1970-01-01T00:00:00Z","result":"issued","request_id":"","kind":""}"#;
+        for (attempt, json) in [(attempt(), ATTEMPT), (Attempt::default(), bare)] {
+            assert_eq!(attempt.to_json().unwrap(), json);
+            assert_eq!(serde_json::from_str::<Attempt<'_>>(json).unwrap(), attempt);
         }
     }
 
     #[test]
-    fn other_text_is_no_record() {
+    fn a_record_is_the_attempt_and_what_the_certificate_says() {
+        let (tile_leaf, key) = tile_leaf();
+        let record = Record::read(7, &tile_leaf, ATTEMPT).unwrap();
+        let json = format!(
+            r#"{{"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c","client":"192.0.2.7","issuer":"i.e","kind":"uri","san":"https://a.example/b","extensions":{{"issuer":"i.e","issuer-v1":"https://i.example"}},"rule":"release","token_id":"jti","serial":"3c9f01","key":"{key}","key_algorithm":"ECDSA P-256","index":7}}"#
+        );
+        assert_eq!(record.to_json().unwrap(), json);
+    }
+
+    #[test]
+    fn the_issuer_of_the_token_is_kept_where_the_certificate_names_another() {
+        let attempt = Attempt { issuer: Some("https://token.example".into()), ..attempt() };
+        let record = Record::read(7, &tile_leaf().0, &attempt.to_json().unwrap()).unwrap();
+        assert_eq!(record.issuer, "https://token.example");
+        assert_eq!(record.extensions["issuer"], "i.e");
+    }
+
+    #[test]
+    fn what_is_unreadable_is_no_record() {
+        let (leaf, _) = tile_leaf();
         for json in ["", "{}", "[]", r#"{"time":"1969-12-31T23:59:59Z"}"#, r#"{"time":1}"#] {
-            assert!(Record::from_json(0, json).is_err(), "{json}");
+            let error = Record::read(7, &leaf, json).unwrap_err();
+            assert!(matches!(error, RecordError::Attempt { index: 7, .. }), "{json}: {error}");
         }
+        let cut = Record::read(7, &leaf[..9], ATTEMPT);
+        assert!(matches!(cut, Err(RecordError::Entry(_))));
+        let (tbs, chain, precertificate) = (Vec::new(), [].into(), b"no certificate".to_vec());
+        let entry = Entry { issuer_key_hash: [7; 32], tbs, precertificate, chain };
+        let read = Record::read(7, &entry.tile_leaf(Timestamp::default(), 7), ATTEMPT);
+        assert_eq!(read, Err(RecordError::Certificate(ReadingError::Unreadable)));
     }
 }

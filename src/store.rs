@@ -47,7 +47,7 @@ pub struct Placed {
     pub leaf_hash: Hash,
     /// What its data tile holds of it: static-ct-api's TileLeaf, TLS.
     pub tile_leaf: Vec<u8>,
-    /// Its [`crate::record::Record`], JSON, without the index.
+    /// What its [`crate::record::Record`] says beside the certificate: [`crate::record::Attempt`], JSON.
     pub record: String,
 }
 
@@ -175,12 +175,12 @@ pub trait Store: Send + Sync {
     /// As the contract says.
     fn issuer(&self, fingerprint: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Indexes and records (JSON), newest first: those below `before` if it is given, at most `limit`.
+    /// Entries with their records, newest first: those below `before` if it is given, at most `limit`.
     ///
     /// # Errors
     ///
     /// As the contract says.
-    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, String)>, StoreError>;
+    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<Placed>, StoreError>;
 }
 
 /// Why a store did not do what it was asked.

@@ -11,7 +11,7 @@ use super::CommandError;
 use super::instance::{Instance, Source};
 use crate::record::Record;
 use crate::record::search::Terms;
-use crate::store::Store;
+use crate::store::{Placed, Store};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 /// How many records are read from the store at once.
@@ -108,10 +108,10 @@ pub(super) fn find(
     let mut before = None;
     while found.len() < limit {
         let page = store.records(before, PAGE).map_err(CommandError::failed)?;
-        let Some((oldest, _)) = page.last() else { break };
-        before = Some(*oldest);
-        for (index, json) in &page {
-            let record = Record::from_json(*index, json).map_err(CommandError::failed)?;
+        let Some(oldest) = page.last() else { break };
+        before = Some(oldest.index);
+        for Placed { index, tile_leaf, record, .. } in &page {
+            let record = Record::read(*index, tile_leaf, record).map_err(CommandError::failed)?;
             if found.len() < limit && wanted(&record) {
                 found.push(record);
             }

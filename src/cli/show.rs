@@ -8,7 +8,7 @@ use serde_json::json;
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::style::Style;
-use crate::ct::entry::{Logged, read_tile_leaf};
+use crate::ct::entry::TileLeaf;
 use crate::pem;
 use crate::reading::Reading;
 use crate::record::Record;
@@ -79,14 +79,10 @@ fn index(which: &str, store: &dyn Store) -> Result<u64, CommandError> {
 fn from_log(index: u64, store: &dyn Store) -> Result<Shown, CommandError> {
     let leaves = store.tile_leaves(index..index + 1).map_err(CommandError::failed)?;
     let bytes = leaves.first().map(Vec::as_slice).unwrap_or_default();
-    let (logged, _) = read_tile_leaf(bytes).map_err(CommandError::failed)?;
-    let size = in_tree(store, index, logged.leaf_hash)?;
-    let der = match logged.logged {
-        Logged::Precertificate(entry) => entry.precertificate,
-        Logged::Certificate { certificate, .. } => certificate,
-    };
-    let pem = pem::encode("CERTIFICATE", &der);
-    let reading = Reading::of(&der).map_err(CommandError::failed)?;
+    let (leaf, _) = TileLeaf::read(bytes).map_err(CommandError::failed)?;
+    let size = in_tree(store, index, leaf.leaf_hash())?;
+    let pem = pem::encode("CERTIFICATE", leaf.der());
+    let reading = Reading::of(leaf.der()).map_err(CommandError::failed)?;
     let checked = vec!["the entry is in the tree under the log's newest root"];
     Ok(Shown { reading, pem, index, size, checked })
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::sct::{self, ExtensionError};
 use crate::time::Timestamp;
-use crate::tlog::merkle::{self, Hash};
+use crate::tlog::merkle::Hash;
 use crate::tlog::tls::{self, Reader, TlsError};
 
 const X509_ENTRY: u16 = 0;
@@ -103,48 +103,108 @@ impl Logged {
     }
 }
 
-/// Reads one `TileLeaf` off the front of a data tile; yields it and the rest.
-///
-/// Extensions of unknown types are hashed with the rest and otherwise ignored.
+/// A `TileLeaf` where it lies, nothing copied or hashed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TileLeaf<'a> {
+    /// When it was logged.
+    pub timestamp: Timestamp,
+    /// Where it says that it stands.
+    pub index: u64,
+    /// What was logged.
+    pub signed: Signed<'a>,
+    /// SHA-256 of each issuer certificate, the issuing one first.
+    pub chain: &'a [[u8; 32]],
+    timestamped: &'a [u8],
+}
+
+/// What a `TileLeaf` is about, still in its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signed<'a> {
+    /// A certificate.
+    Certificate(&'a [u8]),
+    /// A precertificate.
+    Precertificate {
+        /// SHA-256 of the SPKI of the certificate that issues.
+        issuer_key_hash: &'a [u8; 32],
+        /// DER `TBSCertificate`.
+        tbs: &'a [u8],
+        /// DER.
+        precertificate: &'a [u8],
+    },
+}
+
+impl<'a> TileLeaf<'a> {
+    /// Reads one `TileLeaf` off the front of a data tile; yields it and the rest.
+    ///
+    /// Extensions of unknown types are hashed with the rest and otherwise ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`EntryError`], one variant for each rule.
+    pub fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), EntryError> {
+        let mut reader = Reader::new(bytes);
+        let timestamp = Timestamp::from_millis(reader.u64()?);
+        let hashed = match reader.u16()? {
+            X509_ENTRY => (None, reader.opaque24()?),
+            PRECERT_ENTRY => (Some(hash(&mut reader)?), reader.opaque24()?),
+            kind => return Err(EntryError::Kind(kind)),
+        };
+        let index = sct::leaf_index(reader.opaque16()?)?;
+        let length = bytes.len() - reader.rest().len();
+        let timestamped = bytes.get(..length).ok_or(TlsError::Truncated)?;
+        let signed = match hashed {
+            (None, certificate) => Signed::Certificate(certificate),
+            (Some(issuer_key_hash), tbs) => {
+                let precertificate = reader.opaque24()?;
+                Signed::Precertificate { issuer_key_hash, tbs, precertificate }
+            }
+        };
+        let (chain, []) = reader.opaque16()?.as_chunks() else { return Err(EntryError::Chain) };
+        Ok((Self { timestamp, index, signed, chain, timestamped }, reader.rest()))
+    }
+
+    /// The leaf of the Merkle tree, hashed from the bytes that were read.
+    pub fn leaf_hash(&self) -> Hash {
+        // The 00 of every leaf hash, then the 00 00 of every `MerkleTreeLeaf`.
+        Hash::of(&[&[0, 0, 0], self.timestamped])
+    }
+
+    /// The certificate or precertificate, DER.
+    pub fn der(&self) -> &'a [u8] {
+        match self.signed {
+            Signed::Certificate(der) | Signed::Precertificate { precertificate: der, .. } => der,
+        }
+    }
+}
+
+/// Reads one `TileLeaf` off the front of a data tile; yields it, copied, and the rest.
 ///
 /// # Errors
 ///
-/// [`EntryError`], one variant for each rule.
+/// As [`TileLeaf::read`].
 pub fn read_tile_leaf(bytes: &[u8]) -> Result<(LoggedEntry, &[u8]), EntryError> {
-    let mut reader = Reader::new(bytes);
-    let timestamp = Timestamp::from_millis(reader.u64()?);
-    let signed = match reader.u16()? {
-        X509_ENTRY => Signed::Certificate(reader.opaque24()?),
-        PRECERT_ENTRY => Signed::Precertificate(reader.array()?, reader.opaque24()?),
-        kind => return Err(EntryError::Kind(kind)),
-    };
-    let index = sct::leaf_index(reader.opaque16()?)?;
-    let length = bytes.len() - reader.rest().len();
-    let timestamped = bytes.get(..length).ok_or(TlsError::Truncated)?;
-    let leaf_hash = merkle::leaf_hash(&[&[0, 0], timestamped].concat());
-    let logged = match signed {
+    let (leaf, rest) = TileLeaf::read(bytes)?;
+    let chain = leaf.chain.into();
+    let logged = match leaf.signed {
         Signed::Certificate(certificate) => {
-            Logged::Certificate { certificate: certificate.to_vec(), chain: chain(&mut reader)? }
+            Logged::Certificate { certificate: certificate.to_vec(), chain }
         }
-        Signed::Precertificate(issuer_key_hash, tbs) => Logged::Precertificate(Entry {
-            issuer_key_hash,
-            tbs: tbs.to_vec(),
-            precertificate: reader.opaque24()?.to_vec(),
-            chain: chain(&mut reader)?,
-        }),
+        Signed::Precertificate { issuer_key_hash, tbs, precertificate } => {
+            Logged::Precertificate(Entry {
+                issuer_key_hash: *issuer_key_hash,
+                tbs: tbs.to_vec(),
+                precertificate: precertificate.to_vec(),
+                chain,
+            })
+        }
     };
-    Ok((LoggedEntry { timestamp, index, leaf_hash, logged }, reader.rest()))
+    let TileLeaf { timestamp, index, .. } = leaf;
+    Ok((LoggedEntry { timestamp, index, leaf_hash: leaf.leaf_hash(), logged }, rest))
 }
 
-/// The signed entry of RFC 6962, still in its bytes.
-enum Signed<'a> {
-    Certificate(&'a [u8]),
-    Precertificate([u8; 32], &'a [u8]),
-}
-
-fn chain(reader: &mut Reader<'_>) -> Result<Arc<[[u8; 32]]>, EntryError> {
-    let (fingerprints, rest) = reader.opaque16()?.as_chunks();
-    if rest.is_empty() { Ok(fingerprints.into()) } else { Err(EntryError::Chain) }
+/// The next 32 octets.
+fn hash<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8; 32], EntryError> {
+    reader.take(32)?.first_chunk().ok_or(EntryError::Tls(TlsError::Truncated))
 }
 
 /// Why bytes are no `TileLeaf`.
@@ -167,6 +227,7 @@ pub enum EntryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tlog::merkle;
     use proptest::prelude::*;
 
     const AT: Timestamp = Timestamp::from_millis(0x0102_0304);

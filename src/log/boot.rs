@@ -7,7 +7,7 @@
 use super::LogError;
 use super::edge::{Edge, WIDTH, hashes_at, read_tile, subtree};
 use super::sequencer::TOLERANCE;
-use crate::ct::entry::read_tile_leaf;
+use crate::ct::entry::TileLeaf;
 use crate::store::{Head, Owner, Store};
 use crate::time::Timestamp;
 use crate::tlog::merkle::{Frontier, Hash};
@@ -62,11 +62,11 @@ fn newest_entries(store: &dyn Store, head: Head) -> Result<(), LogError> {
     let leaves = store.tile_leaves(range.clone())?;
     let hashes = store.leaf_hashes(range.clone())?;
     for ((index, leaf), hash) in range.zip(leaves).zip(hashes) {
-        let holds = read_tile_leaf(&leaf).is_ok_and(|(logged, rest)| {
+        let holds = TileLeaf::read(&leaf).is_ok_and(|(logged, rest)| {
             rest.is_empty()
                 && logged.index == index
                 && logged.timestamp <= head.timestamp
-                && logged.leaf_hash == hash
+                && logged.leaf_hash() == hash
         });
         if !holds {
             return Err(LogError::Entry { index });

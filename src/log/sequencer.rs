@@ -22,7 +22,7 @@ use tokio::sync::{oneshot, watch};
 use super::boot::Tree;
 use super::edge::{Edge, Grown};
 use super::{LogError, State};
-use crate::ct::entry::{Entry, read_tile_leaf};
+use crate::ct::entry::{Entry, TileLeaf};
 use crate::store::{Batch, Head, Placed, Store};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::leaf_hash;
@@ -206,9 +206,9 @@ impl Sequencer {
 fn recompute(edge: &mut Edge, entries: &[Placed], head: Head) -> Result<Grown, LogError> {
     let mut grown = Grown::default();
     for placed in entries {
-        match read_tile_leaf(&placed.tile_leaf) {
-            Ok((logged, [])) if logged.index == placed.index => {
-                edge.push(logged.leaf_hash, &mut grown);
+        match TileLeaf::read(&placed.tile_leaf) {
+            Ok((leaf, [])) if leaf.index == placed.index => {
+                edge.push(leaf.leaf_hash(), &mut grown);
             }
             _ => return Err(LogError::Miscomputed { size: head.size }),
         }

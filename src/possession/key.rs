@@ -91,6 +91,13 @@ static ALGORITHMS: [Algorithm; 5] = [
 /// rsaEncryption with its NULL.
 const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 
+/// The kind of key that a DER `SubjectPublicKeyInfo` says to be, of those that we certify.
+pub fn kind(spki: &[u8]) -> Option<&'static str> {
+    let (identifier, _) = decode(spki).ok()?;
+    let row = ALGORITHMS.iter().find(|row| row.identifier == identifier)?;
+    Some(row.name)
+}
+
 /// id-ecPublicKey, whose parameters say which curve.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 

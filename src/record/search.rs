@@ -89,10 +89,10 @@ impl Record {
         let fixed = [
             ("san", Some(Cow::Borrowed(self.san.as_str()))),
             ("issuer", Some(Cow::Borrowed(self.issuer.as_str()))),
-            ("kind", Some(Cow::Borrowed(&*self.kind))),
+            ("kind", Some(Cow::Borrowed(self.kind.as_str()))),
             ("serial", Some(Cow::Borrowed(self.serial.as_str()))),
             ("key", Some(Cow::Borrowed(self.key.as_str()))),
-            ("algorithm", Some(Cow::Borrowed(&*self.key_algorithm))),
+            ("algorithm", Some(Cow::Borrowed(self.key_algorithm))),
             ("request", Some(Cow::Borrowed(self.request_id.as_str()))),
             ("rule", self.rule.as_deref().map(Cow::Borrowed)),
             ("token", self.token_id.as_deref().map(Cow::Borrowed)),
@@ -100,7 +100,7 @@ impl Record {
             ("index", self.index.map(|index| Cow::Owned(index.to_string()))),
         ];
         let extensions = self.extensions.iter();
-        let extensions = extensions.map(|(name, value)| (&**name, Cow::Borrowed(value.as_str())));
+        let extensions = extensions.map(|(name, value)| (*name, Cow::Borrowed(value.as_str())));
         fixed.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(extensions)
     }
 }
@@ -163,15 +163,15 @@ mod tests {
             kind: "uri".into(),
             san: "https://github.com/acme/app/.github/workflows/Release.yml@refs/tags/v1".into(),
             extensions: [
-                ("github-workflow-repository".into(), "acme/app".into()),
-                ("source-repository-ref".into(), "refs/tags/v1".into()),
+                ("github-workflow-repository", "acme/app".into()),
+                ("source-repository-ref", "refs/tags/v1".into()),
             ]
             .into(),
             rule: Some("release".into()),
             token_id: Some("jti-1".into()),
             serial: "3c9f".into(),
             key: "9b2e".into(),
-            key_algorithm: "Ed25519".into(),
+            key_algorithm: "Ed25519",
             index: Some(7),
             ..Record::default()
         }

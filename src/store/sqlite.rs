@@ -15,11 +15,12 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Params, Row, params};
 use rusqlite::{Transaction, TransactionBehavior};
 
-use super::{Batch, Head, Owner, Store, StoreError};
+use super::{Batch, Head, Owner, Placed, Store, StoreError};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use readers::Readers;
 
+mod entries;
 mod readers;
 
 /// What the tables look like; a file of another format is refused.
@@ -247,12 +248,12 @@ impl Sqlite {
         Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The first column of every row in `range`, which must all be there.
+    /// What `decode` makes of every row in `range`, which must all be there.
     fn column<T>(
         &self,
         sql: &str,
         range: &Range<u64>,
-        decode: impl Fn(&[u8]) -> Result<T, StoreError>,
+        decode: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let wanted = range.end.saturating_sub(range.start);
         let found = self.readers.with(|connection| {
@@ -260,7 +261,7 @@ impl Sqlite {
             let mut rows = statement.query([integer(range.start)?, integer(range.end)?])?;
             let mut values = Vec::new();
             while let Some(row) = rows.next()? {
-                values.push(decode(blob(row, 0)?)?);
+                values.push(decode(row)?);
             }
             Ok(values)
         })?;
@@ -306,12 +307,12 @@ impl Store for Sqlite {
 
     fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
         let sql = "SELECT leaf_hash FROM entries WHERE idx >= ?1 AND idx < ?2 ORDER BY idx";
-        self.column(sql, &range, hash)
+        self.column(sql, &range, |row| hash(blob(row, 0)?))
     }
 
     fn tile_leaves(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>, StoreError> {
-        let sql = "SELECT tile_leaf FROM entries WHERE idx >= ?1 AND idx < ?2 ORDER BY idx";
-        self.column(sql, &range, |octets| Ok(octets.to_vec()))
+        let sql = format!("{} WHERE idx >= ?1 AND idx < ?2 ORDER BY idx", entries::SELECT);
+        self.column(&sql, &range, entries::tile_leaf)
     }
 
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -335,17 +336,17 @@ impl Store for Sqlite {
         })
     }
 
-    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
+    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<Placed>, StoreError> {
         // SQLite counts to 2⁶³-1; so does a log, and a limit beyond it is none.
         let before = integer(before.unwrap_or(u64::MAX)).unwrap_or(i64::MAX);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.readers.with(|connection| {
-            let sql = "SELECT idx, record FROM entries WHERE idx < ?1 ORDER BY idx DESC LIMIT ?2";
-            let mut statement = connection.prepare_cached(sql)?;
+            let sql = format!("{} WHERE idx < ?1 ORDER BY idx DESC LIMIT ?2", entries::SELECT);
+            let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query([before, limit])?;
             let mut records = Vec::new();
             while let Some(row) = rows.next()? {
-                records.push((natural(row.get(0)?)?, row.get(1)?));
+                records.push(entries::placed(row)?);
             }
             Ok(records)
         })
@@ -354,12 +355,7 @@ impl Store for Sqlite {
 
 /// Writes the rows of a batch.
 fn write(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
-    let sql = "INSERT INTO entries (idx, leaf_hash, tile_leaf, record) VALUES (?1, ?2, ?3, ?4)";
-    let mut entries = transaction.prepare_cached(sql)?;
-    for entry in &batch.entries {
-        let (hash, leaf) = (entry.leaf_hash.0.as_slice(), entry.tile_leaf.as_slice());
-        entries.execute(params![integer(entry.index)?, hash, leaf, entry.record])?;
-    }
+    entries::write(transaction, &batch.entries)?;
     let sql = "INSERT INTO tiles (level, idx, hashes) VALUES (?1, ?2, ?3)
                ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes";
     let mut tiles = transaction.prepare_cached(sql)?;

@@ -120,6 +120,9 @@ async fn an_instance_is_served_searched_shown_and_verified() {
     let (out, _) = run(&["log", "search", "alice@example.com", "since=1h", "--json"], 0);
     let found: Value = serde_json::from_str(out.lines().next().expect("a line")).unwrap();
     assert_eq!(found["san"], "alice@example.com");
+    assert_eq!(found["issuer"], issuer.url());
+    assert_eq!(found["extensions"]["issuer"], issuer.url());
+    assert_eq!((&found["kind"], &found["index"]), (&json!("email"), &json!(0)));
     let (out, _) = run(&["log", "search", "san=bob@*"], 0);
     assert_eq!(out.trim(), "nothing found");
     run(&["log", "search", "nonsense=1"], 2);

@@ -4,16 +4,17 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use mayfly::ct::entry::{Entry, Logged, LoggedEntry, read_tile_leaf};
+use mayfly::ct::precertificate::Parts;
 use mayfly::ct::sct::Sct;
 use mayfly::log::sequencer::QUEUE;
 use mayfly::log::{Log, LogError};
-use mayfly::record::Record;
+use mayfly::record::Attempt;
 use mayfly::signer::{Signer, SignerError};
 use mayfly::store::{Batch, Head, Owner, Placed, Store, StoreError, Tile, sqlite};
 use mayfly::time::{Clock, Timestamp};
@@ -21,6 +22,8 @@ use mayfly::tlog::key::PublicKey;
 use mayfly::tlog::merkle::Hash;
 use mayfly::tlog::note::SignedNote;
 use mayfly::tlog::tile::{TileKind, TilePath};
+
+use rcgen::{CertificateParams, CustomExtension, KeyPair};
 
 use crate::support::store::{Fault, FaultyStore, HandClock, LogKey, MemoryStore};
 
@@ -117,24 +120,43 @@ fn owner(key: &LogKey) -> Owner {
     Owner { origin: ORIGIN.into(), log_id: Hash::of(&[key.public_key()]).0 }
 }
 
+/// A precertificate with the serial number 0x40 and eight zeros.
+static PRECERTIFICATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let oid = [1, 3, 6, 1, 4, 1, 11129, 2, 4, 3];
+    let mut poison = CustomExtension::from_oid_content(&oid, vec![5, 0]);
+    poison.set_criticality(true);
+    let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
+    params.serial_number = Some(SERIAL.to_vec().into());
+    params.custom_extensions = vec![poison];
+    params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+});
+const SERIAL: [u8; 9] = [0x40, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// An entry whose certificate has a serial number of its own.
 fn entry(number: u64) -> Entry {
+    static TBS: LazyLock<Vec<u8>> =
+        LazyLock::new(|| Parts::of(&PRECERTIFICATE).unwrap().tbs_without_poison().unwrap());
+    let numbered = |der: &[u8]| {
+        let at = der.windows(9).position(|window| window == SERIAL).unwrap() + 1;
+        [&der[..at], &number.to_be_bytes(), &der[at + 8..]].concat()
+    };
     Entry {
         issuer_key_hash: [7; 32],
-        tbs: format!("to be signed {number}").into_bytes(),
-        precertificate: format!("precertificate {number}").into_bytes(),
+        tbs: numbered(&TBS),
+        precertificate: numbered(&PRECERTIFICATE),
         chain: [[1; 32], [2; 32]].into(),
     }
 }
 
-fn record(number: u64) -> Record {
-    Record { time: MIDNIGHT, serial: format!("{number:x}"), ..Record::default() }
+fn attempt(number: u64) -> Attempt<'static> {
+    Attempt { time: MIDNIGHT, request_id: number.to_string().into(), ..Attempt::default() }
 }
 
 /// Appends entries 0 to `size`, all in flight at once.
 async fn fill(log: &Log, size: u64) -> Vec<Sct> {
     let append = |number| {
         let log = log.clone();
-        tokio::spawn(async move { log.append(entry(number), record(number)).await.unwrap() })
+        tokio::spawn(async move { log.append(entry(number), attempt(number)).await.unwrap() })
     };
     let appends: Vec<_> = (0..size).map(append).collect();
     let mut scts = Vec::new();
@@ -148,7 +170,7 @@ type Append<'a> = Pin<Box<dyn Future<Output = Result<Sct, LogError>> + 'a>>;
 
 /// An append that is in the queue, or the answer it got at once.
 fn queued(log: &Log, number: u64) -> Result<Append<'_>, LogError> {
-    let mut append: Append<'_> = Box::pin(log.append(entry(number), record(number)));
+    let mut append: Append<'_> = Box::pin(log.append(entry(number), attempt(number)));
     match append.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Pending => Ok(append),
         Poll::Ready(answer) => Err(answer.expect_err("nothing can be committed yet")),
@@ -209,8 +231,9 @@ async fn check_log(log: &Log) -> Head {
     assert_eq!(indexes, (0..head.size).rev().map(Some).collect::<Vec<_>>());
     for (record, (read, _)) in records.iter().rev().zip(&entries) {
         let Logged::Precertificate(logged) = &read.logged else { panic!("not a precertificate") };
-        let number = u64::from_str_radix(&record.serial, 16).unwrap();
+        let number = record.request_id.parse().unwrap();
         assert_eq!(*logged, entry(number), "the record of another entry");
+        assert_eq!(record.serial, format!("40{number:016x}"));
     }
     head
 }
@@ -273,7 +296,7 @@ async fn many_tasks_share_one_tree() {
                 let log = log.clone();
                 tokio::spawn(async move {
                     for number in task * 20..task * 20 + 20 {
-                        let sct = log.append(entry(number), record(number)).await.unwrap();
+                        let sct = log.append(entry(number), attempt(number)).await.unwrap();
                         // Zero merge delay: whoever has the SCT finds the entry in the checkpoint.
                         assert!(log.head().size > sct.leaf_index);
                         check_sct(&log, number, &sct).await;
@@ -299,7 +322,7 @@ async fn a_log_goes_on_where_it_stopped() {
             let head = check_log(&log).await;
             assert_eq!(before.unwrap_or(head), head);
             for number in head.size..size {
-                log.append(entry(number), record(number)).await.unwrap();
+                log.append(entry(number), attempt(number)).await.unwrap();
             }
             let head = check_log(&log).await;
             assert_eq!(head.size, size);
@@ -332,7 +355,7 @@ async fn a_large_log_goes_on_where_it_stopped() {
     bench.key.broken.store(false, Ordering::SeqCst);
     for number in 65_535..65_538 {
         let (log, _) = bench.open();
-        let sct = log.append(entry(number), record(number)).await.unwrap();
+        let sct = log.append(entry(number), attempt(number)).await.unwrap();
         check_sct(&log, number, &sct).await;
         log.close().await;
     }
@@ -363,7 +386,7 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
         }
         assert_eq!(log.failed().await, told);
         assert_eq!(log.ready(), Err(told.clone()));
-        assert_eq!(log.append(entry(0), record(0)).await, Err(told.clone()));
+        assert_eq!(log.append(entry(0), attempt(0)).await, Err(told.clone()));
         assert_eq!(check_log(&log).await, before, "what is not committed is not served");
         log.close().await;
         drop((log, store));
@@ -371,7 +394,7 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
         let (log, _) = bench.open();
         let after = check_log(&log).await;
         assert_eq!(after == before, fault == Fault::Before);
-        let sct = log.append(entry(1000), record(1000)).await.unwrap();
+        let sct = log.append(entry(1000), attempt(1000)).await.unwrap();
         check_sct(&log, 1000, &sct).await;
         assert_eq!(check_log(&log).await.size, after.size + 1);
         log.close().await;
@@ -415,7 +438,7 @@ async fn a_dead_sequencer_is_noticed_by_everybody() {
     }
     assert_eq!(log.failed().await, LogError::Died);
     assert_eq!(log.ready(), Err(LogError::Died));
-    assert_eq!(log.append(entry(0), record(0)).await, Err(LogError::Died));
+    assert_eq!(log.append(entry(0), attempt(0)).await, Err(LogError::Died));
     assert_eq!(check_log(&log).await.size, 0);
     log.close().await;
 }
@@ -459,7 +482,7 @@ async fn close_answers_everybody() {
         for append in appends {
             append.await.unwrap();
         }
-        assert_eq!(log.append(entry(700), record(700)).await, Err(LogError::Closed));
+        assert_eq!(log.append(entry(700), attempt(700)).await, Err(LogError::Closed));
         assert_eq!(check_log(&log).await.size, 700);
         log.close().await;
         let failed = tokio::time::timeout(Duration::ZERO, log.failed()).await;
@@ -482,11 +505,11 @@ async fn a_clock_behind_the_log_stops_it_until_it_is_right() {
     assert_eq!(log.ready(), Ok(()));
     bench.clock.set(wrong);
     assert!(matches!(log.ready(), Err(LogError::Clock { .. })));
-    let error = log.append(entry(3), record(3)).await.unwrap_err();
+    let error = log.append(entry(3), attempt(3)).await.unwrap_err();
     assert!(matches!(error, LogError::Clock { .. }), "{error}");
     assert!(error.to_string().starts_with("the clock is behind the log: it says"));
     bench.clock.set(head);
-    let sct = log.append(entry(3), record(3)).await.unwrap();
+    let sct = log.append(entry(3), attempt(3)).await.unwrap();
     assert!(sct.timestamp > head);
     assert_eq!(check_log(&log).await.size, 4);
 }
@@ -496,7 +519,7 @@ async fn a_clock_that_stands_still_gives_every_batch_a_time_of_its_own() {
     let bench = Bench { clock: Arc::new(HandClock::at(MIDNIGHT, 0)), ..Bench::memory() };
     let (log, _) = bench.open();
     for number in 0..20 {
-        let sct = log.append(entry(number), record(number)).await.unwrap();
+        let sct = log.append(entry(number), attempt(number)).await.unwrap();
         assert_eq!(sct.timestamp, MIDNIGHT.plus(Duration::from_millis(number + 1)));
     }
     check_log(&log).await;
@@ -508,10 +531,10 @@ async fn a_key_that_cannot_sign_leaves_a_log_that_goes_on() {
     let (log, _) = bench.open();
     bench.key.broken.store(true, Ordering::SeqCst);
     let error = LogError::Signer(SignerError("told to fail".into()));
-    assert_eq!(log.append(entry(0), record(0)).await, Err(error.clone()));
+    assert_eq!(log.append(entry(0), attempt(0)).await, Err(error.clone()));
     assert_eq!(log.checkpoint().await, Err(error));
     bench.key.broken.store(false, Ordering::SeqCst);
-    assert_eq!(log.append(entry(1), record(1)).await.unwrap().leaf_index, 1);
+    assert_eq!(log.append(entry(1), attempt(1)).await.unwrap().leaf_index, 1);
     assert_eq!(check_log(&log).await.size, 2);
 }
 
@@ -530,7 +553,7 @@ async fn a_checkpoint_is_signed_once_for_each_head() {
         assert_eq!(ask.await.unwrap().unwrap(), first);
     }
     assert_eq!(signed(), 1);
-    log.append(entry(0), record(0)).await.unwrap();
+    log.append(entry(0), attempt(0)).await.unwrap();
     assert_ne!(log.checkpoint().await.unwrap(), first);
     assert_eq!(signed(), 3);
 }
@@ -618,7 +641,7 @@ async fn a_log_cut_short_anywhere_is_an_older_log() {
     let (log, _) = bench.open();
     let mut heads = vec![log.head()];
     for number in 0..300 {
-        log.append(entry(number), record(number)).await.unwrap();
+        log.append(entry(number), attempt(number)).await.unwrap();
         heads.push(log.head());
     }
     let wal = std::fs::read(bench.path().with_extension("db-wal")).unwrap();
@@ -634,7 +657,7 @@ async fn a_log_cut_short_anywhere_is_an_older_log() {
         let whole = cut == wal.len();
         assert_eq!(whole, head == *heads.last().unwrap(), "every commit had reached the file");
         found += u64::from(head.size > 0);
-        log.append(entry(300), record(300)).await.unwrap();
+        log.append(entry(300), attempt(300)).await.unwrap();
         check_log(&log).await;
         log.close().await;
     }
@@ -724,23 +747,32 @@ fn corrupt(what: &str) -> LogError {
 
 #[test]
 fn damage_is_found_at_the_start() {
-    let flip =
-        "tile_leaf = CAST(substr(tile_leaf, 1, 20) || x'ff' || substr(tile_leaf, 22) AS BLOB)";
+    // The second octet of the serial number, and a length.
+    let flip = |at| {
+        format!("leaf = CAST(substr(leaf, 1, {at}) || x'ff' || substr(leaf, {at} + 2) AS BLOB)")
+    };
     check_damage(
         300,
-        &format!("UPDATE entries SET {flip} WHERE idx = 299"),
+        &format!("UPDATE entries SET {} WHERE idx = 299", flip(16)),
         LogError::Entry { index: 299 },
     );
     check_damage(
         300,
-        &format!("UPDATE entries SET {flip} WHERE idx = 44"),
+        &format!("UPDATE entries SET {} WHERE idx = 44", flip(16)),
         LogError::Entry { index: 44 },
     );
     check_damage(
         300,
-        "UPDATE entries SET tile_leaf = x'00' WHERE idx = 200",
+        "UPDATE entries SET timestamp = timestamp + 1 WHERE idx = 200",
         LogError::Entry { index: 200 },
     );
+    check_damage(
+        300,
+        "UPDATE entries SET chain = NULL WHERE idx = 200",
+        LogError::Entry { index: 200 },
+    );
+    let unreadable = corrupt("the precertificate of entry 200: it is not the DER of a certificate");
+    check_damage(300, &format!("UPDATE entries SET {} WHERE idx = 200", flip(1)), unreadable);
     check_damage(
         300,
         "UPDATE entries SET leaf_hash = zeroblob(32) WHERE idx = 299",
@@ -760,8 +792,7 @@ fn damage_is_found_at_the_start() {
     );
     let gap = corrupt("of the entries 256 to 300 only 43 are there");
     check_damage(300, "DELETE FROM entries WHERE idx = 280", gap);
-    let more =
-        "INSERT INTO entries SELECT 300, leaf_hash, tile_leaf, record FROM entries WHERE idx = 0";
+    let more = "INSERT INTO entries SELECT 300, leaf_hash, chain, timestamp, leaf, record FROM entries WHERE idx = 0";
     check_damage(300, more, LogError::Rows { rows: 301, size: 300 });
     let tile =
         "UPDATE tiles SET hashes = CAST(zeroblob(32) || substr(hashes, 33) AS BLOB) WHERE level = ";

@@ -12,12 +12,22 @@ CREATE TABLE head (
     timestamp INTEGER NOT NULL      -- milliseconds since 1970
 ) STRICT;
 
--- The entries, at their index in the tree.
+-- The entries, at their index in the tree, without what src/store/sqlite/entries.rs can compute.
 CREATE TABLE entries (
     idx       INTEGER PRIMARY KEY,
     leaf_hash BLOB NOT NULL,
-    tile_leaf BLOB NOT NULL,        -- TLS, static-ct-api's TileLeaf
+    chain     INTEGER,              -- NULL where nothing can be left out
+    timestamp INTEGER,              -- milliseconds since 1970; NULL with chain
+    leaf      BLOB NOT NULL,        -- the precertificate, DER; without a chain the whole TileLeaf, TLS
     record    TEXT NOT NULL         -- JSON
+) STRICT;
+
+-- Who issued: the same for most entries.
+CREATE TABLE chains (
+    id              INTEGER PRIMARY KEY,
+    issuer_key_hash BLOB NOT NULL,
+    fingerprints    BLOB NOT NULL,  -- SHA-256 of each certificate, 32 octets each
+    UNIQUE (issuer_key_hash, fingerprints)
 ) STRICT;
 
 -- Tiles of hashes: full ones, and above level 0 those that still grow.

@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{
 };
 use mayfly::algorithm::SignatureAlgorithm;
 use mayfly::signer::{Boxed, Signer, SignerError};
-use mayfly::store::{Batch, Head, Owner, Store, StoreError};
+use mayfly::store::{Batch, Head, Owner, Placed, Store, StoreError};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::merkle::Hash;
 
@@ -187,10 +187,14 @@ impl Store for MemoryStore {
         Ok(self.rows().issuers.get(fingerprint).cloned())
     }
 
-    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
+    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<Placed>, StoreError> {
         let rows = self.rows();
         let below = rows.entries.range(..before.unwrap_or(u64::MAX)).rev().take(limit);
-        Ok(below.map(|(index, row)| (*index, row.2.clone())).collect())
+        let placed = |(&index, row): (&u64, &(Hash, Vec<u8>, String))| {
+            let (leaf_hash, tile_leaf, record) = row.clone();
+            Placed { index, leaf_hash, tile_leaf, record }
+        };
+        Ok(below.map(placed).collect())
     }
 }
 
@@ -271,7 +275,7 @@ impl Store for FaultyStore {
         self.inner.issuer(fingerprint)
     }
 
-    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
+    fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<Placed>, StoreError> {
         self.inner.records(before, limit)
     }
 }
