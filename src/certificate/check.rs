@@ -268,11 +268,13 @@ fn is_san(names: &[u8], meant: &San) -> der::Result<bool> {
     match meant {
         San::Email(meant) => Ok(meant.is_ascii() && is(names, context(1), meant.as_bytes())?),
         San::Uri(meant) => Ok(meant.is_ascii() && is(names, context(6), meant.as_bytes())?),
-        San::Username(meant) => match GeneralName::from_der(names)? {
-            GeneralName::OtherName(name) => Ok(name.type_id == USERNAME
-                && name.value.decode_as::<Utf8StringRef<'_>>()?.as_str() == meant),
-            _ => Ok(false),
-        },
+        San::Username(meant) => {
+            let GeneralName::OtherName(name) = GeneralName::from_der(names)? else {
+                return Ok(false);
+            };
+            Ok(name.type_id == USERNAME
+                && name.value.decode_as::<Utf8StringRef<'_>>()?.as_str() == meant)
+        }
     }
 }
 
