@@ -38,7 +38,10 @@ pub const fn context_constructed(number: u8) -> u8 {
 /// Appends `tag`, the length of `content`, and `content`.
 pub fn value(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.push(tag);
-    out.extend(length(content.len()));
+    match short(content.len()) {
+        Some(octet) => out.push(octet),
+        None => out.extend(long(content.len())),
+    }
     out.extend_from_slice(content);
 }
 
@@ -48,7 +51,11 @@ pub fn nested(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.extend([tag, 0]);
     let start = out.len();
     write(out);
-    out.splice(start - 1..start, length(out.len() - start));
+    let length = out.len() - start;
+    match (short(length), out.get_mut(start - 1)) {
+        (Some(octet), Some(place)) => *place = octet,
+        _ => drop(out.splice(start - 1..start, long(length))),
+    }
 }
 
 /// Appends a non-negative INTEGER, given as big-endian octets with any number of leading zeros.
@@ -64,18 +71,18 @@ pub fn unsigned(out: &mut Vec<u8>, octets: &[u8]) {
     });
 }
 
-/// The octets of a length, in the shortest form.
-fn length(length: usize) -> impl Iterator<Item = u8> {
+/// The one octet of a length below 128.
+fn short(length: usize) -> Option<u8> {
+    u8::try_from(length).ok().filter(|octet| *octet < 0x80)
+}
+
+/// The octets of a length from 128 on, as few as there can be.
+fn long(length: usize) -> impl Iterator<Item = u8> {
     let octets = length.to_be_bytes();
-    let (first, skipped) = match u8::try_from(length) {
-        Ok(short @ 0..0x80) => (short, octets.len()),
-        _ => {
-            let zeros = octets.iter().take_while(|octet| **octet == 0).count();
-            // At most eight octets follow, so that their number fits.
-            (0x80 | (octets.len() - zeros) as u8, zeros)
-        }
-    };
-    std::iter::once(first).chain(octets.into_iter().skip(skipped))
+    let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+    // At most eight octets follow, so that their number fits.
+    let count = 0x80 | (octets.len() - zeros) as u8;
+    std::iter::once(count).chain(octets.into_iter().skip(zeros))
 }
 
 #[cfg(test)]

@@ -12,8 +12,6 @@
 //!
 //! Spec: sigstore/fulcio, `docs/oid-info.md`.
 
-use std::collections::BTreeMap;
-
 /// How an extension's value holds its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encoding {
@@ -120,27 +118,41 @@ impl Extension {
 }
 
 /// The extensions of one certificate: one text for each row at most, never empty, in table order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extensions(BTreeMap<Extension, String>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extensions(Vec<(Extension, String)>);
+
+impl Default for Extensions {
+    fn default() -> Self {
+        Self(Vec::with_capacity(TABLE.len()))
+    }
+}
 
 impl Extensions {
     /// Sets an extension; empty text leaves it out.
     pub fn set(&mut self, extension: Extension, value: String) {
-        if value.is_empty() {
-            self.0.remove(&extension);
-        } else {
-            self.0.insert(extension, value);
+        let place = self.find(extension);
+        if let Ok(at) = place {
+            self.0.remove(at);
+        }
+        if !value.is_empty() {
+            self.0.insert(place.unwrap_or_else(|at| at), (extension, value));
         }
     }
 
     /// The text of an extension, if the certificate has it.
     pub fn get(&self, extension: Extension) -> Option<&str> {
-        self.0.get(&extension).map(String::as_str)
+        let at = self.find(extension).ok()?;
+        self.0.get(at).map(|(_, value)| value.as_str())
     }
 
     /// Every extension with its text, in table order.
     pub fn iter(&self) -> impl Iterator<Item = (Extension, &str)> {
         self.0.iter().map(|(extension, value)| (*extension, value.as_str()))
+    }
+
+    /// Where an extension stands, or would stand.
+    fn find(&self, extension: Extension) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&extension.arc(), |(known, _)| known.arc())
     }
 }
 

@@ -4,18 +4,18 @@
 //! every field with profile and grant. Nothing else makes a [`CheckedTbs`], and nothing else is signed,
 //! so that a fault in the encoder, or in memory, ends as an error and not as a certificate.
 //!
-//! The fields are read where they lie: an owned `TbsCertificate` costs more than all the rest.
+//! The fields are read where they lie: an owned `TbsCertificate` costs more than all the rest. Tags
+//! and lengths are read by the library and the octets between them are compared with what is meant,
+//! which needs no reading where DER has one way to write it.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use der::asn1::{AnyRef, Null, OctetStringRef, UintRef, Utf8StringRef};
+use der::asn1::{AnyRef, UintRef, Utf8StringRef};
 use der::oid::ObjectIdentifier;
 use der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
-    SubjectKeyIdentifier,
-};
+use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, KeyUsages};
 use x509_cert::time::{Time, Validity};
 
 use super::tbs::{CtExtension, Tbs};
@@ -93,7 +93,7 @@ pub(super) fn check(
     check_fulcio_extensions(tbs, &mut extensions)?;
     check_ct_extension(ct, &mut extensions)?;
     match extensions.take()? {
-        Some((kind, _)) => Err(CheckError::Unexpected(kind.0)),
+        Some(more) => Err(CheckError::Unexpected(more.oid()?)),
         None => Ok(CheckedTbs { der }),
     }
 }
@@ -157,28 +157,30 @@ struct Extensions<'a>(SliceReader<'a>);
 impl<'a> Extensions<'a> {
     /// Reads the field, which is the last one: no unique identifiers before it.
     fn read(tbs: &mut SliceReader<'a>) -> der::Result<Self> {
-        let field = AnyRef::decode(tbs)?;
-        field.tag().assert_eq(Tag::ContextSpecific { constructed: true, number: TagNumber(3) })?;
-        let list = AnyRef::from_der(field.value())?;
-        list.tag().assert_eq(Tag::Sequence)?;
-        SliceReader::new(list.value()).map(Self)
+        let field = content(AnyRef::decode(tbs)?, context_constructed(3))?;
+        let list = content(AnyRef::from_der(field)?, Tag::Sequence)?;
+        SliceReader::new(list).map(Self)
     }
 
-    /// Takes the next extension: its kind and its value.
-    fn take(&mut self) -> der::Result<Option<(Kind, &'a [u8])>> {
+    /// Takes the next extension.
+    fn take(&mut self) -> der::Result<Option<Extension<'a>>> {
         if self.0.is_finished() {
             return Ok(None);
         }
-        self.0.sequence(|extension| {
-            let oid = extension.decode()?;
-            let critical: Option<bool> = extension.decode()?;
+        let extension = content(AnyRef::decode(&mut self.0)?, Tag::Sequence)?;
+        let mut parts = SliceReader::new(extension)?;
+        let oid = content(AnyRef::decode(&mut parts)?, Tag::ObjectIdentifier)?;
+        let mut value = AnyRef::decode(&mut parts)?;
+        let critical = value.tag() == Tag::Boolean;
+        if critical {
             // DER leaves a default out.
-            if critical == Some(false) {
+            if value.value() != [0xff] {
                 return Err(Tag::Boolean.value_error().into());
             }
-            let value: &OctetStringRef = extension.decode()?;
-            Ok(Some(((oid, critical.is_some()), value.as_bytes())))
-        })
+            value = AnyRef::decode(&mut parts)?;
+        }
+        parts.finish()?;
+        Ok(Some(Extension { oid, critical, value: content(value, Tag::OctetString)? }))
     }
 
     /// Takes the next extension, which must be of `kind` and of which `is_meant` must hold.
@@ -188,50 +190,92 @@ impl<'a> Extensions<'a> {
         is_meant: impl FnOnce(&'a [u8]) -> der::Result<bool>,
     ) -> Result<(), CheckError> {
         match self.take()? {
-            Some((found, value)) if found == kind && is_meant(value) == Ok(true) => Ok(()),
+            Some(found) if found.is(kind) && is_meant(found.value) == Ok(true) => Ok(()),
             _ => Err(CheckError::Extension(kind.0)),
         }
     }
 }
 
+/// An extension, read as far as all extensions are alike.
+struct Extension<'a> {
+    /// The content of the object identifier.
+    oid: &'a [u8],
+    critical: bool,
+    value: &'a [u8],
+}
+
+impl Extension<'_> {
+    fn oid(&self) -> der::Result<ObjectIdentifier> {
+        ObjectIdentifier::from_bytes(self.oid).map_err(der::Error::from)
+    }
+
+    fn is(&self, (oid, critical): Kind) -> bool {
+        self.oid == oid.as_bytes() && self.critical == critical
+    }
+}
+
+const fn context(number: u32) -> Tag {
+    Tag::ContextSpecific { constructed: false, number: TagNumber(number) }
+}
+
+const fn context_constructed(number: u32) -> Tag {
+    Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
+}
+
+/// What is between tag and end of `any`, whose tag must be `tag`.
+fn content(any: AnyRef<'_>, tag: Tag) -> der::Result<&[u8]> {
+    any.tag().assert_eq(tag)?;
+    Ok(any.value())
+}
+
+/// Whether `der` is one value, tagged `tag`, with the content that is meant.
+fn is(der: &[u8], tag: Tag, meant: &[u8]) -> der::Result<bool> {
+    Ok(content(AnyRef::from_der(der)?, tag)? == meant)
+}
+
+/// Key usage and extended key usage as the other library writes them: reading the former forgives
+/// bits that are said to be unused.
+static USAGES: LazyLock<[der::Result<Vec<u8>>; 2]> = LazyLock::new(|| {
+    let usage = KeyUsage(KeyUsages::DigitalSignature.into());
+    [usage.to_der(), ExtendedKeyUsage(vec![CODE_SIGNING]).to_der()]
+});
+
 fn check_shared_extensions(
     tbs: &Tbs<'_>,
     extensions: &mut Extensions<'_>,
 ) -> Result<(), CheckError> {
-    extensions.next(KEY_USAGE, |value| {
-        // Written by the other library: reading forgives bits that are said to be unused.
-        Ok(KeyUsage(KeyUsages::DigitalSignature.into()).to_der()? == value)
-    })?;
-    extensions.next(EXTENDED_KEY_USAGE, |value| {
-        Ok(ExtendedKeyUsage::from_der(value)?.0 == [CODE_SIGNING])
-    })?;
+    let is_written = |value: &[u8], usage: &der::Result<Vec<u8>>| {
+        usage.as_ref().map(|usage| value == usage).map_err(Clone::clone)
+    };
+    let [usage, extended_usage] = &*USAGES;
+    extensions.next(KEY_USAGE, |value| is_written(value, usage))?;
+    extensions.next(EXTENDED_KEY_USAGE, |value| is_written(value, extended_usage))?;
     extensions.next(SUBJECT_KEY_IDENTIFIER, |value| {
-        Ok(SubjectKeyIdentifier::from_der(value)?.0.as_bytes() == tbs.subject.key.key_id())
+        is(value, Tag::OctetString, &tbs.subject.key.key_id())
     })?;
     if let Some(key_id) = &tbs.profile.authority_key_id {
         extensions.next(AUTHORITY_KEY_IDENTIFIER, |value| {
-            let parsed = AuthorityKeyIdentifier::from_der(value)?;
-            Ok(parsed.key_identifier.is_some_and(|id| id.as_bytes() == key_id)
-                && parsed.authority_cert_issuer.is_none()
-                && parsed.authority_cert_serial_number.is_none())
+            is(content(AnyRef::from_der(value)?, Tag::Sequence)?, context(0), key_id)
         })?;
     }
-    extensions.next(SUBJECT_ALT_NAME, |value| match SubjectAltName::from_der(value)?.0.as_slice() {
-        [name] => is_san(name, tbs.subject.san),
-        _ => Ok(false),
+    extensions.next(SUBJECT_ALT_NAME, |value| {
+        is_san(content(AnyRef::from_der(value)?, Tag::Sequence)?, tbs.subject.san)
     })
 }
 
-fn is_san(name: &GeneralName, meant: &San) -> der::Result<bool> {
-    Ok(match (meant, name) {
-        (San::Email(meant), GeneralName::Rfc822Name(name)) => name.as_str() == meant,
-        (San::Uri(meant), GeneralName::UniformResourceIdentifier(name)) => name.as_str() == meant,
-        (San::Username(meant), GeneralName::OtherName(name)) => {
-            name.type_id == USERNAME
-                && name.value.decode_as::<Utf8StringRef<'_>>()?.as_str() == meant
+/// Whether `names` is one name, the one that is meant.
+fn is_san(names: &[u8], meant: &San) -> der::Result<bool> {
+    match meant {
+        San::Email(meant) => Ok(meant.is_ascii() && is(names, context(1), meant.as_bytes())?),
+        San::Uri(meant) => Ok(meant.is_ascii() && is(names, context(6), meant.as_bytes())?),
+        San::Username(meant) => {
+            let GeneralName::OtherName(name) = GeneralName::from_der(names)? else {
+                return Ok(false);
+            };
+            Ok(name.type_id == USERNAME
+                && name.value.decode_as::<Utf8StringRef<'_>>()?.as_str() == meant)
         }
-        _ => false,
-    })
+    }
 }
 
 fn check_fulcio_extensions(
@@ -240,11 +284,20 @@ fn check_fulcio_extensions(
 ) -> Result<(), CheckError> {
     for (extension, meant) in tbs.subject.extensions.iter() {
         let row = extension.row();
-        let oid = FULCIO.push_arc(row.arc.into()).map_err(der::Error::from)?;
-        extensions.next((oid, false), |value| match row.encoding {
+        let is_meant = |value: &[u8]| match row.encoding {
             Encoding::Raw => Ok(value == meant.as_bytes()),
-            Encoding::Utf8 => Ok(Utf8StringRef::from_der(value)?.as_str() == meant),
-        })?;
+            Encoding::Utf8 => is(value, Tag::Utf8String, meant.as_bytes()),
+        };
+        // An arc below 128 is one octet.
+        let found = extensions.take()?.filter(|found| {
+            found.oid.strip_prefix(FULCIO.as_bytes()) == Some(&[row.arc])
+                && !found.critical
+                && is_meant(found.value) == Ok(true)
+        });
+        if found.is_none() {
+            let oid = FULCIO.push_arc(row.arc.into()).map_err(der::Error::from)?;
+            return Err(CheckError::Extension(oid));
+        }
     }
     Ok(())
 }
@@ -255,11 +308,11 @@ fn check_ct_extension(
 ) -> Result<(), CheckError> {
     match ct {
         CtExtension::Absent => Ok(()),
-        CtExtension::Poison => extensions.next(POISON, |value| Null::from_der(value).map(|_| true)),
+        CtExtension::Poison => extensions.next(POISON, |value| is(value, Tag::Null, &[])),
         CtExtension::Scts([]) => Err(CheckError::NoScts),
         CtExtension::Scts(meant) => extensions.next(SCT_LIST, |value| {
-            let list = <&OctetStringRef>::from_der(value)?;
-            Ok(sct::decode_list(list.as_bytes()).is_ok_and(|scts| scts == meant))
+            let list = content(AnyRef::from_der(value)?, Tag::OctetString)?;
+            Ok(sct::decode_list(list).is_ok_and(|scts| scts == meant))
         }),
     }
 }
@@ -295,6 +348,32 @@ mod tests {
             }
             assert!(check(&tbs, [&der[..], &[0]].concat(), ct).is_err());
             assert!(check(&tbs, der[..der.len() - 1].to_vec(), ct).is_err());
+        }
+    }
+
+    #[test]
+    fn notices_every_octet_of_every_kind_of_name() {
+        let text = || "me@issuer.example".to_owned();
+        for san in [San::Email(text()), San::Uri(text()), San::Username(text())] {
+            let subject = Subject { san: &san, ..FIXTURE.subject() };
+            let tbs = FIXTURE.profile.tbs(subject, Serial::from_bytes([1; 20]), NOW).unwrap();
+            let der = tbs.encode(CtExtension::Absent);
+            for (at, bit) in (0..der.len()).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit))) {
+                let mut bent = der.clone();
+                bent[at] ^= bit;
+                assert!(check(&tbs, bent, CtExtension::Absent).is_err(), "{san:?}: {at}, {bit}");
+            }
+            check(&tbs, der, CtExtension::Absent).unwrap();
+        }
+    }
+
+    #[test]
+    fn refuses_a_name_that_is_not_ascii() {
+        for san in [San::Email("ü@issuer.example".into()), San::Uri("urn:ü".into())] {
+            let subject = Subject { san: &san, ..FIXTURE.subject() };
+            let tbs = FIXTURE.profile.tbs(subject, Serial::from_bytes([1; 20]), NOW).unwrap();
+            let refused = tbs.check(CtExtension::Poison).unwrap_err();
+            assert_eq!(refused, CheckError::Extension(SUBJECT_ALT_NAME.0));
         }
     }
 

@@ -40,7 +40,8 @@ pub struct Sct {
 impl Sct {
     /// The TLS encoding.
     pub fn encode(&self) -> Vec<u8> {
-        let mut tls = vec![0];
+        let mut tls = Vec::with_capacity(55 + self.signature.len());
+        tls.push(0);
         tls.extend_from_slice(&self.log_id);
         tls.extend_from_slice(&self.timestamp.as_millis().to_be_bytes());
         tls::put_opaque16(&mut tls, &leaf_index_extension(self.leaf_index));

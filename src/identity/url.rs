@@ -14,6 +14,8 @@
 //!
 //! Spec: Go 1.26 `net/url`, `URL.EscapedPath`, `URL.EscapedFragment`, `URL.JoinPath`, `URL.String`.
 
+use std::borrow::Cow;
+
 use super::uri::are_escapes_whole;
 
 /// What is wrong with a URL.
@@ -67,7 +69,9 @@ pub(super) fn whole(text: &str) -> Result<String, UrlError> {
     if !query.is_ascii() {
         return Err(UrlError::NotAscii);
     }
-    let mut url = format!("{scheme}:");
+    let mut url = String::with_capacity(text.len());
+    url.push_str(scheme);
+    url.push(':');
     if rest.starts_with('/') {
         let (authority, path) = split_authority(rest)?;
         url.push_str("//");
@@ -145,18 +149,18 @@ fn opaque(text: &str) -> Result<&str, UrlError> {
 }
 
 /// Escapes a part as Go does, or refuses it where a plainer text becomes the same.
-fn escape(text: &str, part: Part) -> Result<String, UrlError> {
+fn escape(text: &str, part: Part) -> Result<Cow<'_, str>, UrlError> {
     if !are_escapes_whole(text) {
         return Err(UrlError::Escape);
     }
     let kept = text.bytes().all(|octet| part.keeps(octet));
     match (kept, text.contains('%')) {
-        (true, false) => Ok(text.to_owned()),
-        (false, false) => Ok(part.escaped(text.as_bytes())),
+        (true, false) => Ok(Cow::Borrowed(text)),
+        (false, false) => Ok(Cow::Owned(part.escaped(text.as_bytes()))),
         // What is not kept is unescaped first and escaped afresh: "a b%41" becomes "a%20bA".
         (false, true) => Err(UrlError::Shared),
         (true, true) if part.has_plain_twin(text) => Err(UrlError::Shared),
-        (true, true) => Ok(text.to_owned()),
+        (true, true) => Ok(Cow::Borrowed(text)),
     }
 }
 

@@ -8,12 +8,16 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::quote::quote;
 
 /// How deep arrays and objects may be nested; the outermost counts as one.
 pub const DEPTH: usize = 32;
+
+/// Members that the outermost object has room for from the start: as many as a CI system's token has.
+const MEMBERS: usize = 32;
 
 /// Why a text is not the JSON we read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,12 +151,15 @@ impl<'de> Visitor<'de> for Strict<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let inside = self.inside()?;
-        let mut members = Map::new();
+        // Attack: thousands of small objects. Only the outermost has room before it has members.
+        let mut members = Map::with_capacity(if self.left == DEPTH { MEMBERS } else { 0 });
         while let Some(name) = access.next_key::<String>()? {
-            if members.contains_key(&name) {
-                return Err(self.refuse(JsonError::DuplicateMember(name)));
-            }
-            members.insert(name, access.next_value_seed(inside)?);
+            match members.entry(name) {
+                Entry::Vacant(place) => place.insert(access.next_value_seed(inside)?),
+                Entry::Occupied(place) => {
+                    return Err(self.refuse(JsonError::DuplicateMember(place.key().clone())));
+                }
+            };
         }
         Ok(Value::Object(members))
     }
