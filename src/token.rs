@@ -111,8 +111,8 @@ impl UnverifiedToken {
     /// and `keys` are those of the token's `iss`.
     ///
     /// # Errors
-    /// [`TokenError::IssuerMismatch`], [`TokenError::NoSuchKey`], [`TokenError::SignatureInvalid`],
-    /// then whatever the claims break.
+    /// [`TokenError::IssuerMismatch`], [`TokenError::AlgorithmNotAllowed`], [`TokenError::NoSuchKey`],
+    /// [`TokenError::SignatureInvalid`], then whatever the claims break.
     pub fn verify(
         &self,
         issuer: &Arc<Issuer>,
@@ -120,8 +120,10 @@ impl UnverifiedToken {
         now: Timestamp,
     ) -> Result<Claims, TokenError> {
         self.check_issuer(issuer)?;
+        self.check_algorithm(issuer)?;
         self.check_signature(keys)?;
         check_times(&self.members, now)?;
+        self.check_age(issuer, now)?;
         check_audience(&self.issuer, &self.members, &issuer.audiences)?;
         Ok(Claims {
             issuer: Arc::clone(issuer),
@@ -137,6 +139,31 @@ impl UnverifiedToken {
         }
         let configured = issuer.url.clone();
         Err(TokenError::IssuerMismatch { issuer: self.issuer.clone(), configured })
+    }
+
+    /// Whether the issuer may sign so, by its configuration.
+    fn check_algorithm(&self, issuer: &Issuer) -> Result<(), TokenError> {
+        let allowed = &issuer.algorithms;
+        if allowed.is_empty() || allowed.contains(&self.algorithm) {
+            return Ok(());
+        }
+        Err(TokenError::AlgorithmNotAllowed {
+            issuer: self.issuer.clone(),
+            algorithm: self.algorithm,
+            allowed: allowed.clone(),
+        })
+    }
+
+    fn check_age(&self, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
+        let Some(most) = issuer.max_age else { return Ok(()) };
+        let issuer = || self.issuer.clone();
+        let at = time(&self.members, "iat")?;
+        let at = at.ok_or_else(|| TokenError::AgeUnknown { issuer: issuer() })?;
+        let age = now.since(at);
+        match age <= most {
+            true => Ok(()),
+            false => Err(TokenError::TooOld { issuer: issuer(), age, most }),
+        }
     }
 
     fn check_signature(&self, keys: &[Arc<VerifyingKey>]) -> Result<(), TokenError> {
@@ -617,6 +644,49 @@ mod tests {
         let signer = Signer::new("1");
         let claims = json!({ "iss": URL, "sub": "alice", "aud": "sigstore", "exp": NOW + 1 });
         verify(&signer.sign(signer.header().to_string(), claims.to_string()), &signer).unwrap();
+    }
+
+    #[test]
+    fn a_token_may_be_too_old_for_its_issuer() {
+        let (signer, most) = (Signer::new("1"), Duration::from_secs(300));
+        let strict = Arc::new(Issuer { max_age: Some(most), ..Issuer::clone(&issuer(URL)) });
+        let judge = |iat: Option<u64>| {
+            let mut claims = good();
+            claims.as_object_mut().unwrap().remove("iat");
+            iat.into_iter().for_each(|iat| claims["iat"] = json!(iat));
+            let token = signer.sign(signer.header().to_string(), claims.to_string());
+            let token = UnverifiedToken::parse(&token).unwrap();
+            token.verify(&strict, &[signer.key()], Timestamp::from_secs(NOW)).map(|_| ())
+        };
+        let issuer = URL.to_owned();
+        for iat in [NOW - 300, NOW, NOW + 300] {
+            assert_eq!(judge(Some(iat)), Ok(()));
+        }
+        assert_eq!(judge(None), Err(TokenError::AgeUnknown { issuer: issuer.clone() }));
+        let age = Duration::from_secs(301);
+        assert_eq!(judge(Some(NOW - 301)), Err(TokenError::TooOld { issuer, age, most }));
+    }
+
+    #[test]
+    fn an_issuer_may_be_held_to_some_algorithms() {
+        let signer = Signer::new("1");
+        let token = signer.sign(signer.header().to_string(), good().to_string());
+        let token = UnverifiedToken::parse(&token).unwrap();
+        let judge = |allowed: &[Algorithm]| {
+            let strict = Issuer { algorithms: allowed.to_vec(), ..Issuer::clone(&issuer(URL)) };
+            let now = Timestamp::from_secs(NOW);
+            token.verify(&Arc::new(strict), &[signer.key()], now).map(|_| ())
+        };
+        assert_eq!(judge(&[Algorithm::Rs256, Algorithm::Es256]), Ok(()));
+        let (issuer, allowed) = (URL.to_owned(), vec![Algorithm::Rs256, Algorithm::EdDsa]);
+        let error = judge(&allowed).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the token is signed with ES256; tokens of issuer https://issuer.example are accepted \
+             with RS256 or EdDSA only"
+        );
+        let algorithm = Algorithm::Es256;
+        assert_eq!(error, TokenError::AlgorithmNotAllowed { issuer, algorithm, allowed });
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub const RSA: [(Algorithm, &lc::RsaParameters); 6] = [
 ];
 
 impl Algorithm {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(algorithm, _)| *algorithm)
+    }
+
     /// The algorithm of this JOSE name, letter for letter.
     pub fn parse(name: &str) -> Option<Self> {
         NAMES.iter().find(|(_, known)| *known == name).map(|(algorithm, _)| *algorithm)

@@ -1,9 +1,12 @@
 //! `issuers` of `mayfly.yaml` → trusted issuers with their rules.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::algorithm::jose::Algorithm;
 use crate::config::address::Address;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::presets::{self, Preset};
@@ -25,6 +28,9 @@ pub(super) const ISSUER: Table = Table {
         "audiences",
         "ca",
         "keys",
+        "bearer_token_file",
+        "algorithms",
+        "max_token_age",
         "allow",
         "deny",
         "issuer_claim",
@@ -64,6 +70,9 @@ pub(super) const TYPES: &[&str] =
 
 /// Keys that a set may have.
 const MAX_KEYS: usize = 100;
+
+/// How old a token may at most be: CI systems give them for minutes, a day is for people's.
+const AGES: RangeInclusive<Duration> = Duration::from_secs(30)..=Duration::from_secs(24 * 3600);
 
 const EXPOSED: &str = "expected https:// and one host (http:// is for this machine only)";
 
@@ -106,8 +115,12 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
     };
     let keys = read_keys(&section, first, folder);
     let roots = read_roots(&section, folder);
+    let bearer_file = read_bearer(&section, first, folder);
+    let algorithms = section.get("algorithms").map_or(Some(Vec::new()), read_algorithms);
+    let max_age = section.get("max_token_age").map_or(Some(None), |c| c.duration(AGES).map(Some));
     let (urls, rules, kind, audiences) = (urls?, rules?, kind?, audiences?);
-    let (keys, roots) = (keys?, roots?);
+    let (keys, roots, bearer_file) = (keys?, roots?, bearer_file?);
+    let (algorithms, max_age) = (algorithms?, max_age?);
     let trusted = |url| Trusted {
         issuer: Issuer {
             id: IssuerId(0),
@@ -116,9 +129,9 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
             kind: kind.clone(),
             keys: keys.clone(),
             roots: roots.clone(),
-            bearer_file: None,
-            algorithms: Vec::new(),
-            max_age: None,
+            bearer_file: bearer_file.clone(),
+            algorithms: algorithms.clone(),
+            max_age,
             challenge_claim: None,
         },
         rules: rules.clone(),
@@ -256,6 +269,40 @@ fn read_roots(section: &Section<'_>, folder: &Path) -> Option<Option<Vec<u8>>> {
     };
     let pem = file(cursor, folder)?;
     roots(pem.as_bytes()).map(Some).map_err(|complaint| cursor.refuse(complaint)).ok()
+}
+
+/// The file itself is read when keys are fetched: its token is renewed all the time.
+fn read_bearer(
+    section: &Section<'_>,
+    url: Option<&String>,
+    folder: &Path,
+) -> Option<Option<PathBuf>> {
+    let Some(cursor) = section.get("bearer_token_file") else {
+        return Some(None);
+    };
+    if url.is_some_and(|url| url.contains('*')) {
+        return cursor.fail("a credential is shown to one host only, and a pattern has many");
+    }
+    let keys = section.get("keys").and_then(|keys| keys.node.map());
+    let given = ["file", "inline"];
+    let given = |entry: &Entry| entry.key.text().is_some_and(|name| given.contains(&name));
+    if keys.is_some_and(|keys| keys.iter().any(given)) {
+        return cursor.fail("the keys are in the configuration: nobody is asked for them");
+    }
+    cursor.text().map(|text| Some(folder.join(text)))
+}
+
+fn read_algorithms(cursor: &Cursor<'_>) -> Option<Vec<Algorithm>> {
+    let names = cursor.texts()?;
+    let algorithm = |name: &String| {
+        let known = Algorithm::parse(name);
+        let complaint = || {
+            let all = Algorithm::all().map(|algorithm| algorithm.to_string());
+            format!("expected one of {}; got {}", all.collect::<Vec<_>>().join(", "), quote(name))
+        };
+        known.or_else(|| cursor.fail(complaint()))
+    };
+    names.iter().map(algorithm).collect()
 }
 
 fn read_keys(section: &Section<'_>, url: Option<&String>, folder: &Path) -> Option<Keys> {

@@ -126,6 +126,42 @@ pub enum TokenError {
         /// How long ago that was.
         ago: Duration,
     },
+    /// Signed as its issuer's may not be, by the configuration.
+    #[error(
+        "the token is signed with {algorithm}; tokens of issuer {issuer} are accepted with {} only",
+        listed(.allowed)
+    )]
+    AlgorithmNotAllowed {
+        /// The token's issuer.
+        issuer: String,
+        /// How it is signed.
+        algorithm: Algorithm,
+        /// How it should be signed: one of these.
+        allowed: Vec<Algorithm>,
+    },
+    /// Issued too long ago, by the configuration, whatever its `exp`.
+    #[error(
+        "the token was issued {} ago; tokens of issuer {issuer} are accepted for {} only: ask the CI \
+         system for a fresh one",
+        Spoken(*.age), Spoken(*.most)
+    )]
+    TooOld {
+        /// The token's issuer.
+        issuer: String,
+        /// How old it is.
+        age: Duration,
+        /// How old it may be.
+        most: Duration,
+    },
+    /// Nobody can tell whether it is too old.
+    #[error(
+        "the token has no claim \"iat\", which tokens of issuer {issuer} need: they are accepted for a \
+         limited time"
+    )]
+    AgeUnknown {
+        /// The token's issuer.
+        issuer: String,
+    },
     /// From the future, by more than clocks may differ.
     #[error(
         "the token is not valid yet: its \"{claim}\" is {} ahead (at {at}); the clocks of issuer and \
@@ -184,6 +220,10 @@ fn audience_mismatch(issuer: &str, audiences: &[String], wanted: &[String]) -> S
     };
     let wanted = quoted(wanted.iter(), " or ");
     format!("the token is {whom}; issuer {issuer} must ask for {wanted} here")
+}
+
+fn listed(algorithms: &[Algorithm]) -> String {
+    algorithms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
 fn quoted<'a>(texts: impl Iterator<Item = &'a String>, between: &str) -> String {

@@ -16,6 +16,10 @@ use tokio::task::JoinSet;
 
 use crate::support::issuer::{Alg, Endpoint, FakeIssuer, Fault, MIDNIGHT};
 
+mod bearer;
+mod proxy;
+mod successor;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Nothing is asked twice within a test, and a loaded machine has time.

@@ -59,6 +59,9 @@ fn token(error: &TokenError) -> &'static str {
         TokenError::AudienceMismatch { .. }     => "AUDIENCE_MISMATCH",
         TokenError::Expired { .. }              => "TOKEN_EXPIRED",
         TokenError::NotYetValid { .. }          => "TOKEN_NOT_YET_VALID",
+        TokenError::AlgorithmNotAllowed { .. }  => "ALGORITHM_NOT_ALLOWED",
+        TokenError::TooOld { .. }               => "TOKEN_TOO_OLD",
+        TokenError::AgeUnknown { .. }           => "CLAIM_MISSING",
     }
 }
 

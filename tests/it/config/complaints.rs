@@ -54,7 +54,7 @@ fn an_unknown_key_shows_the_known_ones_and_a_later_one_says_so() {
         "lifetime: 10m",
         "lifetimes: 10m",
         &[
-            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, issuers, authority, lifetime, backdate",
+            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, proxy, no_proxy, issuers, authority, lifetime, backdate",
         ],
     );
     check("lifetime: 10m", "denials: brief", &["mayfly.yaml:10: denials: not supported yet"]);
@@ -73,6 +73,57 @@ fn an_unknown_key_shows_the_known_ones_and_a_later_one_says_so() {
         "lifetime: 10m",
         "authority: { key: \"pkcs11:object=ca\", chain: ca.pem }",
         &["mayfly.yaml:10: authority.key: pkcs11:… is not supported yet: name a file"],
+    );
+}
+
+#[test]
+fn what_tokens_and_keys_must_be_is_checked() {
+    let idp = |lines: &str| format!("    type: email\n{lines}");
+    check(
+        "    type: email\n",
+        &idp("    algorithms: [ RS256, HS256 ]\n    max_token_age: 5s\n"),
+        &[
+            "mayfly.yaml:10: issuers[1].algorithms: expected one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA; got \"HS256\"",
+            "mayfly.yaml:11: issuers[1].max_token_age: expected a duration from 30s to 86400s, got 5s",
+        ],
+    );
+    check(
+        "    type: email\n",
+        &idp(&format!(
+            "    keys: {{ inline: {KEY_SET} }}\n    bearer_token_file: token\n    algorithms: []\n"
+        )),
+        &[
+            "mayfly.yaml:11: issuers[1].bearer_token_file: the keys are in the configuration: nobody is asked for them",
+            "mayfly.yaml:12: issuers[1].algorithms: expected text or a list of texts, got an empty list",
+        ],
+    );
+    check(
+        "    type: email\n",
+        "    type: email\n    bearer_token_file: token\n    algorithms: ES256\n    max_token_age: 1h\n",
+        &[],
+    );
+    check(
+        "  - url: https://idp.example.com\n",
+        "  - url: https://*.idp.example.com\n    allow: anybody\n    bearer_token_file: token\n",
+        &[
+            "mayfly.yaml:10: issuers[1].bearer_token_file: a credential is shown to one host only, and a pattern has many",
+        ],
+    );
+}
+
+#[test]
+fn a_proxy_is_one_that_we_can_talk_to() {
+    const EXPECTED: &str = "mayfly.yaml:10: proxy: expected `environment`, or an HTTP proxy such as http://proxy.example.com:3128 (a user and a password belong into HTTPS_PROXY)";
+    for url in ["https://proxy:3128", "socks5://proxy", "http://u:secret@proxy", "http://proxy/x"] {
+        check("lifetime: 10m", &format!("proxy: {url}"), &[EXPECTED]);
+    }
+    check("lifetime: 10m", "proxy: http://proxy:3128\nno_proxy: [ 10.0.0.0/8, .internal ]", &[]);
+    check(
+        "lifetime: 10m",
+        "no_proxy: localhost",
+        &[
+            "mayfly.yaml:10: no_proxy: says what is not asked through `proxy`, and there is none",
+        ],
     );
 }
 

@@ -104,6 +104,7 @@ struct Shared {
     connections: AtomicUsize,
     discoveries: AtomicUsize,
     key_sets: AtomicUsize,
+    credentials: Mutex<Vec<Option<String>>>,
 }
 
 impl FakeIssuer {
@@ -129,6 +130,7 @@ impl FakeIssuer {
             connections: AtomicUsize::new(0),
             discoveries: AtomicUsize::new(0),
             key_sets: AtomicUsize::new(0),
+            credentials: Mutex::default(),
         });
         let server = tokio::spawn(serve(listener, tls, Arc::clone(&shared)));
         Self { scheme, address, ca_pem, shared, server }
@@ -228,6 +230,16 @@ impl FakeIssuer {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// The `Authorization` of each request so far, whatever it asked for.
+    pub fn credentials(&self) -> Vec<Option<String>> {
+        self.shared.credentials.lock().unwrap().clone()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     fn keys(&self) -> Arc<Keys> {
         Arc::clone(&self.shared.keys.lock().unwrap())
     }
@@ -304,6 +316,9 @@ async fn answer(
     ];
     let asked = asked.into_iter().find_map(|(endpoint, under)| Some((endpoint, under?.to_owned())));
     let Some((endpoint, under)) = asked else { return Ok(empty(404)) };
+    let credential = request.headers().get("authorization");
+    let credential = credential.map(|value| value.to_str().unwrap().to_owned());
+    shared.credentials.lock().unwrap().push(credential);
     shared.counter(endpoint).fetch_add(1, Ordering::SeqCst);
     shared.speaks(endpoint).await;
     let good = document(endpoint, &under, &shared).to_string();
@@ -367,7 +382,8 @@ impl hyper::body::Body for Trickle {
     }
 }
 
-/// A CA that nobody trusts, and a server with its certificate for `localhost` alone.
+/// A CA that nobody trusts, and a server with its certificate for `localhost`, and for a name that only a
+/// proxy could resolve.
 fn tls() -> (String, ServerConfig) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::default();
@@ -375,7 +391,7 @@ fn tls() -> (String, ServerConfig) {
     ca.distinguished_name.push(rcgen::DnType::CommonName, "FakeIssuer CA");
     let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
     let key = rcgen::KeyPair::generate().unwrap();
-    let leaf = rcgen::CertificateParams::new(["localhost".to_owned()])
+    let leaf = rcgen::CertificateParams::new(["localhost".to_owned(), "idp.test".to_owned()])
         .unwrap()
         .signed_by(&key, &rcgen::Issuer::new(ca, ca_key))
         .unwrap();

@@ -5,11 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// A running `mayfly serve`; killed when dropped.
 pub struct Server {
     child: Child,
     pub url: String,
+    said: Arc<Mutex<String>>,
 }
 
 impl Server {
@@ -37,16 +39,35 @@ impl Server {
         let url = line.split_whitespace().find(|word| word.starts_with("http")).map(str::to_owned);
         match url {
             Some(url) => {
-                // Nobody reads stderr from here on; a full pipe must not stop the server.
-                let mut stderr = child.stderr.take().expect("piped");
-                std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-                Self { child, url }
+                let said = Arc::<Mutex<String>>::default();
+                // Always read, whether or not a test looks: a full pipe must not stop the server.
+                let (stderr, heard) = (child.stderr.take().expect("piped"), Arc::clone(&said));
+                std::thread::spawn(move || {
+                    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                        let mut heard = heard.lock().expect("nobody panicked");
+                        *heard += &line;
+                        heard.push('\n');
+                    }
+                });
+                Self { child, url, said }
             }
             None => {
                 let output = child.wait_with_output().expect("it ends");
                 panic!("mayfly serve: {}", String::from_utf8_lossy(&output.stderr));
             }
         }
+    }
+
+    /// What it has written to stderr so far.
+    pub fn said(&self) -> String {
+        self.said.lock().expect("nobody panicked").clone()
+    }
+
+    /// SIGHUP, now.
+    pub fn hang_up(&self) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &id]).status().expect("there is a kill");
+        assert!(sent.success(), "SIGHUP could not be sent");
     }
 
     /// Waits until it has ended by itself; yields its exit code.
