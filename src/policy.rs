@@ -22,7 +22,7 @@ mod pattern;
 mod review;
 
 pub use error::{Near, PolicyError};
-pub use pattern::{ClaimSelector, Pattern, SelectorError};
+pub use pattern::{Anchored, ClaimSelector, Pattern, RegexError, SelectorError};
 pub use review::{List, Review, Seen};
 
 /// The rules of every issuer.
