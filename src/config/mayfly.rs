@@ -9,13 +9,23 @@ use crate::config::address::Address;
 use crate::config::issuers::{self, ISSUER, KEYS};
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::trusted::{Trusted, assemble};
-use crate::config::{AuthorityFiles, Config, Overrides, Tls};
+use crate::config::{AuthorityFiles, Config, Denials, Overrides, Tls};
 use crate::quote::quote;
 
 const TOP: Table = Table {
     section: "",
-    keys: &["url", "listen", "data", "tls", "issuers", "authority", "lifetime", "backdate"],
-    later: &["denials", "keep_refusals", "limit"],
+    keys: &[
+        "url",
+        "listen",
+        "data",
+        "tls",
+        "issuers",
+        "authority",
+        "lifetime",
+        "backdate",
+        "denials",
+    ],
+    later: &["keep_refusals", "limit"],
     strict: true,
 };
 
@@ -73,6 +83,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         section.get("lifetime").map_or(Some(*LIFETIMES.end()), |cursor| cursor.duration(LIFETIMES));
     let backdate =
         section.get("backdate").map_or(Some(Duration::ZERO), |cursor| cursor.duration(BACKDATES));
+    let denials = section.get("denials").map_or(Some(Denials::Full), read_denials);
     let issuers = section.require("issuers").and_then(|cursor| issuers::read(cursor, folder));
     let (issuers, policy, summaries) = assemble(issuers?);
     Some(Config {
@@ -85,6 +96,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         authority: authority?,
         lifetime: lifetime?,
         backdate: backdate?,
+        denials: denials?,
         warnings: Vec::new(),
         summaries,
     })
@@ -113,6 +125,7 @@ pub(super) fn around(
         policy,
         lifetime: *LIFETIMES.end(),
         backdate: Duration::ZERO,
+        denials: Denials::Full,
         warnings: Vec::new(),
         summaries,
     })
@@ -176,6 +189,14 @@ fn read_tls(cursor: &Cursor<'_>, folder: &Path) -> Option<Tls> {
     let certificate = required_path(&section, "certificate", folder);
     let key = required_path(&section, "key", folder);
     Some(Tls { certificate: certificate?, key: key? })
+}
+
+fn read_denials(cursor: &Cursor<'_>) -> Option<Denials> {
+    match cursor.text()? {
+        "full" => Some(Denials::Full),
+        "brief" => Some(Denials::Brief),
+        other => cursor.fail(format!("expected full or brief, got {}", quote(other))),
+    }
 }
 
 fn read_authority(cursor: &Cursor<'_>, folder: &Path) -> Option<AuthorityFiles> {
