@@ -18,6 +18,7 @@ use tower::ServiceExt;
 
 use crate::authority;
 use crate::authority::{Authority, IssueError, Issued};
+use crate::config::Denials;
 
 mod answers;
 mod bearer;
@@ -58,6 +59,7 @@ pub struct App {
     pub authority: Arc<Authority>,
     shared: Arc<Shared>,
     exchanges: Arc<Semaphore>,
+    denials: Denials,
 }
 
 struct Shared {
@@ -80,13 +82,18 @@ impl App {
             room: Room::default(),
         };
         let exchanges = Arc::new(Semaphore::new(EXCHANGES));
-        Self { authority, shared: Arc::new(shared), exchanges }
+        Self { authority, shared: Arc::new(shared), exchanges, denials: Denials::Full }
     }
 
     /// The same doors, with another bound to the exchanges that may be under way at once.
     pub fn with_exchanges(mut self, exchanges: usize) -> Self {
         self.exchanges = Arc::new(Semaphore::new(exchanges));
         self
+    }
+
+    /// The same doors, saying so much of the rules to those whom they refuse.
+    pub fn with_denials(self, denials: Denials) -> Self {
+        Self { denials, ..self }
     }
 
     /// Exchanges a request for a certificate, whichever door it came through.
@@ -103,7 +110,7 @@ impl App {
             Problem::too_slow()
         })?;
         self.shared.health.note(&outcome, self.authority.clock.as_ref());
-        outcome.map_err(Problem::from)
+        outcome.map_err(|error| Problem::of(error, self.denials))
     }
 }
 
