@@ -33,6 +33,8 @@ pub struct ClaimSelector {
     text: String,
     /// The names on the way down, at least one.
     path: Vec<String>,
+    /// Its claim among those of an issuer's rules, once these are complete.
+    pub(super) number: Option<usize>,
 }
 
 /// Why text selects no claim.
@@ -58,7 +60,7 @@ impl ClaimSelector {
             None => vec![text.to_owned()],
             Some(pointer) => pointer.split('/').map(unescape).collect::<Result<_, _>>()?,
         };
-        Ok(Self { text: text.to_owned(), path })
+        Ok(Self { text: text.to_owned(), path, number: None })
     }
 
     /// The name or pointer, as written.
