@@ -232,6 +232,6 @@ impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
         let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
-        http::router(app)
+        http::router(app.with_denials(self.config.denials))
     }
 }
