@@ -252,8 +252,7 @@ fn whole(file: &str, line: Option<usize>, message: impl Into<String>) -> ConfigE
 
 /// The text of a file that is not too large, and the stamp of that file.
 fn read(path: &Path) -> Result<(String, Stamp), String> {
-    let (octets, stamp) =
-        read_octets(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let (octets, stamp) = read_octets(path).map_err(|error| format!("cannot be read: {error}"))?;
     if octets.len() as u64 > MAX_FILE {
         return Err("cannot be read: it has more than 1 MiB".to_owned());
     }

@@ -12,6 +12,7 @@ pub mod address;
 mod bearer;
 mod clients;
 pub mod fetch;
+pub mod probe;
 mod source;
 mod supply;
 mod tunnel;
@@ -209,7 +210,8 @@ impl Keyset {
     }
 
     async fn wildcard(&self, iss: &str, route: &Arc<Route>) -> Arc<Source> {
-        let empty = async { Weighed { route: Arc::clone(route), source: Arc::default(), weight: 1 } };
+        let empty =
+            async { Weighed { route: Arc::clone(route), source: Arc::default(), weight: 1 } };
         let foreign = |found: &Weighed| !Arc::ptr_eq(&found.route, route);
         let entry = self.wildcards.entry_by_ref(iss).or_insert_with_if(empty, foreign);
         entry.await.into_value().source

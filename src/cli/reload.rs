@@ -104,7 +104,11 @@ impl Reloader {
         for key in &changes.restart {
             tracing::warn!("`{key}` has changed; that counts from the next start on");
         }
-        tracing::info!(reloads = self.reloads, kept = self.kept, "configuration reloaded: {changes}");
+        tracing::info!(
+            reloads = self.reloads,
+            kept = self.kept,
+            "configuration reloaded: {changes}"
+        );
         let Config { issuers, policy, proxy, files, warnings, summaries, .. } = new;
         self.seen = files.clone();
         // What needs a restart is in force as it was.

@@ -34,9 +34,8 @@ impl Changes {
         let mut changes = Self { proxy: old.proxy != new.proxy, ..Self::default() };
         for issuer in new.issuers.iter() {
             let url = issuer.url.as_str();
-            let differs = |part: fn(&Print) -> u64| {
-                before.get(url).map(part) != after.get(url).map(part)
-            };
+            let differs =
+                |part: fn(&Print) -> u64| before.get(url).map(part) != after.get(url).map(part);
             if !before.contains_key(url) {
                 changes.added.push(url.to_owned());
                 continue;

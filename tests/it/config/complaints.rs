@@ -121,9 +121,7 @@ fn a_proxy_is_one_that_we_can_talk_to() {
     check(
         "lifetime: 10m",
         "no_proxy: localhost",
-        &[
-            "mayfly.yaml:10: no_proxy: says what is not asked through `proxy`, and there is none",
-        ],
+        &["mayfly.yaml:10: no_proxy: says what is not asked through `proxy`, and there is none"],
     );
 }
 
