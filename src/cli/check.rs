@@ -2,16 +2,23 @@
 
 use serde_json::{Value, json};
 
-use super::CommandError;
+use self::live::Finding;
 use super::instance::Source;
+use super::{CommandError, runtime};
 use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
+
+mod live;
 
 /// Say everything that is wrong with a configuration, or who it trusts
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Example:\n  mayfly check --config mayfly.yaml")]
+#[command(after_help = "Examples:\n  mayfly check --config mayfly.yaml\n  \
+    mayfly check --live --config mayfly.yaml")]
 pub struct Args {
     #[command(flatten)]
     source: Source,
+    /// Ask every issuer for its keys, and try the signing keys and the log
+    #[arg(long)]
+    live: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -21,9 +28,14 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// [`CommandError::Configuration`] with everything that is wrong.
+/// [`CommandError::Configuration`] with everything that is wrong; with `--live`, [`CommandError::Failed`]
+/// when something does not answer as it should.
 pub fn run(args: Args) -> Result<(), CommandError> {
     let checked = args.source.load();
+    let checked = match checked {
+        Ok(config) if args.live => return live(config, args.json),
+        checked => checked,
+    };
     let text = result_text(&checked, args.json);
     match checked {
         Err(_) if !args.json => Err(CommandError::Configuration(text)),
@@ -32,6 +44,27 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             // What is wrong is said already; what is left is the exit code.
             checked.map(drop).map_err(|_| CommandError::Configuration(String::new()))
         }
+    }
+}
+
+fn live(config: Config, json: bool) -> Result<(), CommandError> {
+    let mut summary = if json { config_json(&config) } else { Value::Null };
+    if !json {
+        print!("{}", config_text(&config));
+    }
+    let findings = runtime()?.block_on(live::findings(config))?;
+    let failures = findings.iter().filter(|finding| finding.failed()).count();
+    if json {
+        summary["ok"] = json!(failures == 0);
+        summary["live"] = findings.iter().map(Finding::to_json).collect();
+        println!("{summary}");
+    } else {
+        findings.iter().for_each(|finding| print!("\n{finding}"));
+    }
+    match failures {
+        0 => Ok(()),
+        1 => Err(CommandError::Failed("1 of these does not do what it should".to_owned())),
+        more => Err(CommandError::Failed(format!("{more} of these do not do what they should"))),
     }
 }
 
