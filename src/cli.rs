@@ -13,6 +13,7 @@ pub mod bench;
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod import;
 pub mod init;
 pub mod instance;
 pub mod proof;
@@ -38,6 +39,9 @@ enum Command {
     Init(init::Args),
     Serve(serve::Args),
     Check(check::Args),
+    /// Move here from another authority
+    #[command(subcommand)]
+    Import(import::Command),
     Bench(bench::Args),
     /// Find, show and verify what was issued
     #[command(subcommand)]
@@ -76,6 +80,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
         Command::Init(args) => init::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
+        Command::Import(command) => import::run(command),
         Command::Bench(args) => bench::run(args),
         Command::Log(LogCommand::Search(args)) => search::run(args),
         Command::Log(LogCommand::Show(args)) => show::run(args),

@@ -31,6 +31,7 @@ mod rules;
 mod shared;
 mod trusted;
 
+pub use crate::config::fulcio::Imported;
 pub use crate::config::mayfly::TABLES;
 pub use crate::config::reader::Table;
 
@@ -171,7 +172,9 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> 
     if source.has_more() {
         return Err(whole(&file, None, "expected one YAML document, got several"));
     }
-    finish(&file, source, &root, |root| mayfly::read(root, folder, overrides))
+    let read = |root: &Cursor<'_>| mayfly::read(root, folder, overrides);
+    let (config, warnings) = finish(&file, source, &root, read)?;
+    Ok(Config { warnings, ..config })
 }
 
 /// Reads an issuer file of Fulcio's, JSON or YAML, and takes the defaults for everything else.
@@ -183,8 +186,33 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> 
 ///
 /// [`ConfigErrors`] with everything that is wrong with it.
 pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    let read = |root: &Cursor<'_>, _: &str| fulcio::read(root, overrides);
+    let (config, warnings) = read_fulcio(path, read)?;
+    Ok(Config { warnings, ..config })
+}
+
+/// Writes an issuer file of Fulcio's as a `mayfly.yaml`.
+///
+/// A shared issuer gets no rule but a comment that asks for one, and the result does not load until
+/// somebody decides; with `allow_anybody` it is trusted as a whole, as Fulcio does.
+///
+/// # Errors
+///
+/// [`ConfigErrors`] with everything that is wrong with the issuer file.
+pub fn import_fulcio(path: &Path, allow_anybody: bool) -> Result<Imported, ConfigErrors> {
+    let read = |root: &Cursor<'_>, text: &str| fulcio::import(root, text, allow_anybody);
+    let (mut imported, warnings) = read_fulcio(path, read)?;
+    imported.notes.extend(warnings);
+    Ok(imported)
+}
+
+/// Reads an issuer file of Fulcio's; yields the warnings as well.
+fn read_fulcio<T>(
+    path: &Path,
+    read: impl FnOnce(&Cursor<'_>, &str) -> Option<T>,
+) -> Result<(T, Vec<String>), ConfigErrors> {
     let file = path.display().to_string();
-    let text = read(path).map_err(|reason| whole(&file, None, reason))?;
+    let text = self::read(path).map_err(|reason| whole(&file, None, reason))?;
     let source = Source { text: &text, notation: fulcio::notation(&text) };
     let mut root = parse(&file, source)?;
     let strays =
@@ -194,23 +222,23 @@ pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigE
         if source.has_more() {
             root.warn("several YAML documents: as in Fulcio, the first alone is read");
         }
-        fulcio::read(root, overrides)
+        // JSON has no comments.
+        read(root, if source.notation == Notation::Yaml { &text } else { "" })
     })
 }
 
-/// Reads the tree, and yields the configuration or every complaint.
-fn finish<'a>(
+/// Reads the tree, and yields what is read and the warnings, or every complaint.
+fn finish<'a, T>(
     file: &'a str,
     source: Source<'a>,
     root: &'a Node,
-    read: impl FnOnce(&Cursor<'_>) -> Option<Config>,
-) -> Result<Config, ConfigErrors> {
+    read: impl FnOnce(&Cursor<'_>) -> Option<T>,
+) -> Result<(T, Vec<String>), ConfigErrors> {
     let report = Report::new(file, source);
-    let config = read(&Cursor::root(&report, root));
+    let found = read(&Cursor::root(&report, root));
     let warnings = report.finish()?;
-    // Whoever yields no configuration has complained, and `finish` has returned.
-    let config = config.ok_or_else(|| whole(file, None, "is no configuration"))?;
-    Ok(Config { warnings, ..config })
+    // Whoever yields nothing has complained, and `finish` has returned.
+    Ok((found.ok_or_else(|| whole(file, None, "is no configuration"))?, warnings))
 }
 
 fn parse(file: &str, source: Source<'_>) -> Result<Node, ConfigErrors> {

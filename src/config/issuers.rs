@@ -10,6 +10,7 @@ use crate::config::presets::{self, Preset};
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::trusted::{AUDIENCE, Trusted, file, roots, tenants};
 use crate::config::{kinds, provider, rules};
+use crate::identity::older;
 use crate::issuer::{Issuer, IssuerId, Keys, Kind};
 use crate::policy::Rules;
 use crate::quote::quote;
@@ -36,6 +37,7 @@ pub(super) const ISSUER: Table = Table {
         "defaults",
         "constants",
         "required",
+        "challenge_claim",
     ],
     later: &["limit"],
     strict: true,
@@ -58,7 +60,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("required", &["ci"]),
 ];
 
-/// The types of issuers.
+/// The types of issuers. Fulcio's from before it had templates are taken, too, for imported files.
 pub(super) const TYPES: &[&str] =
     &["email", "uri", "username", "spiffe", "kubernetes", "chainguard", "ci"];
 
@@ -106,8 +108,10 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
     };
     let keys = read_keys(&section, first, folder);
     let roots = read_roots(&section, folder);
+    let challenge =
+        section.get("challenge_claim").map_or(Some(None), |cursor| cursor.text().map(Some));
     let (urls, rules, kind, audiences) = (urls?, rules?, kind?, audiences?);
-    let (keys, roots) = (keys?, roots?);
+    let (keys, roots, challenge) = (keys?, roots?, challenge?);
     let trusted = |url| Trusted {
         issuer: Issuer {
             id: IssuerId(0),
@@ -116,7 +120,7 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
             kind: kind.clone(),
             keys: keys.clone(),
             roots: roots.clone(),
-            challenge_claim: None,
+            challenge_claim: challenge.map(str::to_owned),
         },
         rules: rules.clone(),
     };
@@ -181,7 +185,7 @@ fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String
         (Some(preset), None) => preset.kind.as_str(),
         (None, Some(cursor)) => {
             let name = cursor.text()?;
-            if !TYPES.contains(&name) {
+            if !TYPES.contains(&name) && older::provider(name).is_none() {
                 let types = TYPES.join(", ");
                 return cursor.fail(format!("expected one of {types}; got {}", quote(name)));
             }
@@ -243,7 +247,8 @@ fn typed_kind(section: &Section<'_>, name: &str, url: &str) -> Option<Kind> {
         }
         "kubernetes" => Some(Kind::Kubernetes),
         "chainguard" => Some(Kind::Chainguard),
-        _ => provider::read(section, "ci").map(|provider| Kind::Ci(Arc::new(provider))),
+        "ci" => provider::read(section, "ci").map(|provider| Kind::Ci(Arc::new(provider))),
+        older => older::provider(older).map(|provider| Kind::Ci(Arc::new(provider))),
     }
 }
 
@@ -251,7 +256,11 @@ fn read_roots(section: &Section<'_>, folder: &Path) -> Option<Option<Vec<u8>>> {
     let Some(cursor) = section.get("ca") else {
         return Some(None);
     };
-    let pem = file(cursor, folder)?;
+    let is_inline = |text: &str| text.trim_start().starts_with("-----BEGIN");
+    let pem = match cursor.node.text() {
+        Some(text) if is_inline(text) => text.to_owned(),
+        _ => file(cursor, folder)?,
+    };
     roots(pem.as_bytes()).map(Some).map_err(|complaint| cursor.refuse(complaint)).ok()
 }
 
