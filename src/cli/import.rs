@@ -56,13 +56,12 @@ pub fn run(command: Command) -> Result<(), CommandError> {
 fn write(path: &Path, text: &str) -> Result<(), CommandError> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    let path = path.display();
     written.map_err(|error| {
-        let path = path.display();
-        CommandError::Failed(match error.kind() {
-            ErrorKind::AlreadyExists => {
-                format!("{path} exists and is left alone: name another file with --out")
-            }
-            _ => format!("{path} cannot be written: {error}"),
+        CommandError::Failed(if error.kind() == ErrorKind::AlreadyExists {
+            format!("{path} exists and is left alone: name another file with --out")
+        } else {
+            format!("{path} cannot be written: {error}")
         })
     })
 }
