@@ -69,6 +69,17 @@ const MAX_KEYS: usize = 100;
 
 const EXPOSED: &str = "expected https:// and one host (http:// is for this machine only)";
 
+/// What is wrong with a pattern that [`is_wide`].
+pub(super) const WIDE: &str =
+    "expected a pattern without `*` in the last two labels of the host name";
+
+/// Whether a pattern matches hosts of any domain.
+///
+/// Attack: who registers a domain would have an issuer under it.
+pub(super) fn is_wide(address: &Address<'_>) -> bool {
+    address.host.rsplit('.').take(2).any(|label| label.contains('*'))
+}
+
 /// Reads the list; files that it names are relative to `folder`.
 pub(super) fn read(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
     let items = cursor.items()?;
@@ -156,10 +167,7 @@ fn read_urls(section: &Section<'_>, preset: Option<&Preset>) -> Option<Vec<Strin
     let complaint = match Address::parse(url) {
         Err(error) => error.to_string(),
         Ok(address) if address.is_exposed() => EXPOSED.to_owned(),
-        // Attack: who registers a domain would have an issuer under it.
-        Ok(address) if address.host.rsplit('.').take(2).any(|label| label.contains('*')) => {
-            "expected a pattern without `*` in the last two labels of the host name".to_owned()
-        }
+        Ok(address) if is_wide(&address) => WIDE.to_owned(),
         Ok(_) => return Some(vec![url.to_owned()]),
     };
     cursor.fail(complaint)

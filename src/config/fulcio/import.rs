@@ -15,9 +15,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::config::address::Address;
 use crate::config::fulcio::comments::{Comments, one_line};
 use crate::config::fulcio::issuers;
 use crate::config::fulcio::names::TOP;
+use crate::config::issuers::{WIDE, is_wide};
 use crate::config::node::{Entry, Node};
 use crate::config::presets::{self, Preset};
 use crate::config::reader::Cursor;
@@ -267,6 +269,10 @@ impl Writer<'_> {
 
     /// Who may: nothing where the issuer is its operator's own, else what must be decided.
     fn rules(&mut self, issuer: &Issuer, preset: Option<&Preset>) {
+        if Address::parse(&issuer.url).is_ok_and(|address| is_wide(&address)) {
+            self.line(format!("# DECIDE: {WIDE}"));
+            self.made.decisions.push(format!("{}: {WIDE}", issuer.url));
+        }
         let by_preset = preset.filter(|preset| preset.shared);
         let by_preset = by_preset.map(|_| "vouches for more than one tenant");
         let Some(why) = tenants(&issuer.url).or(by_preset) else { return };

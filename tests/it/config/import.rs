@@ -211,6 +211,52 @@ fn text_cannot_add_keys_to_the_file() {
     assert_eq!(issuers(&loaded), issuers(&original(&fulcio.to_string()).unwrap()));
 }
 
+#[test]
+fn a_pattern_of_any_domain_needs_a_decision_whoever_is_trusted() {
+    let fulcio = "meta-issuers: { \"https://*.com\": { client-id: sigstore, type: kubernetes } }";
+    let imported = import(fulcio, true);
+    assert_eq!(
+        imported.decisions,
+        ["https://*.com: expected a pattern without `*` in the last two labels of the host name"]
+    );
+    assert!(load(&imported.text).is_err());
+}
+
+#[test]
+fn the_command_writes_once_and_lists_what_is_left() {
+    let folder = TempDir::new().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        let ran = command.args(arguments).current_dir(folder.path()).output().unwrap();
+        (
+            ran.status.code(),
+            String::from_utf8(ran.stdout).unwrap(),
+            String::from_utf8(ran.stderr).unwrap(),
+        )
+    };
+    write(folder.path(), "fulcio.yaml", &sample());
+    write(folder.path(), "broken.yaml", "oidc-issuers: 7");
+
+    let import = ["import", "fulcio", "fulcio.yaml", "--out", "mayfly.yaml"];
+    let (code, out, errors) = run(&import);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{errors}");
+    assert!(errors.starts_with("27 issuers need a decision before the file holds:\n"), "{errors}");
+    let (code, _, errors) = run(&["check"]);
+    assert_eq!((code, errors.lines().count()), (Some(2), 27), "{errors}");
+    let (code, _, errors) = run(&import);
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        errors,
+        "mayfly: mayfly.yaml exists and is left alone: name another file with --out\n"
+    );
+    let (code, out, errors) = run(&["import", "fulcio", "fulcio.yaml", "--allow-anybody"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("\n    allow: anybody\n") && !errors.contains("decision"), "{errors}");
+    let (code, _, errors) = run(&["import", "fulcio", "broken.yaml"]);
+    assert_eq!(code, Some(2));
+    assert_eq!(errors, "broken.yaml:1: oidc-issuers: expected a map, got a number\n");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
