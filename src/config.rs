@@ -36,6 +36,7 @@ mod trusted;
 
 pub use crate::config::changes::Changes;
 pub use crate::config::files::{Files, Stamp};
+pub use crate::config::fulcio::Imported;
 pub use crate::config::mayfly::TABLES;
 pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
@@ -194,7 +195,8 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> 
         return Err(whole(&file, None, "expected one YAML document, got several"));
     }
     let read = |root: &Cursor<'_>| mayfly::read(root, folder, overrides);
-    Ok(finish(&file, source, &root, read)?.read_from(path, stamp))
+    let (config, gathered) = finish(&file, source, &root, read)?;
+    Ok(config.gathered(gathered.and(path, stamp)))
 }
 
 /// Reads an issuer file of Fulcio's, JSON or YAML, and takes the defaults for everything else.
@@ -206,44 +208,82 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> 
 ///
 /// [`ConfigErrors`] with everything that is wrong with it.
 pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    let file = path.display().to_string();
-    let (text, stamp) = read(path).map_err(|reason| whole(&file, None, reason))?;
-    let source = Source { text: &text, notation: fulcio::notation(&text) };
-    let mut root = parse(&file, source)?;
-    let strays =
-        if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
-    let config = finish(&file, source, &root, |root| {
-        fulcio::refuse_strays(root, &strays);
-        if source.has_more() {
-            root.warn("several YAML documents: as in Fulcio, the first alone is read");
-        }
-        fulcio::read(root, overrides)
-    });
-    Ok(config?.read_from(path, stamp))
+    let read = |root: &Cursor<'_>, _: &str| fulcio::read(root, overrides);
+    let (config, gathered) = read_fulcio(path, read)?;
+    Ok(config.gathered(gathered))
 }
 
-impl Config {
-    /// Notes the file that it was read from.
-    fn read_from(mut self, path: &Path, stamp: Stamp) -> Self {
+/// Writes an issuer file of Fulcio's as a `mayfly.yaml`.
+///
+/// A shared issuer gets no rule but a comment that asks for one, and the result does not load until
+/// somebody decides; with `allow_anybody` it is trusted as a whole, as Fulcio does.
+///
+/// # Errors
+///
+/// [`ConfigErrors`] with everything that is wrong with the issuer file.
+pub fn import_fulcio(path: &Path, allow_anybody: bool) -> Result<Imported, ConfigErrors> {
+    let read = |root: &Cursor<'_>, text: &str| fulcio::import(root, text, allow_anybody);
+    let (mut imported, gathered) = read_fulcio(path, read)?;
+    imported.notes.extend(gathered.warnings);
+    Ok(imported)
+}
+
+/// What reading a file yields beside what the file says.
+struct Gathered {
+    warnings: Vec<String>,
+    files: Files,
+}
+
+impl Gathered {
+    /// Notes the file itself.
+    fn and(mut self, path: &Path, stamp: Stamp) -> Self {
         self.files.insert(path, stamp);
         self
     }
 }
 
-/// Reads the tree, and yields the configuration or every complaint.
-fn finish<'a>(
+impl Config {
+    fn gathered(self, Gathered { warnings, files }: Gathered) -> Self {
+        Self { warnings, files, ..self }
+    }
+}
+
+/// Reads an issuer file of Fulcio's; yields the warnings as well.
+fn read_fulcio<T>(
+    path: &Path,
+    read: impl FnOnce(&Cursor<'_>, &str) -> Option<T>,
+) -> Result<(T, Gathered), ConfigErrors> {
+    let file = path.display().to_string();
+    let (text, stamp) = self::read(path).map_err(|reason| whole(&file, None, reason))?;
+    let source = Source { text: &text, notation: fulcio::notation(&text) };
+    let mut root = parse(&file, source)?;
+    let strays =
+        if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
+    finish(&file, source, &root, |root| {
+        fulcio::refuse_strays(root, &strays);
+        if source.has_more() {
+            root.warn("several YAML documents: as in Fulcio, the first alone is read");
+        }
+        // JSON has no comments.
+        read(root, if source.notation == Notation::Yaml { &text } else { "" })
+    })
+    .map(|(found, gathered)| (found, gathered.and(path, stamp)))
+}
+
+/// Reads the tree, and yields what is read and the warnings, or every complaint.
+fn finish<'a, T>(
     file: &'a str,
     source: Source<'a>,
     root: &'a Node,
-    read: impl FnOnce(&Cursor<'_>) -> Option<Config>,
-) -> Result<Config, ConfigErrors> {
+    read: impl FnOnce(&Cursor<'_>) -> Option<T>,
+) -> Result<(T, Gathered), ConfigErrors> {
     let report = Report::new(file, source);
-    let config = read(&Cursor::root(&report, root));
+    let found = read(&Cursor::root(&report, root));
     let files = report.files();
     let warnings = report.finish()?;
-    // Whoever yields no configuration has complained, and `finish` has returned.
-    let config = config.ok_or_else(|| whole(file, None, "is no configuration"))?;
-    Ok(Config { warnings, files, ..config })
+    // Whoever yields nothing has complained, and `finish` has returned.
+    let found = found.ok_or_else(|| whole(file, None, "is no configuration"))?;
+    Ok((found, Gathered { warnings, files }))
 }
 
 fn parse(file: &str, source: Source<'_>) -> Result<Node, ConfigErrors> {
