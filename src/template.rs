@@ -18,9 +18,6 @@ mod parser;
 /// How long a rendered text may be, in octets.
 const MAX_RENDERED: usize = 64 * 1024;
 
-/// Room for most rendered texts, URLs among them.
-const RENDERED: usize = 128;
-
 /// A parsed template, or the name of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Segment>);
@@ -80,7 +77,7 @@ impl Template {
     ///
     /// [`RenderError::Missing`] names the claim that is absent; [`RenderError::TooLong`] past 64 KiB.
     pub fn render<'a, E>(&self, lookup: &mut Lookup<'_, 'a, E>) -> Result<String, RenderError<E>> {
-        let mut text = String::with_capacity(RENDERED);
+        let mut text = String::new();
         render(&self.0, lookup, &mut text)?;
         Ok(text)
     }
