@@ -197,10 +197,11 @@ fn check_issuer(keyset: &Keyset, token: &UnverifiedToken) -> Check {
 }
 
 fn kind(issuer: &Issuer) -> String {
-    match &issuer.kind {
-        Kind::Ci(provider) => format!("{} {}", issuer.kind.name(), provider.name),
-        other => other.name().to_owned(),
+    let name = issuer.kind.name();
+    if let Kind::Ci(provider) = &issuer.kind {
+        return format!("{name} {}", provider.name);
     }
+    name.to_owned()
 }
 
 /// Reads off the outcome what became of the signature: it is checked before times and audience.

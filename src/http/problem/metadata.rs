@@ -173,10 +173,8 @@ fn policy(error: &PolicyError) -> Metadata {
             metadata.and("claim", claim).and("got", got)
         }
         PolicyError::NotAllowed { issuer, nearest: None } => issued_by(issuer),
-        PolicyError::NotAllowed {
-            issuer,
-            nearest: Some(Near { rule, why, claim, wanted, got }),
-        } => {
+        PolicyError::NotAllowed { issuer, nearest: Some(near) } => {
+            let Near { rule, why, claim, wanted, got } = near.as_ref();
             let metadata = issued_by(issuer).and("rule", bare(rule)).and_if("why", why.as_ref());
             metadata.and("claim", claim).and("wanted", wanted).and_if("got", got.as_ref())
         }
@@ -201,13 +199,13 @@ mod tests {
     fn not_allowed(got: &str) -> Refusal {
         Refusal::Policy(PolicyError::NotAllowed {
             issuer: "https://a.example".to_owned(),
-            nearest: Some(Near {
+            nearest: Some(Box::new(Near {
                 rule: "\"release\"".to_owned(),
                 why: Some("tags only".to_owned()),
                 claim: "ref".to_owned(),
                 wanted: "refs/tags/v*".to_owned(),
                 got: Some(got.to_owned()),
-            }),
+            })),
         })
     }
 
