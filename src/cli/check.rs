@@ -48,15 +48,17 @@ pub fn run(args: Args) -> Result<(), CommandError> {
 }
 
 fn live(config: Config, json: bool) -> Result<(), CommandError> {
-    let mut summary = if json { config_json(&config) } else { Value::Null };
+    let mut summary = config_json(&config);
     if !json {
         print!("{}", config_text(&config));
     }
     let findings = runtime()?.block_on(live::findings(config))?;
     let failures = findings.iter().filter(|finding| finding.failed()).count();
     if json {
-        summary["ok"] = json!(failures == 0);
-        summary["live"] = findings.iter().map(Finding::to_json).collect();
+        if let Some(members) = summary.as_object_mut() {
+            members.insert("ok".to_owned(), (failures == 0).into());
+            members.insert("live".to_owned(), findings.iter().map(Finding::to_json).collect());
+        }
         println!("{summary}");
     } else {
         findings.iter().for_each(|finding| print!("\n{finding}"));

@@ -21,7 +21,7 @@ use serde::de::{
 const MAX_NODES: usize = 100_000;
 
 /// The place of a node: its ordinal in the order in which the parser meets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct At(usize);
 
 /// One value and its place.
