@@ -20,6 +20,7 @@ use crate::policy::Policy;
 
 mod address;
 mod changes;
+mod claims;
 mod files;
 mod fulcio;
 mod issuers;
@@ -40,6 +41,7 @@ pub use crate::config::mayfly::TABLES;
 pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
 
+use crate::config::address::Address;
 use crate::config::node::{Node, Notation, Source, SyntaxError};
 use crate::config::reader::{Cursor, Report};
 
@@ -175,14 +177,23 @@ impl std::error::Error for ConfigErrors {}
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let file = path.display().to_string();
     let (text, stamp) = read(path).map_err(|reason| whole(&file, None, reason))?;
-    let source = Source { text: &text, notation: Notation::Yaml };
+    Ok(load_text(path, &text, overrides)?.read_from(path, stamp))
+}
+
+/// Reads the text of a `mayfly.yaml` that need not be at `path` yet.
+///
+/// # Errors
+///
+/// [`ConfigErrors`] with everything that is wrong with it.
+pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    let file = path.display().to_string();
+    let source = Source { text, notation: Notation::Yaml };
     let folder = path.parent().unwrap_or(Path::new(""));
     let root = parse(&file, source)?;
     if source.has_more() {
         return Err(whole(&file, None, "expected one YAML document, got several"));
     }
-    let read = |root: &Cursor<'_>| mayfly::read(root, folder, overrides);
-    Ok(finish(&file, source, &root, read)?.read_from(path, stamp))
+    finish(&file, source, &root, |root| mayfly::read(root, folder, overrides))
 }
 
 /// Reads an issuer file of Fulcio's, JSON or YAML, and takes the defaults for everything else.
@@ -211,6 +222,18 @@ pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigE
 }
 
 impl Config {
+    /// Whether it is for this machine alone: it listens on loopback, and its URL says so, too. Behind a
+    /// proxy the first is true and the second is not.
+    pub fn is_local(&self) -> bool {
+        let local = Address::parse(&self.url).is_ok_and(|address| address.is_loopback());
+        // `http://127.0.0.1:0` until the listener has its port is no address to parse.
+        let unbound = self
+            .url
+            .strip_suffix(":0")
+            .is_some_and(|url| Address::parse(url).is_ok_and(|address| address.is_loopback()));
+        self.listen.ip().is_loopback() && (local || unbound)
+    }
+
     /// Notes the file that it was read from.
     fn read_from(mut self, path: &Path, stamp: Stamp) -> Self {
         self.files.insert(path, stamp);
