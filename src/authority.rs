@@ -42,6 +42,12 @@ pub struct Issued {
     pub certificate: Certificate,
     /// The authority's chain: issuing certificate first, root last.
     pub chain: Arc<Chain>,
+    /// Where its entry stands in the log.
+    pub index: u64,
+    /// Its serial number.
+    pub serial: Serial,
+    /// Its subject alternative name, as text.
+    pub san: String,
 }
 
 /// Yields a serial number nobody had before: 159 random bits, or a count in tests.
@@ -81,13 +87,17 @@ impl Authority {
     /// [`IssueError::Refused`] when the request is at fault, [`IssueError::Failed`] when we are.
     pub async fn issue(&self, request: Request) -> Result<Issued, IssueError> {
         let outcome = self.exchange(&request).await;
+        let Caller { request_id: request, client } = &request.caller;
+        let client = client.map(tracing::field::display);
         match &outcome {
-            Ok(_) => tracing::info!(request = request.caller.request_id, "issued"),
+            Ok(Issued { san, index, serial, .. }) => {
+                tracing::info!(request, client, san, index, %serial, "issued");
+            }
             Err(IssueError::Refused(refusal)) => {
-                tracing::info!(request = request.caller.request_id, %refusal, "refused");
+                tracing::info!(request, client, %refusal, "refused");
             }
             Err(IssueError::Failed(failure)) => {
-                tracing::error!(request = request.caller.request_id, %failure, "failed");
+                tracing::error!(request, client, %failure, "failed");
             }
         }
         outcome
@@ -101,13 +111,16 @@ impl Authority {
         let key = request.proof.verify(judgement.identity().challenge())?;
         let grant = judgement.grant(key)?;
 
-        let tbs = self.profile.certificate(&grant, (self.serials)(), now)?;
+        let serial = (self.serials)();
+        let tbs = self.profile.certificate(&grant, serial, now)?;
         let precertificate = self.sign(tbs.check(CtExtension::Poison)?).await?;
         let attempt = Attempt::issued(&request.caller, &grant, now);
         let sct = self.log.append(tbs.entry(&precertificate), attempt).await?;
+        let index = sct.leaf_index;
         let certificate = self.sign(tbs.check(CtExtension::Scts(&[sct]))?).await?;
 
-        Ok(Issued { certificate, chain: Arc::clone(&self.chain) })
+        let (chain, san) = (Arc::clone(&self.chain), grant.identity().san().as_str().to_owned());
+        Ok(Issued { certificate, chain, index, serial, san })
     }
 
     /// Signs what was checked, and nothing else: `CheckedTbs` is spent by it.

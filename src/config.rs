@@ -74,6 +74,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// What it was read from: the file itself, and the CA files and key sets that it names.
     pub files: Files,
+    /// What callers are told of the rules that refuse them.
+    pub denials: Denials,
     /// What is odd in the file and harmless: one sentence each, with file and line.
     pub warnings: Vec<String>,
     /// The issuers in words, in the order of the file.
@@ -98,6 +100,16 @@ pub struct AuthorityFiles {
     pub chain: PathBuf,
     /// The passphrase of the key, first line of this file.
     pub passphrase_file: Option<PathBuf>,
+}
+
+/// What a caller whom the rules refuse is told of them. Our own log says everything either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Denials {
+    /// The rule, the claim, what it wants and what it got.
+    #[default]
+    Full,
+    /// That there is no certificate for this identity, and no more.
+    Brief,
 }
 
 /// One issuer in words, for `mayfly check`.

@@ -18,6 +18,7 @@ use tower::ServiceExt;
 
 use crate::authority;
 use crate::authority::{Authority, IssueError, Issued};
+use crate::config::Denials;
 
 mod answers;
 mod bearer;
@@ -59,6 +60,7 @@ pub struct App {
     shared: Arc<Shared>,
     exchanges: Arc<Semaphore>,
     patience: Duration,
+    denials: Denials,
 }
 
 struct Shared {
@@ -81,7 +83,8 @@ impl App {
             room: Room::default(),
         };
         let exchanges = Arc::new(Semaphore::new(EXCHANGES));
-        Self { authority, shared: Arc::new(shared), exchanges, patience: EXCHANGE }
+        let (shared, patience) = (Arc::new(shared), EXCHANGE);
+        Self { authority, shared, exchanges, patience, denials: Denials::Full }
     }
 
     /// The same doors, with another bound to the exchanges that may be under way at once.
@@ -93,6 +96,11 @@ impl App {
     /// The same doors, with another bound to the time that an exchange may take.
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// The same doors, saying so much of the rules to those whom they refuse.
+    pub fn with_denials(self, denials: Denials) -> Self {
+        Self { denials, ..self }
     }
 
     /// Exchanges a request for a certificate, whichever door it came through.
@@ -109,7 +117,7 @@ impl App {
             Problem::too_slow()
         })?;
         self.shared.health.note(&outcome, self.authority.clock.as_ref());
-        outcome.map_err(Problem::from)
+        outcome.map_err(|error| Problem::of(error, self.denials))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::template::Template;
 
 mod claim_path;
 mod nearest;
+mod patterns;
 
 pub use claim_path::{ClaimPath, ClaimPathError};
 
@@ -174,7 +175,7 @@ pub struct Older {
 pub struct Issuers {
     all: Vec<Arc<Issuer>>,
     exact: HashMap<String, Arc<Issuer>>,
-    patterns: Vec<Arc<Issuer>>,
+    patterns: patterns::Patterns,
     nearest: nearest::Index,
 }
 
@@ -192,7 +193,7 @@ impl Issuers {
             }
         }
         let nearest = nearest::Index::new(&all);
-        Self { all, exact, patterns, nearest }
+        Self { all, exact, patterns: patterns::Patterns::new(patterns), nearest }
     }
 
     /// The issuer whose URL is `url`, else the first whose pattern it matches.
@@ -203,7 +204,7 @@ impl Issuers {
             return None;
         }
         let exact = self.exact.get(url);
-        exact.or_else(|| self.patterns.iter().find(|issuer| matches(&issuer.url, url)))
+        exact.or_else(|| self.patterns.find(url))
     }
 
     /// The configured URL that looks most like `url`, for "did you mean"; none when nothing is near.

@@ -12,6 +12,7 @@ pub mod address;
 mod bearer;
 mod clients;
 pub mod fetch;
+pub mod probe;
 mod source;
 mod supply;
 mod tunnel;

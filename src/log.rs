@@ -63,6 +63,23 @@ pub enum State {
     Failed(LogError),
 }
 
+/// Whether a log could go on in `store`, as [`Log::open`] finds out; yields its head.
+///
+/// Somebody may be writing meanwhile: what was read is then of two states, and is read again.
+///
+/// # Errors
+///
+/// As [`Log::open`].
+pub fn check(store: &dyn Store, owner: &Owner, now: Timestamp) -> Result<Head, LogError> {
+    loop {
+        let before = store.head()?;
+        match boot::check(store, owner, now) {
+            Err(_) if store.head()? != before => {}
+            checked => return checked.map(|tree| tree.head),
+        }
+    }
+}
+
 impl Log {
     /// Checks that the store is this log's and whole, and starts the sequencer.
     ///

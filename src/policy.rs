@@ -18,17 +18,20 @@ use crate::quote::quote;
 use crate::token::Claims;
 
 mod error;
+mod lookup;
 mod pattern;
 mod review;
 
+use lookup::{Found, Numbered};
+
 pub use error::{Near, PolicyError};
-pub use pattern::{ClaimSelector, Pattern, SelectorError};
+pub use pattern::{Anchored, ClaimSelector, Pattern, RegexError, SelectorError};
 pub use review::{List, Review, Seen};
 
 /// The rules of every issuer.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    rules: Vec<Rules>,
+    issuers: Vec<Numbered>,
 }
 
 /// An issuer's rules.
@@ -63,12 +66,12 @@ pub struct Rule {
 impl Policy {
     /// Takes the rules of every issuer, in the order of their [`IssuerId`]s.
     pub fn new(rules: Vec<Rules>) -> Self {
-        Self { rules }
+        Self { issuers: rules.into_iter().map(Numbered::new).collect() }
     }
 
     /// The rules of one issuer; an issuer without rules allows nobody.
     pub fn rules(&self, issuer: IssuerId) -> Option<&Rules> {
-        self.rules.get(issuer.0)
+        self.issuers.get(issuer.0).map(|numbered| &numbered.rules)
     }
 
     /// What the rules say of what a verified token says; the key is still to come.
@@ -84,36 +87,37 @@ impl Policy {
     /// [`PolicyError::Denied`] names the rule that denies, [`PolicyError::NotAllowed`] the allow rule
     /// that came nearest.
     pub fn decide(&self, claims: &Claims) -> Result<Option<Label<'_>>, PolicyError> {
-        let Some(rules) = self.rules(claims.issuer().id) else {
+        let Some(numbered) = self.issuers.get(claims.issuer().id.0) else {
             return Err(PolicyError::NotAllowed { issuer: claims.iss().to_owned(), nearest: None });
         };
-        if let Some((position, rule)) = first_match(&rules.deny, claims) {
-            return Err(PolicyError::denied(claims, rule.label(position), rule));
+        let (rules, found) = (&numbered.rules, numbered.look_up(claims.members()));
+        if let Some((position, rule)) = first_match(&rules.deny, &found) {
+            return Err(PolicyError::denied(claims.iss(), rule, (position, &found)));
         }
         match &rules.allow {
             Allow::Anybody => Ok(None),
-            Allow::Rules(allow) => match first_match(allow, claims) {
+            Allow::Rules(allow) => match first_match(allow, &found) {
                 Some((position, rule)) => Ok(Some(rule.label(position))),
-                None => Err(PolicyError::not_allowed(claims, allow)),
+                None => Err(PolicyError::not_allowed(claims.iss(), allow, &found)),
             },
         }
     }
 }
 
-fn first_match<'r>(rules: &'r [Rule], claims: &Claims) -> Option<(usize, &'r Rule)> {
-    rules.iter().enumerate().find(|(_, rule)| rule.matches(claims))
+fn first_match<'r>(rules: &'r [Rule], found: &Found<'_>) -> Option<(usize, &'r Rule)> {
+    rules.iter().enumerate().find(|(_, rule)| rule.matches(found))
 }
 
 impl Rule {
     /// Whether every condition holds.
-    pub fn matches(&self, claims: &Claims) -> bool {
-        !self.conditions.is_empty() && self.failures(claims).next().is_none()
+    fn matches(&self, found: &Found<'_>) -> bool {
+        !self.conditions.is_empty() && self.failures(found).next().is_none()
     }
 
     /// The conditions that do not hold.
-    pub fn failures(&self, claims: &Claims) -> impl Iterator<Item = &(ClaimSelector, Pattern)> {
+    fn failures(&self, found: &Found<'_>) -> impl Iterator<Item = &(ClaimSelector, Pattern)> {
         self.conditions.iter().filter(|(selector, pattern)| {
-            !selector.select(claims.members()).is_some_and(|value| pattern.matches(value))
+            !found.get(selector).is_some_and(|value| pattern.matches(value))
         })
     }
 

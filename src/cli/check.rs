@@ -3,22 +3,29 @@
 use console::measure_text_width;
 use serde_json::{Value, json};
 
-use super::CommandError;
+use self::live::Finding;
 use super::instance::{self, Source};
 use super::out::Out;
+use super::{CommandError, runtime};
 use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
+
+mod live;
 
 /// Say everything that is wrong with a configuration, or who it trusts
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "Examples:\n  mayfly check --config mayfly.yaml\n  mayfly check --sample")]
+#[command(after_help = "Examples:\n  mayfly check --config mayfly.yaml\n  \
+    mayfly check --live --config mayfly.yaml\n  mayfly check --sample")]
 pub struct Args {
     #[command(flatten)]
     source: Source,
+    /// Ask every issuer for its keys, and try the signing keys and the log
+    #[arg(long)]
+    live: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
     /// Print a configuration with every key and what it means, and check nothing
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "live"])]
     sample: bool,
 }
 
@@ -29,13 +36,17 @@ const SAMPLE: &str = include_str!("../../config/mayfly.yaml");
 ///
 /// # Errors
 ///
-/// [`CommandError::Configuration`] with everything that is wrong.
+/// [`CommandError::Configuration`] with everything that is wrong; with `--live`, [`CommandError::Failed`]
+/// when something does not answer as it should.
 pub fn run(args: Args) -> Result<(), CommandError> {
     let out = Out::stdout();
     if args.sample {
         return out.print(SAMPLE);
     }
-    let checked = check(&args.source);
+    let checked = match check(&args.source) {
+        Ok(config) if args.live => return live(config, args.json, &out),
+        checked => checked,
+    };
     let text = result_text(&checked, args.json, &out);
     if checked.is_err() && !args.json {
         return Err(CommandError::Configuration(text));
@@ -51,6 +62,26 @@ fn check(source: &Source) -> Result<Config, ConfigErrors> {
     let config = source.load()?;
     let tls = instance::tls(&config, &source.file().display().to_string());
     tls.map(|_| config).map_err(|error| ConfigErrors(vec![error]))
+}
+
+fn live(config: Config, json: bool, out: &Out) -> Result<(), CommandError> {
+    let mut summary = if json { config_json(&config) } else { Value::Null };
+    // People see it before the slowest issuer has answered.
+    let shown = if json { Ok(()) } else { out.print(config_text(&config, out)) };
+    let findings = runtime()?.block_on(live::findings(config))?;
+    let failures = findings.iter().filter(|finding| finding.failed()).count();
+    let printed = if json {
+        summary["ok"] = json!(failures == 0);
+        summary["live"] = findings.iter().map(Finding::to_json).collect();
+        out.line(summary)
+    } else {
+        shown.and_then(|()| findings.iter().try_for_each(|it| out.print(format_args!("\n{it}"))))
+    };
+    match failures {
+        0 => printed,
+        1 => Err(CommandError::Failed("1 of these does not do what it should".to_owned())),
+        more => Err(CommandError::Failed(format!("{more} of these do not do what they should"))),
+    }
 }
 
 /// The result as it is printed.

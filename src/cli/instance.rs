@@ -110,7 +110,12 @@ impl Instance {
         Self::at_rest(Source { allow_anybody, ..source.clone() }.config()?)
     }
 
-    fn at_rest(config: Config) -> Result<Self, CommandError> {
+    /// The same with a configuration that was read already.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] for what is in the folder.
+    pub fn at_rest(config: Config) -> Result<Self, CommandError> {
         let now = SystemClock.now();
         let files = Files {
             chain: config.authority.chain.clone(),
@@ -188,8 +193,13 @@ impl Instance {
         Self::open(config)
     }
 
+    /// The log's name.
+    pub fn origin(&self) -> String {
+        self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned()
+    }
+
     fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
-        let origin = self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned();
+        let origin = self.origin();
         let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
         for certificate in self.chain().ders() {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
@@ -274,6 +284,6 @@ impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
         let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
-        http::router(app)
+        http::router(app.with_denials(self.config.denials))
     }
 }

@@ -136,6 +136,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         authority,
         lifetime,
         backdate,
+        denials,
         issuers: _,
         policy: _,
         proxy: _,
@@ -151,5 +152,6 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("authority", format!("{authority:?}")),
         ("lifetime", format!("{lifetime:?}")),
         ("backdate", format!("{backdate:?}")),
+        ("denials", format!("{denials:?}")),
     ]
 }

@@ -10,7 +10,7 @@ use crate::config::issuers::{self, ISSUER, KEYS};
 use crate::config::proxy;
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::trusted::{Trusted, assemble};
-use crate::config::{AuthorityFiles, Config, Files, Overrides, Proxy, Tls};
+use crate::config::{AuthorityFiles, Config, Denials, Files, Overrides, Proxy, Tls};
 use crate::quote::quote;
 
 const TOP: Table = Table {
@@ -26,8 +26,9 @@ const TOP: Table = Table {
         "authority",
         "lifetime",
         "backdate",
+        "denials",
     ],
-    later: &["denials", "keep_refusals", "limit"],
+    later: &["keep_refusals", "limit"],
     strict: true,
 };
 
@@ -86,6 +87,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
     let backdate =
         section.get("backdate").map_or(Some(Duration::ZERO), |cursor| cursor.duration(BACKDATES));
     let proxy = proxy::read(&section);
+    let denials = section.get("denials").map_or(Some(Denials::Full), read_denials);
     let issuers = section.require("issuers").and_then(|cursor| issuers::read(cursor, folder));
     let (issuers, policy, summaries) = assemble(issuers?);
     Some(Config {
@@ -100,6 +102,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         backdate: backdate?,
         proxy: proxy?,
         files: Files::default(),
+        denials: denials?,
         warnings: Vec::new(),
         summaries,
     })
@@ -130,6 +133,7 @@ pub(super) fn around(
         backdate: Duration::ZERO,
         proxy: Proxy::None,
         files: Files::default(),
+        denials: Denials::Full,
         warnings: Vec::new(),
         summaries,
     })
@@ -193,6 +197,14 @@ fn read_tls(cursor: &Cursor<'_>, folder: &Path) -> Option<Tls> {
     let certificate = required_path(&section, "certificate", folder);
     let key = required_path(&section, "key", folder);
     Some(Tls { certificate: certificate?, key: key? })
+}
+
+fn read_denials(cursor: &Cursor<'_>) -> Option<Denials> {
+    match cursor.text()? {
+        "full" => Some(Denials::Full),
+        "brief" => Some(Denials::Brief),
+        other => cursor.fail(format!("expected full or brief, got {}", quote(other))),
+    }
 }
 
 fn read_authority(cursor: &Cursor<'_>, folder: &Path) -> Option<AuthorityFiles> {

@@ -6,6 +6,7 @@
 //!     why: the release team's workflow
 //!     repository_owner_id: "9919"      # inside a rule all conditions must hold
 //!     ref: [ refs/heads/main, "refs/tags/v*" ]
+//!     event_name: { not: [ workflow_dispatch, { regex: "pull_request(_[a-z]+)?" } ] }
 //! ```
 //!
 //! A claim that is itself called `name` or `why` is written as a JSON Pointer: `/name`.
@@ -13,7 +14,9 @@
 use crate::config::claims::Known;
 use crate::config::node::Value;
 use crate::config::reader::{Cursor, Section};
-use crate::policy::{Allow, ClaimSelector, Pattern, Rule, Rules};
+use crate::policy::{Allow, Anchored, ClaimSelector, Pattern, Rule, Rules};
+
+mod recyclable;
 
 /// What is known of an issuer's claims.
 pub(super) struct Claims<'a> {
@@ -41,6 +44,12 @@ impl Claims<'_> {
     }
 }
 
+/// Characters that a rule may say of itself: refusals repeat them.
+const MAX_WORDS: usize = 200;
+
+/// What stands for a claim in a rule.
+const PATTERN: &str = "text, a list of texts, `{ not: … }` or `{ regex: … }`";
+
 /// Reads the rules of an issuer; `tenants` says why it must have some.
 pub(super) fn read(
     section: &Section<'_>,
@@ -63,7 +72,13 @@ fn read_allow(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Allow> {
     match (cursor.node.text(), cursor.node.list()) {
         (Some("anybody"), _) => Some(Allow::Anybody),
         (_, Some([])) => cursor.fail(format!("an empty list allows nobody: {}", claims.remedy())),
-        (_, Some(_)) => read_list(cursor, claims).map(Allow::Rules),
+        (_, Some(_)) => {
+            let rules = read_list(cursor, claims)?;
+            for (rule, place) in rules.iter().zip(cursor.items()?) {
+                recyclable::warn(rule, &place);
+            }
+            Some(Allow::Rules(rules))
+        }
         _ => cursor.expected("`anybody` or a list of rules"),
     }
 }
@@ -86,8 +101,8 @@ fn read_rule(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Rule> {
     let mut sound = true;
     for (name, member) in cursor.members()? {
         match name.as_str() {
-            "name" => rule.name = member.text().map(str::to_owned),
-            "why" => rule.why = member.text().map(str::to_owned),
+            "name" => rule.name = words(&member),
+            "why" => rule.why = words(&member),
             _ => match selector(&name, &member).zip(pattern(&member)) {
                 Some(condition) => {
                     claims.check(&name, &member);
@@ -101,6 +116,15 @@ fn read_rule(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Rule> {
         return cursor.fail("a rule without conditions matches everybody: name at least one claim");
     }
     sound.then_some(rule)
+}
+
+/// A line of text that sentences repeat.
+fn words(cursor: &Cursor<'_>) -> Option<String> {
+    let text = cursor.text()?;
+    if text.chars().any(char::is_control) || text.chars().count() > MAX_WORDS {
+        return cursor.fail(format!("expected one line of at most {MAX_WORDS} characters"));
+    }
+    Some(text.to_owned())
 }
 
 fn selector(name: &str, member: &Cursor<'_>) -> Option<ClaimSelector> {
@@ -126,18 +150,19 @@ fn single(cursor: &Cursor<'_>) -> Option<Pattern> {
         Value::Fraction(_) => {
             cursor.fail("expected text, got a number with a fraction: put it in quotes")
         }
-        Value::Map(_) => inverted(cursor),
-        Value::Null | Value::List(_) | Value::Tagged => {
-            cursor.expected("text, a list of texts or `{ not: … }`")
-        }
+        Value::Map(_) => composed(cursor),
+        Value::Null | Value::List(_) | Value::Tagged => cursor.expected(PATTERN),
     }
 }
 
-/// `{ not: … }`.
-fn inverted(cursor: &Cursor<'_>) -> Option<Pattern> {
+/// `{ not: … }` or `{ regex: … }`.
+fn composed(cursor: &Cursor<'_>) -> Option<Pattern> {
     match cursor.members()?.as_slice() {
         [(name, inner)] if name == "not" => pattern(inner).map(Box::new).map(Pattern::Not),
-        [(name, inner)] if name == "regex" => inner.fail("not supported yet"),
-        _ => cursor.expected("text, a list of texts or `{ not: … }`"),
+        [(name, inner)] if name == "regex" => match Anchored::parse(inner.text()?) {
+            Ok(regex) => Some(Pattern::Regex(regex)),
+            Err(error) => inner.fail(error.to_string()),
+        },
+        _ => cursor.expected(PATTERN),
     }
 }

@@ -1,58 +1,67 @@
-//! Issuers that are known to serve more than one tenant, as data.
+//! Issuers that are known to serve more than one tenant, as data: `config/shared-issuers.yaml`.
 //!
 //! A token of such an issuer proves that *somebody* uses the service.
 
+use std::sync::LazyLock;
+
 use crate::config::address::Address;
+use crate::config::node::{Notation, Source};
+use crate::config::reader::{Cursor, Report, Table};
 
-/// Hosts whose every issuer is shared.
-const HOSTS: &[&str] = &[
-    // CI systems and forges
-    "gitlab.com",
-    "codeberg.org",
-    "agent.buildkite.com",
-    "oidc.codefresh.io",
-    "app.terraform.io",
-    "api.pulumi.com",
-    "www.kaggle.com",
-    "oidc.buddyusercontent.com",
-    "asia-oidc.buddyusercontent.com",
-    "dev-oidc.buddyusercontent.com",
-    "eu-oidc.buddyusercontent.com",
-    "psd-oidc.buddyusercontent.com",
-    "stage-oidc.buddyusercontent.com",
-    // people and machines
-    "accounts.google.com",
-    "appleid.apple.com",
-    "oauth2.sigstore.dev",
-    "oauth2.sigstage.dev",
-    "issuer.hello.coop",
-    "sigstore.verify.ibm.com",
-    "issuer.enforce.dev",
-];
+const TEXT: &str = include_str!("../../config/shared-issuers.yaml");
 
-/// Hosts that are shared as they stand, while a path below belongs to one organisation.
-const ROOTS: &[&str] = &[
-    "token.actions.githubusercontent.com",
-    "oidc.circleci.com",
-    "vstoken.dev.azure.com",
-    "oidc.vercel.com",
-    "oidc.fly.io",
-];
+const TABLE: Table =
+    Table { section: "", keys: &["hosts", "roots", "paths"], later: &[], strict: true };
 
-/// Microsoft's tenant of everybody who has a personal account.
-const PERSONAL: &str = "/9188040d-6c67-4c5b-b112-36a304b66dad/";
+/// What the file says; none where it could not be read, which a test excludes.
+static SHARED: LazyLock<Option<Shared>> = LazyLock::new(|| Shared::parse(TEXT));
+
+struct Shared {
+    /// Hosts whose every issuer is shared.
+    hosts: Vec<String>,
+    /// Hosts that are shared as they stand, while a path below belongs to one organisation.
+    roots: Vec<String>,
+    /// How the path of an issuer begins that is shared on whatever host.
+    paths: Vec<String>,
+}
 
 /// Whether strangers get tokens from the issuer at this address.
 pub(super) fn is_shared(address: &Address<'_>) -> bool {
-    let among = |hosts: &[&str]| hosts.iter().any(|host| host.eq_ignore_ascii_case(address.host));
-    among(HOSTS)
-        || (among(ROOTS) && address.path.trim_matches('/').is_empty())
-        || address.path.starts_with(PERSONAL)
+    // Attack: a list that nobody could read must not make everybody an issuer's own tenant.
+    SHARED.as_ref().is_none_or(|shared| shared.holds(address))
+}
+
+impl Shared {
+    fn parse(text: &str) -> Option<Self> {
+        let file = "shared-issuers.yaml";
+        let source = Source { text, notation: Notation::Yaml };
+        let root = crate::config::parse(file, source).ok()?;
+        let report = Report::new(file, source);
+        let section = Cursor::root(&report, &root).section(&TABLE)?;
+        let texts = |key| section.require(key).and_then(Cursor::texts);
+        let (hosts, roots, paths) = (texts("hosts")?, texts("roots")?, texts("paths")?);
+        report.finish().ok().map(|_| Self { hosts, roots, paths })
+    }
+
+    fn holds(&self, address: &Address<'_>) -> bool {
+        let among =
+            |hosts: &[String]| hosts.iter().any(|host| host.eq_ignore_ascii_case(address.host));
+        among(&self.hosts)
+            || (among(&self.roots) && address.path.trim_matches('/').is_empty())
+            || self.paths.iter().any(|path| address.path.starts_with(path.as_str()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_reads() {
+        assert!(SHARED.is_some());
+        assert!(Shared::parse("hosts: [a]\nroots: [b]\n").is_none());
+        assert!(Shared::parse("hosts: [a]\nroots: [b]\npaths: [/c]\nmore: 1\n").is_none());
+    }
 
     #[track_caller]
     fn check(url: &str, expected: bool) {

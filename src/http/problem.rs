@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! {"code":3,"message":"…","details":[
-//!   {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"TOKEN_EXPIRED","domain":"mayfly","metadata":{}},
+//!   {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"TOKEN_EXPIRED","domain":"mayfly",
+//!    "metadata":{"claim":"exp","got":"2026-01-01T00:00:18Z"}},
 //!   {"@type":"type.googleapis.com/google.rpc.RequestInfo","requestId":"…","servingData":""}]}
 //! ```
 //!
@@ -19,13 +20,16 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use tonic::Code;
 
-use crate::authority::IssueError;
+use crate::authority::{IssueError, Refusal};
+use crate::config::Denials;
 
 use super::RequestId;
 
+mod metadata;
 mod rpc;
 mod table;
 
+use metadata::Metadata;
 use table::{LATER, NEVER, Row, SOON, failed, refused};
 
 /// What `ErrorInfo.domain` says: whose reasons these are.
@@ -38,6 +42,7 @@ pub struct Problem {
     code: Code,
     status: StatusCode,
     message: Message,
+    metadata: Metadata,
     retry_after: Option<Duration>,
     closes: bool,
 }
@@ -53,7 +58,8 @@ enum Message {
 
 impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Self {
-        match error {
+        let metadata = Metadata::of(&error);
+        let problem = match error {
             IssueError::Refused(refusal) => {
                 Self::row(refused(&refusal), Message::Said(refusal.to_string()))
             }
@@ -61,14 +67,30 @@ impl From<IssueError> for Problem {
                 let (row, message) = failed(&failure);
                 Self::row(row, message)
             }
+        };
+        Self { metadata, ..problem }
+    }
+}
+
+impl Problem {
+    /// An exchange's error, with as much of the rules as callers may know.
+    pub fn of(error: IssueError, denials: Denials) -> Self {
+        let hidden =
+            denials == Denials::Brief && matches!(error, IssueError::Refused(Refusal::Policy(_)));
+        let problem = Self::from(error);
+        if !hidden {
+            return problem;
         }
+        let message = Message::Said("this identity may not have a certificate here".to_owned());
+        Self { message, metadata: problem.metadata.without_rules(), ..problem }
     }
 }
 
 /// Problems that arise at the door, before or instead of an exchange.
 impl Problem {
     fn row(Row(reason, code, retry_after): Row, message: Message) -> Self {
-        Self { reason, code, status: status(code), message, retry_after, closes: false }
+        let (status, metadata) = (status(code), Metadata::default());
+        Self { reason, code, status, message, metadata, retry_after, closes: false }
     }
 
     fn said(reason: &'static str, code: Code, sentence: impl Into<String>) -> Self {
@@ -178,6 +200,8 @@ impl Problem {
 
     /// The JSON object that says it.
     pub fn body(&self, id: &RequestId) -> String {
+        let metadata: serde_json::Map<String, serde_json::Value> =
+            self.metadata.iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         serde_json::json!({
             "code": self.code as i32,
             "message": self.sentence(id),
@@ -186,7 +210,7 @@ impl Problem {
                     "@type": rpc::ErrorInfo::URL,
                     "reason": self.reason,
                     "domain": DOMAIN,
-                    "metadata": {},
+                    "metadata": metadata,
                 },
                 { "@type": rpc::RequestInfo::URL, "requestId": id.as_str(), "servingData": "" },
             ],
@@ -200,7 +224,7 @@ impl Problem {
         let details = rpc::Status::encode(
             self.code as i32,
             &sentence,
-            rpc::ErrorInfo::new(self.reason, DOMAIN),
+            rpc::ErrorInfo::new(self.reason, DOMAIN, self.metadata.iter()),
             rpc::RequestInfo::new(id.as_str()),
         );
         let mut status = tonic::Status::with_details(self.code, sentence, details);
@@ -251,9 +275,10 @@ fn status(code: Code) -> StatusCode {
 
 #[cfg(test)]
 mod tests {
-    use crate::authority::{Failure, Refusal};
+    use crate::authority::Failure;
     use crate::certificate::profile::ProfileError;
     use crate::log::LogError;
+    use crate::policy::PolicyError;
     use crate::signer::SignerError;
     use crate::time::Timestamp;
     use crate::token::TokenError;
@@ -313,5 +338,42 @@ mod tests {
             sentence: sentence.to_owned(),
         });
         assert_eq!(check(error, "ISSUER_UNREACHABLE", 503, Code::Unavailable), sentence);
+    }
+
+    #[test]
+    fn where_denials_are_brief_nothing_is_said_of_the_rules() {
+        let denied = || {
+            IssueError::Refused(Refusal::Policy(PolicyError::Denied {
+                issuer: "https://a.example".to_owned(),
+                rule: "\"no-forks\"".to_owned(),
+                why: None,
+                claim: "event_name".to_owned(),
+                got: "pull_request_target".to_owned(),
+            }))
+        };
+        let id = RequestId::none();
+        let full = Problem::of(denied(), Denials::Full).body(&id);
+        assert!(full.contains("no-forks") && full.contains("pull_request_target"), "{full}");
+        let brief = Problem::of(denied(), Denials::Brief);
+        let status = brief.status(&id);
+        assert_eq!(status.message(), "this identity may not have a certificate here");
+        assert!(!String::from_utf8_lossy(status.details()).contains("no-forks"));
+        let body: serde_json::Value = serde_json::from_str(&brief.body(&id)).unwrap();
+        let info = &body["details"][0];
+        assert_eq!((&body["code"], &info["reason"]), (&7.into(), &"DENIED_BY_RULE".into()));
+        assert_eq!(info["metadata"], serde_json::json!({ "issuer": "https://a.example" }));
+        let other = IssueError::Refused(Refusal::Token(TokenError::Empty));
+        assert!(Problem::of(other, Denials::Brief).body(&id).contains("there is no token"));
+    }
+
+    #[test]
+    fn both_doors_give_the_same_metadata() {
+        let missing = IssueError::Refused(Refusal::Token(TokenError::ClaimMissing("exp")));
+        let problem = Problem::from(missing);
+        let id = RequestId::none();
+        let body: serde_json::Value = serde_json::from_str(&problem.body(&id)).unwrap();
+        assert_eq!(body["details"][0]["metadata"], serde_json::json!({ "claim": "exp" }));
+        let info = rpc::ErrorInfo::of_details(problem.status(&id).details()).unwrap();
+        assert_eq!(info.metadata(), &[("claim".to_owned(), "exp".to_owned())].into());
     }
 }

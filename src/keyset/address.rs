@@ -119,8 +119,15 @@ pub enum ResolveError {
 }
 
 impl Resolver {
-    async fn resolve(self, name: Name) -> Result<std::vec::IntoIter<SocketAddr>, ResolveError> {
-        let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+    /// The addresses of `name` that are within reach.
+    ///
+    /// # Errors
+    /// Every [`ResolveError`].
+    pub async fn resolve(
+        self,
+        name: impl AsRef<str>,
+    ) -> Result<std::vec::IntoIter<SocketAddr>, ResolveError> {
+        let found = tokio::net::lookup_host((name.as_ref(), 0)).await;
         let found: Vec<_> = found.map_err(|_| ResolveError::NoAddress)?.collect();
         let first = found.first().ok_or(ResolveError::NoAddress)?.ip();
         let within: Vec<_> =
@@ -142,7 +149,8 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        Box::pin(self.resolve(name))
+        let resolver = *self;
+        Box::pin(async move { resolver.resolve(name.as_str()).await })
     }
 }
 

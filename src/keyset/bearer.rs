@@ -2,6 +2,7 @@
 //!
 //! It is read from its file for each fetch, because such tokens are renewed every hour or so.
 
+use std::io;
 use std::path::PathBuf;
 
 use hyper::Uri;
@@ -29,19 +30,24 @@ impl Bearer {
     pub async fn read(&self) -> Result<HeaderValue, BearerError> {
         let refused =
             |reason: String| BearerError { file: self.file.display().to_string(), reason };
-        let file = File::open(&self.file).await.map_err(|error| refused(error.to_string()))?;
-        let mut text = String::new();
-        let read = file.take(LIMIT + 1).read_to_string(&mut text).await;
-        read.map_err(|error| refused(error.kind().to_string()))?;
+        let octets = self.octets().await.map_err(|error| refused(error.to_string()))?;
+        let none = || refused("it holds no token".to_owned());
+        let text = std::str::from_utf8(&octets).map_err(|_| none())?;
         let token = text.trim();
         let sound = !token.is_empty() && token.bytes().all(|octet| octet.is_ascii_graphic());
-        if !sound || text.len() as u64 > LIMIT {
-            return Err(refused("it holds no token".to_owned()));
+        if !sound || octets.len() as u64 > LIMIT {
+            return Err(none());
         }
-        let value = HeaderValue::try_from(format!("Bearer {token}"));
-        let mut value = value.map_err(|_| refused("it holds no token".to_owned()))?;
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| none())?;
         value.set_sensitive(true);
         Ok(value)
+    }
+
+    async fn octets(&self) -> io::Result<Vec<u8>> {
+        let file = File::open(&self.file).await?;
+        let mut octets = Vec::new();
+        file.take(LIMIT + 1).read_to_end(&mut octets).await?;
+        Ok(octets)
     }
 }
 

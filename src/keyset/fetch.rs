@@ -29,7 +29,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use crate::config::Proxy;
-use crate::keyset::address::{Reach, ResolveError};
+use crate::keyset::address::{Reach, ResolveError, Resolver};
 use crate::keyset::bearer::{Bearer, BearerError};
 use crate::keyset::supply::SetupError;
 use crate::keyset::tunnel::{Connector, ProxyError};
@@ -120,6 +120,7 @@ pub enum FetchError {
 pub struct Fetcher {
     client: Client<HttpsConnector<Connector>, Empty<Bytes>>,
     reach: Reach,
+    connector: Connector,
     bearer: Option<Arc<Bearer>>,
 }
 
@@ -136,24 +137,45 @@ impl Fetcher {
             .map_err(|error| SetupError::Tls(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let connector = Connector::new(reach, proxy);
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(Connector::new(reach, proxy));
+            .wrap_connector(connector.clone());
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(std::time::Duration::from_secs(5))
             .pool_max_idle_per_host(1)
             .build(https);
-        Ok(Self { client, reach, bearer: None })
+        Ok(Self { client, reach, connector, bearer: None })
     }
 
     /// The same fetcher with a credential.
     #[must_use]
     pub fn with_bearer(self, bearer: Option<Bearer>) -> Self {
         Self { bearer: bearer.map(Arc::new), ..self }
+    }
+
+    /// The addresses that `url` may be asked at; none where a proxy is asked instead.
+    ///
+    /// # Errors
+    /// [`FetchError::Resolve`].
+    pub async fn addresses(&self, url: &Uri) -> Result<Vec<IpAddr>, FetchError> {
+        if let Some(address) = literal(url) {
+            let refused = ResolveError::OutOfReach(address);
+            return if self.reach.allows(address) {
+                Ok(vec![address])
+            } else {
+                Err(refused.into())
+            };
+        }
+        if self.connector.is_proxied(url) {
+            return Ok(Vec::new());
+        }
+        let found = Resolver(self.reach).resolve(url.host().unwrap_or_default()).await?;
+        Ok(found.map(|address| address.ip()).collect())
     }
 
     /// Where the keys of `issuer` are, by its discovery document; `origin` says where they may be.

@@ -83,8 +83,26 @@ impl Route {
         self.fetcher.keys(&self.locate(iss).await?).await
     }
 
+    /// What is asked first: the key set, or the discovery document.
+    pub fn first(&self, iss: &str) -> Result<Uri, FetchError> {
+        self.url.clone().map_or_else(|| fetch::parse(iss), Ok)
+    }
+
+    /// Whether discovery finds the key set.
+    pub fn discovers(&self) -> bool {
+        self.url.is_none()
+    }
+
+    /// What asks.
+    pub fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
+    }
+
     /// Where the keys of `iss` are.
-    async fn locate(&self, iss: &str) -> Result<Uri, FetchError> {
+    ///
+    /// # Errors
+    /// As [`Self::keys`].
+    pub async fn locate(&self, iss: &str) -> Result<Uri, FetchError> {
         match &self.url {
             Some(url) => Ok(url.clone()),
             None => self.fetcher.discover(iss, self.origin).await,

@@ -23,7 +23,7 @@ use crate::config::Proxy;
 use crate::keyset::address::{Reach, Resolver};
 
 /// Connects to issuers.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Connector {
     straight: HttpConnector<Resolver>,
     /// To the proxy: the configuration names it, so it may be in a private network.
@@ -50,6 +50,11 @@ impl Connector {
             proxy: connector(Reach::Private),
             rules: Arc::new(rules),
         }
+    }
+
+    /// Whether connections to `url` go through the proxy.
+    pub fn is_proxied(&self, url: &Uri) -> bool {
+        self.rules.intercept(url).is_some()
     }
 }
 

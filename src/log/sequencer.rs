@@ -13,7 +13,7 @@
 //! may be wrong by then. It answers everybody and reports; `main` ends the process.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -36,10 +36,6 @@ const BATCH_OCTETS: usize = 1 << 20;
 pub const TOLERANCE: Duration = Duration::from_secs(1);
 /// How far it may be ahead before the log waits a little: see [`Sequencer::pace`].
 const LEAD: Duration = Duration::from_millis(10);
-
-/// How old the head of an idle log gets before it is committed again with a new timestamp, so that a
-/// monitor can tell an idle log from a frozen one (RFC 6962 §3.5 asks for one a day).
-const FRESH: Duration = Duration::from_secs(3600);
 
 /// An entry on its way into the tree.
 pub struct Pending {
@@ -81,12 +77,8 @@ pub struct Sequencer {
 impl Sequencer {
     /// Sequences until the queue is closed and empty, or a commit fails.
     pub fn run(mut self) {
-        loop {
-            let pending = match self.queue.recv_timeout(self.fresh()) {
-                Ok(first) => self.take(first),
-                Err(RecvTimeoutError::Timeout) => Vec::new(),
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
+        while let Ok(first) = self.queue.recv() {
+            let pending = self.take(first);
             if let Err((error, unanswered)) = self.sequence(pending) {
                 return self.stop(&error, unanswered);
             }
@@ -95,11 +87,6 @@ impl Sequencer {
         // Whoever hears of the end may open the store again.
         drop(store);
         state.send_replace(State::Closed);
-    }
-
-    /// How long the head stays fresh.
-    fn fresh(&self) -> Duration {
-        FRESH.saturating_sub(self.clock.now().since(self.tree.head.timestamp))
     }
 
     /// Keeps timestamps near the clock: each batch needs a millisecond of its own, and a fast disk makes

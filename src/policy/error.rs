@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use super::lookup::Found;
 use super::pattern::shown;
-use super::{ClaimSelector, Label, Rule};
-use crate::token::Claims;
+use super::{ClaimSelector, Rule};
 
 /// Why there is no grant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,32 +34,35 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
-    pub(super) fn denied(claims: &Claims, label: Label<'_>, rule: &Rule) -> Self {
+    pub(super) fn denied(
+        issuer: &str,
+        rule: &Rule,
+        (position, found): (usize, &Found<'_>),
+    ) -> Self {
         let first = rule.conditions.first().map(|(selector, _)| selector);
-        let got = first.and_then(|selector| selector.select(claims.members())).map(shown);
         Self::Denied {
-            issuer: claims.iss().to_owned(),
-            rule: label.quoted(),
+            issuer: issuer.to_owned(),
+            rule: rule.label(position).quoted(),
             why: rule.why.clone(),
             claim: first.map(ClaimSelector::as_str).unwrap_or_default().to_owned(),
-            got: got.unwrap_or_default(),
+            got: first.and_then(|first| found.get(first)).map(shown).unwrap_or_default(),
         }
     }
 
-    pub(super) fn not_allowed(claims: &Claims, rules: &[Rule]) -> Self {
+    pub(super) fn not_allowed(issuer: &str, rules: &[Rule], found: &Found<'_>) -> Self {
         let usable = rules.iter().enumerate().filter(|(_, rule)| !rule.conditions.is_empty());
-        let fewest = usable.min_by_key(|(_, rule)| rule.failures(claims).count());
+        let fewest = usable.min_by_key(|(_, rule)| rule.failures(found).count());
         let nearest = fewest.and_then(|(position, rule)| {
-            let (selector, wanted) = rule.failures(claims).next()?;
+            let (selector, wanted) = rule.failures(found).next()?;
             Some(Near {
                 rule: rule.label(position).quoted(),
                 why: rule.why.clone(),
                 claim: selector.as_str().to_owned(),
                 wanted: wanted.to_string(),
-                got: selector.select(claims.members()).map(shown),
+                got: found.get(selector).map(shown),
             })
         });
-        Self::NotAllowed { issuer: claims.iss().to_owned(), nearest }
+        Self::NotAllowed { issuer: issuer.to_owned(), nearest }
     }
 }
 

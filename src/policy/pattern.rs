@@ -4,16 +4,22 @@
 //! repository_owner_id: "9919"                       a claim by name; text is compared whole
 //! ref: [ refs/heads/main, "refs/tags/v*" ]          any of; * is any run of characters
 //! /kubernetes.io/namespace: { not: default }        a JSON Pointer; turned round
+//! ref: { regex: "refs/tags/v[0-9.]+" }              anchored at both ends
 //! ```
 //!
 //! Numbers and booleans compare as their JSON text. Of an array it is enough that one element
-//! matches; an object matches nothing. Nothing here allocates, except for sentences.
+//! matches; an object matches nothing. Nothing here allocates, except for sentences and for an
+//! expression that a thread uses for the first time.
 
 use std::fmt::{self, Write};
 
 use serde_json::{Map, Value};
 
 use crate::quote::quote;
+
+mod anchored;
+
+pub use anchored::{Anchored, RegexError};
 
 /// How many of a list's patterns a sentence repeats.
 const MAX_SHOWN: usize = 5;
@@ -27,6 +33,8 @@ pub struct ClaimSelector {
     text: String,
     /// The names on the way down, at least one.
     path: Vec<String>,
+    /// Its claim among those of an issuer's rules, once these are complete.
+    pub(super) number: Option<usize>,
 }
 
 /// Why text selects no claim.
@@ -52,7 +60,7 @@ impl ClaimSelector {
             None => vec![text.to_owned()],
             Some(pointer) => pointer.split('/').map(unescape).collect::<Result<_, _>>()?,
         };
-        Ok(Self { text: text.to_owned(), path })
+        Ok(Self { text: text.to_owned(), path, number: None })
     }
 
     /// The name or pointer, as written.
@@ -92,6 +100,8 @@ fn step<'c>(value: &'c Value, name: &str) -> Option<&'c Value> {
 pub enum Pattern {
     /// Compared whole; `*` stands for any run of characters, none included.
     Text(String),
+    /// Compared whole with a regular expression.
+    Regex(Anchored),
     /// At least one of these.
     Any(Vec<Pattern>),
     /// Present, and not this.
@@ -102,28 +112,30 @@ impl Pattern {
     /// Whether a claim that is there looks like this.
     pub fn matches(&self, value: &Value) -> bool {
         match self {
-            Self::Text(pattern) => matches_text(pattern, value),
+            Self::Text(pattern) => any_text(value, |text| matches_glob(pattern, text)),
+            Self::Regex(pattern) => any_text(value, |text| pattern.matches(text)),
             Self::Any(patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
             Self::Not(pattern) => !pattern.matches(value),
         }
     }
 }
 
-fn matches_text(pattern: &str, value: &Value) -> bool {
+/// Whether a value, or one element of it, has a text that `matches`.
+fn any_text(value: &Value, matches: impl Fn(&str) -> bool) -> bool {
     match value.as_array() {
-        Some(elements) => elements.iter().any(|element| matches_scalar(pattern, element)),
-        None => matches_scalar(pattern, value),
+        Some(elements) => elements.iter().any(|element| text_matches(element, &matches)),
+        None => text_matches(value, &matches),
     }
 }
 
-fn matches_scalar(pattern: &str, value: &Value) -> bool {
+fn text_matches(value: &Value, matches: &impl Fn(&str) -> bool) -> bool {
     match value {
-        Value::String(text) => matches_glob(pattern, text),
-        Value::Bool(true) => matches_glob(pattern, "true"),
-        Value::Bool(false) => matches_glob(pattern, "false"),
+        Value::String(text) => matches(text),
+        Value::Bool(true) => matches("true"),
+        Value::Bool(false) => matches("false"),
         Value::Number(number) => {
             let mut digits = Digits::default();
-            write!(digits, "{number}").is_ok() && matches_glob(pattern, digits.as_str())
+            write!(digits, "{number}").is_ok() && matches(digits.as_str())
         }
         Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
@@ -134,6 +146,10 @@ fn matches_scalar(pattern: &str, value: &Value) -> bool {
 /// Going back to the last `*` is enough, so a text costs at most its length times the pattern's.
 fn matches_glob(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
+    // Of a thousand rules for a thousand repositories, most differ in the last octet.
+    if differs(pattern.first(), text.first()) || differs(pattern.last(), text.last()) {
+        return false;
+    }
     // What follows the last `*`, and the text that it has not swallowed yet.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
@@ -153,6 +169,11 @@ fn matches_glob(pattern: &str, text: &str) -> bool {
             }
         }
     }
+}
+
+/// Whether an octet at one end of a pattern keeps the whole from matching.
+fn differs(pattern: Option<&u8>, text: Option<&u8>) -> bool {
+    pattern.is_some_and(|octet| *octet != b'*' && Some(octet) != text)
 }
 
 /// A number's JSON text, which is never longer than this.
@@ -184,6 +205,7 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(&plain(text)),
+            Self::Regex(pattern) => write!(f, "the regex {}", plain(pattern.as_str())),
             Self::Not(pattern) => write!(f, "other than {pattern}"),
             Self::Any(patterns) => {
                 for (position, pattern) in patterns.iter().take(MAX_SHOWN).enumerate() {
@@ -270,6 +292,18 @@ mod tests {
         check(&text("true"), &json!(true), true);
         check(&text("false"), &json!(true), false);
         check(&text("991*"), &json!(9919), true);
+    }
+
+    #[test]
+    fn a_regex_sees_the_same_texts() {
+        let regex = |source: &str| Pattern::Regex(Anchored::parse(source).unwrap());
+        check(&regex("v[0-9]+"), &json!("v1"), true);
+        check(&regex("[0-9]+"), &json!(42), true);
+        check(&regex("tr.e"), &json!(true), true);
+        check(&regex("b+"), &json!(["a", "bb"]), true);
+        check(&regex(".*"), &json!({ "a": "b" }), false);
+        check(&Pattern::Not(Box::new(regex("b+"))), &json!("b"), false);
+        assert_eq!(regex("v[0-9]+").to_string(), "the regex v[0-9]+");
     }
 
     #[test]

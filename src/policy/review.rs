@@ -1,6 +1,7 @@
 //! Every rule of an issuer held against one token's claims: what a decision does not need, and a
 //! person who asks why does.
 
+use super::lookup::Found;
 use super::pattern::shown;
 use super::{Allow, ClaimSelector, Pattern, Policy, Rule};
 use crate::token::Claims;
@@ -55,22 +56,24 @@ pub struct Seen {
 impl Policy {
     /// Every rule of the issuer that these claims are of: `deny`, then `allow`, each in file order.
     pub fn review(&self, claims: &Claims) -> Vec<Review> {
-        let Some(rules) = self.rules(claims.issuer().id) else { return Vec::new() };
+        let numbered = self.issuers.get(claims.issuer().id.0);
+        let Some(numbered) = numbered else { return Vec::new() };
+        let (rules, found) = (&numbered.rules, numbered.look_up(claims.members()));
         let allow = match &rules.allow {
             Allow::Anybody => &[],
             Allow::Rules(allow) => allow.as_slice(),
         };
         let each = |list: List, rules: &[Rule]| -> Vec<Review> {
             let numbered = rules.iter().enumerate();
-            numbered.map(|(position, rule)| review(list, position, rule, claims)).collect()
+            numbered.map(|(position, rule)| review((list, position), rule, &found)).collect()
         };
         [each(List::Deny, &rules.deny), each(List::Allow, allow)].concat()
     }
 }
 
-fn review(list: List, position: usize, rule: &Rule, claims: &Claims) -> Review {
+fn review((list, position): (List, usize), rule: &Rule, found: &Found<'_>) -> Review {
     let seen = |(selector, pattern): &(ClaimSelector, Pattern)| {
-        let value = selector.select(claims.members());
+        let value = found.get(selector);
         Seen {
             claim: selector.as_str().to_owned(),
             wanted: pattern.to_string(),
@@ -82,7 +85,7 @@ fn review(list: List, position: usize, rule: &Rule, claims: &Claims) -> Review {
         list,
         rule: rule.label(position).to_string(),
         why: rule.why.clone(),
-        matches: rule.matches(claims),
+        matches: rule.matches(found),
         conditions: rule.conditions.iter().map(seen).collect(),
     }
 }

@@ -126,6 +126,45 @@ fn the_nearest_rule_is_named_with_what_it_wants() {
 }
 
 #[test]
+fn a_rule_says_why_it_is_there() {
+    let mut release = rule(Some("release"), &[("ref", "refs/tags/v*")]);
+    release.why = Some("tags only".to_owned());
+    refused(
+        &policy(Allow::Rules(vec![release]), Vec::new()),
+        json!({ "ref": "refs/heads/dev" }),
+        "no rule of issuer https://ci.example allows this: \"release\" (tags only) wants ref \
+         refs/tags/v*, got refs/heads/dev",
+    );
+}
+
+#[test]
+fn a_review_holds_every_rule_against_the_claims() {
+    let policy = policy(
+        Allow::Rules(vec![
+            rule(Some("tags"), &[("owner", "acme"), ("ref", "refs/tags/*")]),
+            rule(None, &[("ref", "*")]),
+            rule(None, &[]),
+        ]),
+        vec![rule(Some("forks"), &[("event", "pull_request_target")])],
+    );
+    let review = policy.review(&claims(json!({ "owner": "acme", "ref": "refs/heads/a" })));
+    let told: Vec<_> = review.iter().map(|r| (r.list.name(), r.rule.as_str(), r.matches)).collect();
+    assert_eq!(
+        told,
+        [
+            ("deny", "forks", false),
+            ("allow", "tags", false),
+            ("allow", "rule 2", true),
+            ("allow", "rule 3", false),
+        ]
+    );
+    let holds: Vec<_> = review[1].conditions.iter().map(|seen| seen.holds).collect();
+    assert_eq!(holds, [true, false]);
+    assert_eq!(review[1].conditions[1].got.as_deref(), Some("refs/heads/a"));
+    assert_eq!(review[0].conditions[0].got, None);
+}
+
+#[test]
 fn a_claim_that_is_missing_never_matches() {
     let not = |claim: &str| Rule {
         conditions: vec![(

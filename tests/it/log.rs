@@ -402,31 +402,6 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_log_shows_that_it_is_alive() {
-    for bench in Bench::all() {
-        let bench = bench.filled(3).await;
-        let before = bench.store().unwrap().head().unwrap();
-        bench.clock.set(before.timestamp.plus(Duration::from_secs(2 * 3600)));
-
-        let store = bench.store().unwrap();
-        store.fail(Fault::Before);
-        let log = bench.open_over(store).unwrap();
-        let told = LogError::Store(StoreError::Backend("told to fail".into()));
-        assert_eq!(log.failed().await, told, "nobody appended, and yet there was a commit");
-        drop(log);
-
-        let (log, _) = bench.open();
-        while log.head() == before {
-            tokio::task::yield_now().await;
-        }
-        let after = check_log(&log).await;
-        assert_eq!((after.size, after.root), (before.size, before.root));
-        assert!(after.timestamp > before.timestamp.plus(Duration::from_secs(3600)));
-        log.close().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_sequencer_is_noticed_by_everybody() {
     let (log, store) = Bench::memory().open();
     let gate = store.gate.lock().await;

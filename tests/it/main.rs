@@ -5,6 +5,7 @@ mod support;
 mod tidy;
 mod config;
 mod keyset;
+mod live;
 mod reload;
 mod possession;
 mod golden;

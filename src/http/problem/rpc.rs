@@ -57,9 +57,27 @@ impl ErrorInfo {
     /// The name that `@type` and `Any` know it by.
     pub const URL: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 
-    /// A reason of a domain.
-    pub fn new(reason: &str, domain: &str) -> Self {
-        Self { reason: reason.to_owned(), domain: domain.to_owned(), metadata: HashMap::new() }
+    /// A reason of a domain, and what it is about.
+    pub fn new<'m>(
+        reason: &str,
+        domain: &str,
+        metadata: impl Iterator<Item = (&'static str, &'m str)>,
+    ) -> Self {
+        let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { reason: reason.to_owned(), domain: domain.to_owned(), metadata }
+    }
+
+    /// The first detail of an encoded status.
+    #[cfg(test)]
+    pub fn of_details(status: &[u8]) -> Option<Self> {
+        let status = Status::decode(status).ok()?;
+        Self::decode(status.details.first()?.value.as_slice()).ok()
+    }
+
+    /// What it is about.
+    #[cfg(test)]
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
     }
 }
 

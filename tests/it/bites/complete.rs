@@ -22,7 +22,7 @@ const ENUMS: [(&str, &str); 13] = [
     ("src/identity/url.rs", "UrlError"),
     ("src/possession.rs", "PossessionError"),
     ("src/possession/strength.rs", "KeyError"),
-    ("src/policy.rs", "PolicyError"),
+    ("src/policy/error.rs", "PolicyError"),
     ("src/certificate/profile.rs", "ProfileError"),
     ("src/certificate/check.rs", "CheckError"),
     ("src/log.rs", "LogError"),

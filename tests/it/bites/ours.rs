@@ -12,7 +12,7 @@ use mayfly::certificate::check::CheckError;
 use mayfly::certificate::profile::ProfileError;
 use mayfly::ct::entry::Entry;
 use mayfly::log::LogError;
-use mayfly::record::Record;
+use mayfly::record::Attempt;
 use mayfly::signer::SignerError;
 use mayfly::store::StoreError;
 use mayfly::time::Timestamp;
@@ -157,7 +157,7 @@ fn crowd(authority: &Authority) -> Vec<impl Future<Output = Result<(), LogError>
         };
         let log = authority.log.clone();
         let mut append =
-            Box::pin(async move { log.append(entry, Record::default()).await.map(drop) });
+            Box::pin(async move { log.append(entry, Attempt::default()).await.map(drop) });
         match append.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => waiting.push(append),
             Poll::Ready(_) => return waiting,

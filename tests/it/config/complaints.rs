@@ -24,7 +24,7 @@ fn a_wrong_type_is_named_with_line_and_key() {
         "ref: [refs/heads/main, refs/tags/v*]",
         "ref: { is: main }",
         &[
-            "mayfly.yaml:7: issuers[0].allow[0].ref: expected text, a list of texts or `{ not: … }`, got a map",
+            "mayfly.yaml:7: issuers[0].allow[0].ref: expected text, a list of texts, `{ not: … }` or `{ regex: … }`, got a map",
         ],
     );
     check(
@@ -54,21 +54,14 @@ fn an_unknown_key_shows_the_known_ones_and_a_later_one_says_so() {
         "lifetime: 10m",
         "lifetimes: 10m",
         &[
-            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, proxy, no_proxy, issuers, authority, lifetime, backdate",
+            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, proxy, no_proxy, issuers, authority, lifetime, backdate, denials",
         ],
     );
-    check("lifetime: 10m", "denials: brief", &["mayfly.yaml:10: denials: not supported yet"]);
     check(
         "    type: email",
         "    type: email\n    limit: { per: email }",
         &["mayfly.yaml:10: issuers[1].limit: not supported yet"],
     );
-    check(
-        "9919",
-        "{ regex: 99.* }",
-        &["mayfly.yaml:6: issuers[0].allow[0].repository_owner_id.regex: not supported yet"],
-    );
-    check("9919", "{ not: [ 9919, x ] }", &[]);
     check(
         "lifetime: 10m",
         "authority: { key: \"pkcs11:object=ca\", chain: ca.pem }",
@@ -121,9 +114,7 @@ fn a_proxy_is_one_that_we_can_talk_to() {
     check(
         "lifetime: 10m",
         "no_proxy: localhost",
-        &[
-            "mayfly.yaml:10: no_proxy: says what is not asked through `proxy`, and there is none",
-        ],
+        &["mayfly.yaml:10: no_proxy: says what is not asked through `proxy`, and there is none"],
     );
 }
 
@@ -399,6 +390,78 @@ fn a_file_is_one_document() {
 }
 
 #[test]
+fn a_rule_says_what_a_claim_must_look_like() {
+    let place = "mayfly.yaml:6: issuers[0].allow[0].repository_owner_id";
+    check("9919", "{ not: [ 9919, x ] }", &[]);
+    check("9919", "{ regex: \"99[0-9]+\" }", &[]);
+    check("9919", "[ a*, { regex: b+ }, { not: { regex: c+ } }, true, 7 ]", &[]);
+    check(
+        "9919",
+        "{ regex: \"a)|(b\" }",
+        &[&format!("{place}.regex: not a regular expression: unopened group")],
+    );
+    check(
+        "9919",
+        "{ regex: \"(\\\\w{100}){100}\" }",
+        &[&format!(
+            "{place}.regex: this regular expression is too large: repeat less, or use `*` patterns"
+        )],
+    );
+    check(
+        "9919",
+        "{ regex: 99 }",
+        &[&format!("{place}.regex: expected text, got a number: put it in quotes")],
+    );
+    let either = "expected text, a list of texts, `{ not: … }` or `{ regex: … }`, got a map";
+    check("9919", "{ regex: a, not: b }", &[&format!("{place}: {either}")]);
+}
+
+#[test]
+fn a_rule_speaks_of_itself_in_one_line() {
+    let long = "x".repeat(201);
+    check(
+        "        ref: [refs/heads/main, refs/tags/v*]",
+        &format!("        name: {long}\n        why: \"a\\nb\""),
+        &[
+            "mayfly.yaml:7: issuers[0].allow[0].name: expected one line of at most 200 characters",
+            "mayfly.yaml:8: issuers[0].allow[0].why: expected one line of at most 200 characters",
+        ],
+    );
+}
+
+/// Compares what is odd about [`GOOD`] with the owner's number replaced.
+#[track_caller]
+fn check_warnings(to: &str, expected: &[&str]) {
+    let text = GOOD.replacen("repository_owner_id: 9919", to, 1);
+    assert_eq!(load(&text).unwrap().warnings, expected);
+}
+
+#[test]
+fn a_name_that_can_change_hands_is_warned_of() {
+    let warned = |claim: &str, numbers: &str| {
+        format!(
+            "mayfly.yaml:6: issuers[0].allow[0]: {claim} is a name, which somebody else may take once it is given up: add {numbers}, whose number stays"
+        )
+    };
+    let repository = warned("repository", "repository_id or repository_owner_id");
+    check_warnings("repository: acme/app", &[&repository]);
+    check_warnings("repository: [ acme/*, { not: acme/old } ]", &[&repository]);
+    check_warnings("repository: { regex: acme/.* }", &[&repository]);
+    check_warnings("repository: acme/app\n        repository_owner_id: 9919", &[]);
+    check_warnings("repository: \"*\"", &[]);
+    check_warnings("repository: { not: acme/app }", &[]);
+    check_warnings(
+        "repository_owner: acme",
+        &[&warned("repository_owner", "repository_owner_id or repository_id")],
+    );
+    check_warnings("project_path: a/b", &[&warned("project_path", "project_id or namespace_id")]);
+    check_warnings("namespace_path: a", &[&warned("namespace_path", "namespace_id or project_id")]);
+    let subject = warned("sub", "repository_id or repository_owner_id");
+    check_warnings("sub: \"repo:acme/app:*\"", &[&subject]);
+    check_warnings("sub: somebody", &[]);
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
     check_whole(
         "url: 1\nlisten: x\ntls: {}\nissuers:\n  - preset: gitbuh\n  - type: email\n    allow:\n      - a: {}\n        b: []\n    deny: anybody\nlifetime: 1h\n",
@@ -412,7 +475,7 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
                 presets()
             ),
             "mayfly.yaml:6: issuers[1]: needs `url`, the `iss` of its tokens",
-            "mayfly.yaml:8: issuers[1].allow[0].a: expected text, a list of texts or `{ not: … }`, got a map",
+            "mayfly.yaml:8: issuers[1].allow[0].a: expected text, a list of texts, `{ not: … }` or `{ regex: … }`, got a map",
             "mayfly.yaml:9: issuers[1].allow[0].b: an empty list matches nothing: leave the rule out, or name a value",
             "mayfly.yaml:10: issuers[1].deny: expected a list of rules, got text",
             "mayfly.yaml:11: lifetime: expected a duration from 60s to 600s, got 1h",

@@ -45,8 +45,7 @@ async fn keys_that_came_another_way_do_not_count() {
     verify(&first, &fake.token(json!({}))).await.unwrap();
     verify(&first, &member(&fake)).await.unwrap();
     let other_ca = |issuer| Issuer { roots: Some(other.ca_pem().into()), ..issuer };
-    let second =
-        after(&first, [other_ca(trusting(&fake, &fake.url())), other_ca(pattern(&fake))]);
+    let second = after(&first, [other_ca(trusting(&fake, &fake.url())), other_ca(pattern(&fake))]);
     for token in [fake.token(json!({})), member(&fake)] {
         assert!(matches!(cause(&second, &token).await, FetchError::Tls(_)));
     }

@@ -1,0 +1,229 @@
+//! `mayfly check --live`: every issuer is asked, every key and the log are tried; nothing is written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::cli::CommandError;
+use crate::cli::instance::Instance;
+use crate::config::Config;
+use crate::installation;
+use crate::keyset::Keyset;
+use crate::keyset::fetch::FetchError;
+use crate::keyset::probe::{Fault, Probe, Step};
+use crate::log;
+use crate::signer::Signer;
+use crate::store::Owner;
+use crate::time::{Clock, SystemClock};
+use crate::tlog::key::PublicKey;
+use crate::tlog::tls::DigitallySigned;
+
+/// Issuers that are asked at a time.
+const AT_ONCE: usize = 16;
+
+/// What the keys sign to show that they can.
+const SELF_TEST: &[u8] = b"mayfly check --live: a signature of nothing";
+
+/// What was found out about one thing.
+pub struct Finding {
+    /// An issuer's URL, or a part of the instance.
+    of: String,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    what: String,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    /// It holds; with what was found, if there is anything to show.
+    Holds(String),
+    /// It does not; and what to do.
+    Fails(String, &'static str),
+    /// There is nothing to try; and why.
+    Untried(String),
+}
+
+/// Asks and tries everything, in the order of the file; the instance itself comes last.
+///
+/// # Errors
+///
+/// [`CommandError::Failed`] when an issuer cannot be asked as it is configured.
+pub async fn findings(config: Config) -> Result<Vec<Finding>, CommandError> {
+    let keyset = Keyset::through(&config.proxy, config.issuers.clone());
+    let keyset = Arc::new(keyset.map_err(CommandError::failed)?);
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let mut probes = JoinSet::new();
+    for issuer in config.issuers.iter().cloned() {
+        let (keyset, slots) = (Arc::clone(&keyset), Arc::clone(&slots));
+        probes.spawn(async move {
+            // Closed by nobody: the permit is there in its time.
+            let _slot = slots.acquire().await;
+            (issuer.id, Finding::of_probe(&issuer.url, keyset.probe(&issuer).await))
+        });
+    }
+    let mut found = probes.join_all().await;
+    found.sort_by_key(|(id, _)| *id);
+    let mut findings: Vec<Finding> = found.into_iter().map(|(_, finding)| finding).collect();
+    findings.push(Finding { of: "this instance".to_owned(), lines: instance(config).await });
+    Ok(findings)
+}
+
+/// The instance's keys and log.
+async fn instance(config: Config) -> Vec<Line> {
+    if installation::is_vacant(&config.data).unwrap_or(false) {
+        let folder = config.data.display();
+        let none = format!("{folder} is empty: `mayfly init` or the first `mayfly serve` makes it");
+        return vec![Line { what: "data folder".to_owned(), outcome: Outcome::Untried(none) }];
+    }
+    let instance = match Instance::at_rest(config) {
+        Ok(instance) => instance,
+        Err(error) => {
+            let words = error.to_string().trim().trim_start_matches("mayfly: ").to_owned();
+            let remedy = "see \"When it does not start\" in docs/operating.md";
+            return vec![Line::fails("data folder", words, remedy)];
+        }
+    };
+    let chain = instance.chain();
+    let until = format!("{} certificates, until {}", chain.pems().len(), chain.not_after());
+    vec![
+        Line::holds("chain", until),
+        signing_key("authority key", instance.installation.authority.as_ref()).await,
+        signing_key("log key", instance.installation.log.as_ref()).await,
+        store(&instance),
+    ]
+}
+
+/// A signature of the key holds under its own public half.
+async fn signing_key(what: &str, signer: &dyn Signer) -> Line {
+    let remedy = "look at the key's file, or at the device that holds it";
+    let algorithm = signer.algorithm();
+    let signature = match signer.sign(SELF_TEST).await {
+        Ok(signature) => signature,
+        Err(error) => return Line::fails(what, error.to_string(), remedy),
+    };
+    let signed = DigitallySigned { algorithm, signature };
+    let key = PublicKey::from_spki(signer.public_key());
+    match key.map(|key| key.verify(SELF_TEST, &signed)) {
+        Ok(Ok(())) => Line::holds(what, format!("{algorithm:?}")),
+        Ok(Err(error)) => Line::fails(what, error.to_string(), remedy),
+        Err(error) => Line::fails(what, error.to_string(), remedy),
+    }
+}
+
+/// The log can be read, and goes on from the head that it has.
+fn store(instance: &Instance) -> Line {
+    let remedy = "see \"When it does not start\" in docs/operating.md";
+    let store = match instance.store() {
+        Ok(store) => store,
+        Err(error) => return Line::fails("log", error.to_string().trim().to_owned(), remedy),
+    };
+    let owner = Owner { origin: instance.origin(), log_id: instance.trust.id };
+    match log::check(store.as_ref(), &owner, SystemClock.now()) {
+        Ok(head) => Line::holds("log", format!("{} entries, root {}", head.size, head.root)),
+        Err(error) => Line::fails("log", error.to_string(), remedy),
+    }
+}
+
+impl Finding {
+    fn of_probe(url: &str, probe: Probe) -> Self {
+        let untried = |why: &str| Outcome::Untried(why.to_owned());
+        let lines = match probe {
+            Probe::Inline(keys) => vec![Line::holds("keys", keys + ", in the configuration")],
+            Probe::Pattern => {
+                let why = "a pattern: there is nobody to ask before a token names an issuer";
+                vec![Line { what: "keys".to_owned(), outcome: untried(why) }]
+            }
+            Probe::Asked { held, failed } => {
+                let held = held.into_iter().map(|(step, found)| Line::holds(step, found));
+                let failed = failed.map(|(step, fault)| {
+                    Line::fails(step, fault.to_string(), remedy(step, &fault))
+                });
+                held.chain(failed).collect()
+            }
+        };
+        Self { of: url.to_owned(), lines }
+    }
+
+    /// Whether something does not hold.
+    pub fn failed(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line.outcome, Outcome::Fails(..)))
+    }
+
+    /// For scripts.
+    pub fn to_json(&self) -> Value {
+        let line = |line: &Line| match &line.outcome {
+            Outcome::Holds(found) => json!({ "step": line.what, "ok": true, "found": found }),
+            Outcome::Fails(reason, remedy) => {
+                json!({ "step": line.what, "ok": false, "reason": reason, "remedy": remedy })
+            }
+            Outcome::Untried(why) => json!({ "step": line.what, "ok": null, "reason": why }),
+        };
+        let steps: Vec<Value> = self.lines.iter().map(line).collect();
+        json!({ "of": self.of, "ok": !self.failed(), "steps": steps })
+    }
+}
+
+impl Line {
+    fn holds(what: impl fmt::Display, found: String) -> Self {
+        Self { what: what.to_string(), outcome: Outcome::Holds(found) }
+    }
+
+    fn fails(what: impl fmt::Display, reason: String, remedy: &'static str) -> Self {
+        Self { what: what.to_string(), outcome: Outcome::Fails(reason, remedy) }
+    }
+}
+
+/// For people: what it is about, and a line for each step.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.of)?;
+        for Line { what, outcome } in &self.lines {
+            let (word, text) = match outcome {
+                Outcome::Holds(found) => ("ok", found),
+                Outcome::Fails(reason, _) => ("FAILED", reason),
+                Outcome::Untried(why) => ("-", why),
+            };
+            writeln!(f, "{}", format!("  {what:<14} {word:<7} {text}").trim_end())?;
+            if let Outcome::Fails(_, remedy) = outcome {
+                writeln!(f, "{:25}{remedy}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to do about a step that does not hold.
+fn remedy(step: Step, fault: &Fault) -> &'static str {
+    match (step, fault) {
+        (_, Fault::Fetch(FetchError::Bearer(_))) => "look at `bearer_token_file`",
+        (_, Fault::Fetch(FetchError::Proxy(_))) => {
+            "look at `proxy`, and whether it lets this host through"
+        }
+        (_, Fault::Fetch(FetchError::Status { status: 401 | 403, .. })) => {
+            "it wants to know who asks: give `bearer_token_file`, or let everybody read its keys"
+        }
+        (Step::Name, _) => "look at `url`, and at the name servers of this machine",
+        (Step::Address, _) => {
+            "its name leads to an address that nobody may have there; `keys: { file: … }` needs none"
+        }
+        (Step::Connection, _) => {
+            "look at the network between here and there, or whether `proxy` is needed"
+        }
+        (Step::Tls, _) => {
+            "give the certificate of its own CA with `ca`, or look at its certificate"
+        }
+        (Step::Discovery, _) => {
+            "an issuer without discovery needs `keys: { url: … }` or `keys: { file: … }`"
+        }
+        (Step::Issuer, _) => "write `url` octet for octet as the issuer calls itself",
+        (Step::KeySet, _) => "look at the key set, or give the keys with `keys: { file: … }`",
+        (Step::Keys, _) => {
+            "it must publish RSA (2048 bits or more), P-256, P-384, P-521 or Ed25519 keys that `algorithms` allow"
+        }
+    }
+}
