@@ -152,7 +152,9 @@ fn make_data_folder(config: &Config, create: bool) -> Result<(), CommandError> {
             url = config.url,
         )));
     }
-    init::make(&config.data, &config.url, Curve::P256, None)?;
+    let passphrase = init::passphrase(config.authority.passphrase_file.as_deref())?;
+    let passphrase = passphrase.as_ref().map(|text| text.as_str());
+    init::make(&config.data, &config.url, Curve::P256, passphrase)?;
     out::notice(&format!(
         "made a new installation in {data}: new keys, a new log; trust files of another one do not fit"
     ));
