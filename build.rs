@@ -5,10 +5,9 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=config/presets");
-    let root = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
-    let out = env::var("OUT_DIR").map_err(io::Error::other)?;
+    let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR"))?;
     let mut rows = Vec::new();
-    for file in fs::read_dir(Path::new(&root).join("config/presets"))? {
+    for file in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config/presets"))? {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "yaml") {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -17,6 +17,7 @@ pub mod check;
 pub mod client;
 pub mod demo;
 pub mod explain;
+pub mod import;
 pub mod init;
 pub mod instance;
 pub mod out;
@@ -45,6 +46,9 @@ enum Command {
     Serve(serve::Args),
     Check(check::Args),
     Explain(explain::Args),
+    /// Move here from another authority
+    #[command(subcommand)]
+    Import(import::Command),
     Bench(bench::Args),
     /// Find, show and verify what was issued
     #[command(subcommand)]
@@ -84,6 +88,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Import(command) => import::run(command),
         Command::Bench(args) => bench::run(args),
         Command::Log(LogCommand::Search(args)) => search::run(args),
         Command::Log(LogCommand::Show(args)) => show::run(args),

@@ -37,6 +37,7 @@ mod trusted;
 
 pub use crate::config::changes::Changes;
 pub use crate::config::files::{Files, Stamp};
+pub use crate::config::fulcio::Imported;
 pub use crate::config::mayfly::TABLES;
 pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
@@ -189,7 +190,9 @@ impl std::error::Error for ConfigErrors {}
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let file = path.display().to_string();
     let (text, stamp) = read(path).map_err(|reason| whole(&file, None, reason))?;
-    Ok(load_text(path, &text, overrides)?.read_from(path, stamp))
+    let mut config = load_text(path, &text, overrides)?;
+    config.files.insert(path, stamp);
+    Ok(config)
 }
 
 /// Reads the text of a `mayfly.yaml` that need not be at `path` yet.
@@ -205,7 +208,9 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Confi
     if source.has_more() {
         return Err(whole(&file, None, "expected one YAML document, got several"));
     }
-    finish(&file, source, &root, |root| mayfly::read(root, folder, overrides))
+    let read = |root: &Cursor<'_>| mayfly::read(root, folder, overrides);
+    let (config, gathered) = finish(&file, source, &root, read)?;
+    Ok(config.gathered(gathered))
 }
 
 /// Reads an issuer file of Fulcio's, JSON or YAML, and takes the defaults for everything else.
@@ -217,56 +222,91 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Confi
 ///
 /// [`ConfigErrors`] with everything that is wrong with it.
 pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
-    let file = path.display().to_string();
-    let (text, stamp) = read(path).map_err(|reason| whole(&file, None, reason))?;
-    let source = Source { text: &text, notation: fulcio::notation(&text) };
-    let mut root = parse(&file, source)?;
-    let strays =
-        if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
-    let config = finish(&file, source, &root, |root| {
-        fulcio::refuse_strays(root, &strays);
-        if source.has_more() {
-            root.warn("several YAML documents: as in Fulcio, the first alone is read");
-        }
-        fulcio::read(root, overrides)
-    });
-    Ok(config?.read_from(path, stamp))
+    let read = |root: &Cursor<'_>, _: &str| fulcio::read(root, overrides);
+    let (config, gathered) = read_fulcio(path, read)?;
+    Ok(config.gathered(gathered))
+}
+
+/// Writes an issuer file of Fulcio's as a `mayfly.yaml`.
+///
+/// A shared issuer gets no rule but a comment that asks for one, and the result does not load until
+/// somebody decides; with `allow_anybody` it is trusted as a whole, as Fulcio does.
+///
+/// # Errors
+///
+/// [`ConfigErrors`] with everything that is wrong with the issuer file.
+pub fn import_fulcio(path: &Path, allow_anybody: bool) -> Result<Imported, ConfigErrors> {
+    let read = |root: &Cursor<'_>, text: &str| fulcio::import(root, text, allow_anybody);
+    let (mut imported, gathered) = read_fulcio(path, read)?;
+    imported.notes.extend(gathered.warnings);
+    Ok(imported)
+}
+
+/// What reading a file yields beside what the file says.
+struct Gathered {
+    warnings: Vec<String>,
+    files: Files,
+}
+
+impl Gathered {
+    /// Notes the file itself.
+    fn and(mut self, path: &Path, stamp: Stamp) -> Self {
+        self.files.insert(path, stamp);
+        self
+    }
 }
 
 impl Config {
     /// Whether it is for this machine alone: it listens on loopback, and its URL says so, too. Behind a
     /// proxy the first is true and the second is not.
     pub fn is_local(&self) -> bool {
-        let local = Address::parse(&self.url).is_ok_and(|address| address.is_loopback());
         // `http://127.0.0.1:0` until the listener has its port is no address to parse.
-        let unbound = self
-            .url
-            .strip_suffix(":0")
-            .is_some_and(|url| Address::parse(url).is_ok_and(|address| address.is_loopback()));
-        self.listen.ip().is_loopback() && (local || unbound)
+        let url = self.url.strip_suffix(":0").unwrap_or(&self.url);
+        let is_local = Address::parse(url).is_ok_and(|address| address.is_loopback());
+        self.listen.ip().is_loopback() && is_local
     }
 
-    /// Notes the file that it was read from.
-    fn read_from(mut self, path: &Path, stamp: Stamp) -> Self {
-        self.files.insert(path, stamp);
-        self
+    fn gathered(self, Gathered { warnings, files }: Gathered) -> Self {
+        Self { warnings, files, ..self }
     }
 }
 
-/// Reads the tree, and yields the configuration or every complaint.
-fn finish<'a>(
+/// Reads an issuer file of Fulcio's; yields the warnings as well.
+fn read_fulcio<T>(
+    path: &Path,
+    read: impl FnOnce(&Cursor<'_>, &str) -> Option<T>,
+) -> Result<(T, Gathered), ConfigErrors> {
+    let file = path.display().to_string();
+    let (text, stamp) = self::read(path).map_err(|reason| whole(&file, None, reason))?;
+    let source = Source { text: &text, notation: fulcio::notation(&text) };
+    let mut root = parse(&file, source)?;
+    let strays =
+        if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
+    finish(&file, source, &root, |root| {
+        fulcio::refuse_strays(root, &strays);
+        if source.has_more() {
+            root.warn("several YAML documents: as in Fulcio, the first alone is read");
+        }
+        // JSON has no comments.
+        read(root, if source.notation == Notation::Yaml { &text } else { "" })
+    })
+    .map(|(found, gathered)| (found, gathered.and(path, stamp)))
+}
+
+/// Reads the tree, and yields what is read and the warnings, or every complaint.
+fn finish<'a, T>(
     file: &'a str,
     source: Source<'a>,
     root: &'a Node,
-    read: impl FnOnce(&Cursor<'_>) -> Option<Config>,
-) -> Result<Config, ConfigErrors> {
+    read: impl FnOnce(&Cursor<'_>) -> Option<T>,
+) -> Result<(T, Gathered), ConfigErrors> {
     let report = Report::new(file, source);
-    let config = read(&Cursor::root(&report, root));
+    let found = read(&Cursor::root(&report, root));
     let files = report.files();
     let warnings = report.finish()?;
-    // Whoever yields no configuration has complained, and `finish` has returned.
-    let config = config.ok_or_else(|| whole(file, None, "is no configuration"))?;
-    Ok(Config { warnings, files, ..config })
+    // Whoever yields nothing has complained, and `finish` has returned.
+    let found = found.ok_or_else(|| whole(file, None, "is no configuration"))?;
+    Ok((found, Gathered { warnings, files }))
 }
 
 fn parse(file: &str, source: Source<'_>) -> Result<Node, ConfigErrors> {

@@ -137,10 +137,10 @@ pub fn written(outcome: io::Result<()>) -> Result<(), CommandError> {
     })
 }
 
-/// One line on stderr that no log level hides.
-pub fn notice(text: &str) {
-    // Who closed stderr does not want it.
-    let _ = writeln!(io::stderr(), "mayfly: {text}");
+/// Words on stderr that no log level hides, beside what a command prints.
+pub fn aside(text: impl fmt::Display) {
+    // Who closed stderr does not want them.
+    let _ = write!(io::stderr(), "{text}");
 }
 
 /// How to call this program again: `mayfly` where that is what a shell would find, else its path.

@@ -155,8 +155,8 @@ fn make_data_folder(config: &Config, create: bool) -> Result<(), CommandError> {
     let passphrase = init::passphrase(config.authority.passphrase_file.as_deref())?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     init::make(&config.data, &config.url, Curve::P256, passphrase)?;
-    out::notice(&format!(
-        "made a new installation in {data}: new keys, a new log; trust files of another one do not fit"
+    out::aside(format_args!(
+        "mayfly: made a new installation in {data}: new keys, a new log; trust files of another one do not fit\n"
     ));
     Ok(())
 }

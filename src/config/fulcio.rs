@@ -23,9 +23,13 @@ use crate::issuer::{Issuer, IssuerId, Keys, Kind};
 use crate::policy::{Allow, Rules};
 use crate::quote::quote;
 
+mod comments;
+mod import;
 mod metadata;
 mod names;
 
+pub use crate::config::fulcio::import::Imported;
+pub(super) use crate::config::fulcio::import::import;
 pub(super) use crate::config::fulcio::names::rename;
 
 /// Whether the text is JSON; what is neither is read as YAML, whose complaint it gets.
@@ -52,17 +56,21 @@ pub(super) fn read(root: &Cursor<'_>, overrides: &Overrides) -> Option<Config> {
         root.warn("no issuers: every token will be refused");
         return mayfly::around(root, Vec::new(), overrides);
     }
-    let section = root.section(&TOP)?;
-    let providers = Providers::read(section.get("ci-issuer-metadata"));
-    let fixed = read_issuers(section.get("oidc-issuers"), Map::Fixed, &providers);
-    let patterns = read_issuers(section.get("meta-issuers"), Map::Patterns, &providers);
-    let found: Vec<_> = fixed.into_iter().chain(patterns).collect();
+    let found = issuers(&root.section(&TOP)?);
     if !overrides.allow_anybody {
         refuse_shared(root, &found);
     }
     let anybody = Rules { allow: Allow::Anybody, deny: Vec::new() };
     let trusted = found.into_iter().map(|(_, issuer)| Trusted { issuer, rules: anybody.clone() });
     mayfly::around(root, trusted.collect(), overrides)
+}
+
+/// The issuers that a token can match, fixed ones first, each with its place in the file.
+fn issuers<'a>(section: &Section<'a>) -> Vec<(Cursor<'a>, Issuer)> {
+    let providers = Providers::read(section.get("ci-issuer-metadata"));
+    let fixed = read_issuers(section.get("oidc-issuers"), Map::Fixed, &providers);
+    let patterns = read_issuers(section.get("meta-issuers"), Map::Patterns, &providers);
+    fixed.into_iter().chain(patterns).collect()
 }
 
 /// Complains once about what is missing, and then of each issuer that is why.

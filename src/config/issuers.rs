@@ -14,6 +14,7 @@ use crate::config::reader::{Cursor, Section, Table};
 use crate::config::rules::Claims;
 use crate::config::trusted::{AUDIENCE, Trusted, file, roots, tenants};
 use crate::config::{kinds, provider, rules};
+use crate::identity::older;
 use crate::issuer::{Issuer, IssuerId, Keys, Kind};
 use crate::policy::Rules;
 use crate::quote::quote;
@@ -43,6 +44,7 @@ pub(super) const ISSUER: Table = Table {
         "defaults",
         "constants",
         "required",
+        "challenge_claim",
     ],
     later: &["limit"],
     strict: true,
@@ -65,7 +67,7 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("required", &["ci"]),
 ];
 
-/// The types of issuers.
+/// The types of issuers. Fulcio's from before it had templates are taken, too, for imported files.
 pub(super) const TYPES: &[&str] =
     &["email", "uri", "username", "spiffe", "kubernetes", "chainguard", "ci"];
 
@@ -76,6 +78,17 @@ const MAX_KEYS: usize = 100;
 const AGES: RangeInclusive<Duration> = Duration::from_secs(30)..=Duration::from_secs(24 * 3600);
 
 const EXPOSED: &str = "expected https:// and one host (http:// is for this machine only)";
+
+/// What is wrong with a pattern that [`is_wide`].
+pub(super) const WIDE: &str =
+    "expected a pattern without `*` in the last two labels of the host name";
+
+/// Whether a pattern matches hosts of any domain.
+///
+/// Attack: who registers a domain would have an issuer under it.
+pub(super) fn is_wide(address: &Address<'_>) -> bool {
+    address.host.rsplit('.').take(2).any(|label| label.contains('*'))
+}
 
 /// Reads the list; files that it names are relative to `folder`.
 pub(super) fn read(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
@@ -119,9 +132,11 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
     let bearer_file = read_bearer(&section, first, folder);
     let algorithms = section.get("algorithms").map_or(Some(Vec::new()), read_algorithms);
     let max_age = section.get("max_token_age").map_or(Some(None), |c| c.duration(AGES).map(Some));
+    let challenge =
+        section.get("challenge_claim").map_or(Some(None), |cursor| cursor.text().map(Some));
     let (urls, rules, kind, audiences) = (urls?, rules?, kind?, audiences?);
     let (keys, roots, bearer_file) = (keys?, roots?, bearer_file?);
-    let (algorithms, max_age) = (algorithms?, max_age?);
+    let (algorithms, max_age, challenge) = (algorithms?, max_age?, challenge?);
     let trusted = |url| Trusted {
         issuer: Issuer {
             id: IssuerId(0),
@@ -133,7 +148,7 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
             bearer_file: bearer_file.clone(),
             algorithms: algorithms.clone(),
             max_age,
-            challenge_claim: None,
+            challenge_claim: challenge.map(str::to_owned),
         },
         rules: rules.clone(),
     };
@@ -169,10 +184,7 @@ fn read_urls(section: &Section<'_>, preset: Option<&Preset>) -> Option<Vec<Strin
     let complaint = match Address::parse(url) {
         Err(error) => error.to_string(),
         Ok(address) if address.is_exposed() => EXPOSED.to_owned(),
-        // Attack: who registers a domain would have an issuer under it.
-        Ok(address) if address.host.rsplit('.').take(2).any(|label| label.contains('*')) => {
-            "expected a pattern without `*` in the last two labels of the host name".to_owned()
-        }
+        Ok(address) if is_wide(&address) => WIDE.to_owned(),
         Ok(_) => return Some(vec![url.to_owned()]),
     };
     cursor.fail(complaint)
@@ -214,7 +226,7 @@ fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String
         (Some(preset), None) => preset.kind.as_str(),
         (None, Some(cursor)) => {
             let name = cursor.text()?;
-            if !TYPES.contains(&name) {
+            if !TYPES.contains(&name) && older::provider(name).is_none() {
                 let types = TYPES.join(", ");
                 return cursor.fail(format!("expected one of {types}; got {}", quote(name)));
             }
@@ -276,7 +288,8 @@ fn typed_kind(section: &Section<'_>, name: &str, url: &str) -> Option<Kind> {
         }
         "kubernetes" => Some(Kind::Kubernetes),
         "chainguard" => Some(Kind::Chainguard),
-        _ => provider::read(section, "ci").map(|provider| Kind::Ci(Arc::new(provider))),
+        "ci" => provider::read(section, "ci").map(|provider| Kind::Ci(Arc::new(provider))),
+        older => older::provider(older).map(|provider| Kind::Ci(Arc::new(provider))),
     }
 }
 
@@ -284,7 +297,11 @@ fn read_roots(section: &Section<'_>, folder: &Path) -> Option<Option<Vec<u8>>> {
     let Some(cursor) = section.get("ca") else {
         return Some(None);
     };
-    let pem = file(cursor, folder)?;
+    let is_inline = |text: &str| text.trim_start().starts_with("-----BEGIN");
+    let pem = match cursor.node.text() {
+        Some(text) if is_inline(text) => text.to_owned(),
+        _ => file(cursor, folder)?,
+    };
     roots(pem.as_bytes()).map(Some).map_err(|complaint| cursor.refuse(complaint)).ok()
 }
 

@@ -67,6 +67,11 @@ impl Preset {
         provider.constants.push((HOST.to_owned(), host));
         Ok(Some(Arc::new(provider)))
     }
+
+    /// The templates as they stand in the file; None where the preset's type has none.
+    pub fn templates(&self) -> Option<&Provider> {
+        self.provider.as_deref()
+    }
 }
 
 /// The constant that follows from the issuer's URL.
@@ -108,6 +113,12 @@ const HOSTS: Table =
 /// The names of all presets.
 pub(super) fn names() -> Vec<&'static str> {
     PRESETS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Every preset with its name.
+pub(super) fn all() -> Vec<(&'static str, Preset)> {
+    let read = |(name, text): &(&'static str, &str)| Some((*name, parse(name, text).ok()?));
+    PRESETS.iter().filter_map(read).collect()
 }
 
 /// Reads the preset of this name.

@@ -137,7 +137,7 @@ async fn an_instance_is_served_searched_shown_and_verified() {
     }
     run(&["log", "show", "7"], 1);
     let pem = std::fs::read(&file).unwrap();
-    let der = crate::support::authority::der(std::str::from_utf8(&pem).unwrap());
+    let der = crate::support::caller::der(std::str::from_utf8(&pem).unwrap());
     for (name, octets) in [("cosign.pem", STANDARD.encode(&pem).into_bytes()), ("x.der", der)] {
         let file = folder.path().join(name);
         std::fs::write(&file, octets).unwrap();

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 mod complaints;
 mod fulcio;
+mod import;
 
 /// Writes `text` into a folder of its own and loads it; complaints name the file `mayfly.yaml`.
 fn load(text: &str) -> Result<Config, ConfigErrors> {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -113,6 +114,28 @@ async fn what_fulcio_answers_we_answer() {
     crate::support::written("docs/differences.md", &differing.page(passed));
 }
 
+/// What `mayfly import fulcio` makes of a configuration answers as the configuration itself does.
+#[tokio::test]
+async fn what_is_imported_answers_as_the_original() {
+    let about = about();
+    let base = about["base"].as_str().expect("a base").to_owned();
+    let original = configuration();
+    let imported = imported(&about, &base);
+    let mut wrong = String::new();
+    for case in cases() {
+        let (one, other) = (replay(&original, &case).await, replay(&imported, &case).await);
+        let certificates =
+            |answer: &Answer| chain(answer).ok().filter(|(_, chain)| !chain.is_empty());
+        let same = one.status == other.status && certificates(&one) == certificates(&other);
+        if let Err(difference) = judge(&case, &other) {
+            let _ = writeln!(wrong, "{}: {difference}", case["id"]);
+        } else if !same {
+            let _ = writeln!(wrong, "{}: {} became {}", case["id"], one.status, other.status);
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{wrong}", wrong.lines().count());
+}
+
 /// The cases that differ, by the decision behind it.
 #[derive(Default)]
 struct Differences(BTreeMap<&'static str, Vec<(String, String)>>);
@@ -183,11 +206,30 @@ pub fn configuration() -> Config {
     let about = about();
     let base = about["base"].as_str().expect("a base");
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("fulcio.yaml");
+    let overrides = Overrides { allow_anybody: true, ..Overrides::default() };
+    let config = config::load_fulcio(&fulcio_file(folder.path(), &about, base), &overrides);
+    with_keys(config.unwrap_or_else(|errors| panic!("{errors}")), &about)
+}
+
+/// The same, imported.
+fn imported(about: &Value, base: &str) -> Config {
+    let folder = tempfile::tempdir().expect("a folder");
+    let imported = config::import_fulcio(&fulcio_file(folder.path(), &about, base), true);
+    let imported = imported.unwrap_or_else(|errors| panic!("{errors}"));
+    let file = folder.path().join("mayfly.yaml");
+    std::fs::write(&file, &imported.text).expect("a file");
+    let config = config::load(&file, &Overrides::default());
+    with_keys(config.unwrap_or_else(|errors| panic!("{errors}\n{}", imported.text)), about)
+}
+
+fn fulcio_file(folder: &Path, about: &Value, base: &str) -> PathBuf {
+    let file = folder.join("fulcio.yaml");
     let yaml = about["configuration"].as_str().expect("text").replace("{BASE}", base);
     std::fs::write(&file, yaml).expect("a file");
-    let overrides = Overrides { allow_anybody: true, ..Overrides::default() };
-    let mut config = config::load_fulcio(&file, &overrides).unwrap_or_else(|e| panic!("{e}"));
+    file
+}
+
+fn with_keys(mut config: Config, about: &Value) -> Config {
     let keys: Arc<[u8]> = about["jwks"].to_string().into_bytes().into();
     let inline = |issuer: &Arc<Issuer>| Issuer {
         keys: Keys::Inline(Arc::clone(&keys)),
