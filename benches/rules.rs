@@ -100,12 +100,14 @@ async fn issuance(instance: &Running, issuer: &Issuer) -> f64 {
 /// The claims of a job.
 async fn claims(instance: &Running, issuer: &Issuer) -> Claims {
     let token = UnverifiedToken::parse(&issuer.token(0)).expect("a token");
-    let verified = instance.authority.keyset.verify(token, SystemClock.now()).await;
+    let verified = instance.authority.trust.load().keyset.verify(token, SystemClock.now()).await;
     verified.expect("a token that holds")
 }
 
 fn decide(instance: &Running, claims: &Claims) {
     for _ in 0..DECISIONS {
-        assert!(black_box(instance.authority.policy.decide(black_box(claims))).is_ok());
+        assert!(
+            black_box(instance.authority.trust.load().policy.decide(black_box(claims))).is_ok()
+        );
     }
 }

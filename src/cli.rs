@@ -6,8 +6,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::Path;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use out::Out;
 
 pub mod bench;
 pub mod check;
@@ -17,6 +20,7 @@ pub mod explain;
 pub mod import;
 pub mod init;
 pub mod instance;
+pub mod out;
 pub mod proof;
 mod reload;
 pub mod requester;
@@ -76,7 +80,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => return Err(CommandError::Clap(error)),
-        Err(help) => return help.print().map_err(CommandError::failed),
+        Err(help) => return out::written(help.print()),
     };
     match cli.command {
         Command::Demo(args) => demo::run(args),
@@ -91,18 +95,22 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
         Command::Log(LogCommand::Verify(args)) => verify_log(&args),
         Command::Trust(command) => trust::run(command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "mayfly", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "mayfly", &mut script);
+            Out::stdout().print(String::from_utf8_lossy(&script))
         }
     }
 }
 
 fn verify_log(args: &verify::VerifyArgs) -> Result<(), CommandError> {
-    let verified = runtime()?.block_on(verify::run(args, &mut std::io::stdout()));
+    let (out, mut report) = (Out::stdout(), Vec::new());
+    let verified = runtime()?.block_on(verify::run(args, &mut report));
+    let printed = out.print(String::from_utf8_lossy(&report));
     verified.map_err(|error| match error.exit_code() {
         1 => CommandError::failed(error),
         _ => CommandError::usage(error),
-    })
+    })?;
+    printed
 }
 
 /// What asynchronous commands run on.
@@ -118,6 +126,8 @@ pub enum CommandError {
     Failed(String),
     /// The answer is no, and stdout has said why: exit 1.
     Refused,
+    /// Nobody reads what is printed any more: exit 0.
+    Enough,
     /// Wrong usage or configuration: exit 2. May have several lines.
     Usage(String),
     /// A configuration that does not hold: exit 2. One complaint a line, each naming its place.
@@ -137,9 +147,15 @@ impl CommandError {
         Self::Usage(error.to_string())
     }
 
+    /// A failure about the file or folder `path`.
+    pub fn at(path: &Path, error: impl fmt::Display) -> Self {
+        Self::Failed(format!("{}: {error}", path.display()))
+    }
+
     /// What the process exits with.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Enough => 0,
             Self::Failed(_) | Self::Refused => 1,
             Self::Usage(_) | Self::Configuration(_) | Self::Clap(_) => 2,
         }
@@ -153,7 +169,7 @@ impl fmt::Display for CommandError {
             Self::Failed(message) | Self::Usage(message) => {
                 writeln!(f, "mayfly: {}", message.trim_end())
             }
-            Self::Refused => Ok(()),
+            Self::Refused | Self::Enough => Ok(()),
             Self::Configuration(lines) => f.write_str(lines),
             Self::Clap(error) => write!(f, "{error}"),
         }

@@ -20,6 +20,7 @@ use crate::policy::Policy;
 
 mod address;
 mod changes;
+mod claims;
 mod files;
 mod fulcio;
 mod issuers;
@@ -41,6 +42,7 @@ pub use crate::config::mayfly::TABLES;
 pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
 
+use crate::config::address::Address;
 use crate::config::node::{Node, Notation, Source, SyntaxError};
 use crate::config::reader::{Cursor, Report};
 
@@ -188,7 +190,19 @@ impl std::error::Error for ConfigErrors {}
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let file = path.display().to_string();
     let (text, stamp) = read(path).map_err(|reason| whole(&file, None, reason))?;
-    let source = Source { text: &text, notation: Notation::Yaml };
+    let mut config = load_text(path, &text, overrides)?;
+    config.files.insert(path, stamp);
+    Ok(config)
+}
+
+/// Reads the text of a `mayfly.yaml` that need not be at `path` yet.
+///
+/// # Errors
+///
+/// [`ConfigErrors`] with everything that is wrong with it.
+pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Config, ConfigErrors> {
+    let file = path.display().to_string();
+    let source = Source { text, notation: Notation::Yaml };
     let folder = path.parent().unwrap_or(Path::new(""));
     let root = parse(&file, source)?;
     if source.has_more() {
@@ -196,7 +210,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> 
     }
     let read = |root: &Cursor<'_>| mayfly::read(root, folder, overrides);
     let (config, gathered) = finish(&file, source, &root, read)?;
-    Ok(config.gathered(gathered.and(path, stamp)))
+    Ok(config.gathered(gathered))
 }
 
 /// Reads an issuer file of Fulcio's, JSON or YAML, and takes the defaults for everything else.
@@ -243,6 +257,15 @@ impl Gathered {
 }
 
 impl Config {
+    /// Whether it is for this machine alone: it listens on loopback, and its URL says so, too. Behind a
+    /// proxy the first is true and the second is not.
+    pub fn is_local(&self) -> bool {
+        // `http://127.0.0.1:0` until the listener has its port is no address to parse.
+        let url = self.url.strip_suffix(":0").unwrap_or(&self.url);
+        let is_local = Address::parse(url).is_ok_and(|address| address.is_loopback());
+        self.listen.ip().is_loopback() && is_local
+    }
+
     fn gathered(self, Gathered { warnings, files }: Gathered) -> Self {
         Self { warnings, files, ..self }
     }

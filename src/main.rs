@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match mayfly::cli::run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("{error}");
+            mayfly::cli::out::aside(&error);
             ExitCode::from(error.exit_code())
         }
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::CommandError;
 use super::client::Client;
+use super::out::Out;
 use super::requester::Requester;
 use super::runtime;
 use floor::Floor;
@@ -45,7 +46,8 @@ pub struct Args {
     /// The server's process on this machine: its CPU time per certificate is reported.
     #[arg(long)]
     pid: Option<u32>,
-    /// Measure the five signatures of an issuance on this machine, and the share they have of it.
+    /// Measure the five signatures of an issuance on this machine; with a load and --pid, also their
+    /// share of the server's CPU
     #[arg(long)]
     floor: bool,
     /// Print JSON.
@@ -66,7 +68,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         say("floor_us", json!(round(floor)));
     }
     if let (Some(url), Some(token)) = (&args.url, &args.token) {
-        let token = std::fs::read_to_string(token).map_err(CommandError::usage)?;
+        let token = std::fs::read_to_string(token)
+            .map_err(|error| CommandError::Usage(format!("{}: {error}", token.display())))?;
         let load = runtime()?.block_on(load(&args, url, &token))?;
         load.report(&mut say);
         if let Some(each) = load.cpu_each() {
@@ -79,12 +82,13 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             say("server_memory_mib", json!(memory >> 20));
         }
     }
+    let out = Out::stdout();
     if args.json {
-        println!("{}", Value::Object(report));
-    } else {
-        report.iter().for_each(|(name, value)| println!("{name:<24} {value}"));
+        return out.line(Value::Object(report));
     }
-    Ok(())
+    let lines: Vec<_> =
+        report.iter().map(|(name, value)| (name.as_str(), value.to_string())).collect();
+    out.print(out.fields(&lines))
 }
 
 /// Microseconds of CPU that the floor costs, best of five rounds.
@@ -118,19 +122,19 @@ struct Load {
 async fn load(args: &Args, url: &str, token: &str) -> Result<Load, CommandError> {
     let client = Arc::new(Client::new(url));
     let body = Requester::new()?.request(token.trim())?;
+    let (started, before) = (Instant::now(), args.pid.and_then(cpu::of_process));
+    // Alone, and one of those that were asked for: what is wrong with the token is said once.
     let first = client.post(PATH, body.clone()).await?;
     if first.status != 200 {
         return Err(CommandError::Failed(String::from_utf8_lossy(&first.body).into_owned()));
     }
-    let started = Instant::now();
-    let before = args.pid.and_then(cpu::of_process);
+    let mut load = Load { latencies: vec![started.elapsed()], ..Load::default() };
     let turns =
-        Arc::new(Turns { sent: AtomicU64::new(0), started, count: args.count, rate: args.rate });
+        Arc::new(Turns { sent: AtomicU64::new(1), started, count: args.count, rate: args.rate });
     let mut callers = JoinSet::new();
     for _ in 0..args.connections {
         callers.spawn(call(Arc::clone(&client), body.clone(), Arc::clone(&turns)));
     }
-    let mut load = Load::default();
     while let Some(caller) = callers.join_next().await {
         let (latencies, refused) = caller.map_err(CommandError::failed)??;
         load.latencies.extend(latencies);

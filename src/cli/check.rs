@@ -1,9 +1,11 @@
 //! `mayfly check`: everything that is wrong with a configuration, or who it trusts.
 
+use console::measure_text_width;
 use serde_json::{Value, json};
 
 use self::live::Finding;
-use super::instance::Source;
+use super::instance::{self, Source};
+use super::out::Out;
 use super::{CommandError, runtime};
 use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
 
@@ -12,7 +14,7 @@ mod live;
 /// Say everything that is wrong with a configuration, or who it trusts
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  mayfly check --config mayfly.yaml\n  \
-    mayfly check --live --config mayfly.yaml")]
+    mayfly check --live --config mayfly.yaml\n  mayfly check --sample")]
 pub struct Args {
     #[command(flatten)]
     source: Source,
@@ -22,7 +24,13 @@ pub struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    /// Print a configuration with every key and what it means, and check nothing
+    #[arg(long, conflicts_with_all = ["json", "live"])]
+    sample: bool,
 }
+
+/// Every key, commented.
+const SAMPLE: &str = include_str!("../../config/mayfly.yaml");
 
 /// Runs `mayfly check`.
 ///
@@ -31,72 +39,91 @@ pub struct Args {
 /// [`CommandError::Configuration`] with everything that is wrong; with `--live`, [`CommandError::Failed`]
 /// when something does not answer as it should.
 pub fn run(args: Args) -> Result<(), CommandError> {
-    let checked = args.source.load();
-    let checked = match checked {
-        Ok(config) if args.live => return live(config, args.json),
+    let out = Out::stdout();
+    if args.sample {
+        return out.print(SAMPLE);
+    }
+    let checked = match check(&args.source) {
+        Ok(config) if args.live => return live(config, args.json, &out),
         checked => checked,
     };
-    let text = result_text(&checked, args.json);
-    match checked {
-        Err(_) if !args.json => Err(CommandError::Configuration(text)),
-        checked => {
-            print!("{text}");
-            // What is wrong is said already; what is left is the exit code.
-            checked.map(drop).map_err(|_| CommandError::Configuration(String::new()))
-        }
+    let text = result_text(&checked, args.json, &out);
+    if checked.is_err() && !args.json {
+        return Err(CommandError::Configuration(text));
     }
+    let printed = out.print(text);
+    // What is wrong is said already; what is left is the exit code.
+    checked.map_err(|_| CommandError::Configuration(String::new()))?;
+    printed
 }
 
-fn live(config: Config, json: bool) -> Result<(), CommandError> {
-    let mut summary = config_json(&config);
-    if !json {
-        print!("{}", config_text(&config));
-    }
+/// Reads the configuration, and the listener's TLS with it.
+fn check(source: &Source) -> Result<Config, ConfigErrors> {
+    let config = source.load()?;
+    let tls = instance::tls(&config, &source.file().display().to_string());
+    tls.map(|_| config).map_err(|error| ConfigErrors(vec![error]))
+}
+
+fn live(config: Config, json: bool, out: &Out) -> Result<(), CommandError> {
+    let mut summary = if json { config_json(&config) } else { Value::Null };
+    // People see it before the slowest issuer has answered.
+    let shown = if json { Ok(()) } else { out.print(config_text(&config, out)) };
     let findings = runtime()?.block_on(live::findings(config))?;
     let failures = findings.iter().filter(|finding| finding.failed()).count();
-    if json {
+    let printed = if json {
         if let Some(members) = summary.as_object_mut() {
             members.insert("ok".to_owned(), (failures == 0).into());
             members.insert("live".to_owned(), findings.iter().map(Finding::to_json).collect());
         }
-        println!("{summary}");
+        out.line(summary)
     } else {
-        findings.iter().for_each(|finding| print!("\n{finding}"));
-    }
+        shown.and_then(|()| findings.iter().try_for_each(|it| out.print(format_args!("\n{it}"))))
+    };
     match failures {
-        0 => Ok(()),
+        0 => printed,
         1 => Err(CommandError::Failed("1 of these does not do what it should".to_owned())),
         more => Err(CommandError::Failed(format!("{more} of these do not do what they should"))),
     }
 }
 
 /// The result as it is printed.
-fn result_text(checked: &Result<Config, ConfigErrors>, json: bool) -> String {
+fn result_text(checked: &Result<Config, ConfigErrors>, json: bool, out: &Out) -> String {
     match (checked, json) {
         (Ok(config), true) => format!("{}\n", config_json(config)),
-        (Ok(config), false) => config_text(config),
+        (Ok(config), false) => config_text(config, out),
         (Err(errors), true) => format!("{}\n", errors_json(errors)),
         (Err(errors), false) => format!("{errors}\n"),
     }
 }
 
 /// The summary for people: one line on the instance, a table of issuers, the warnings.
-fn config_text(config: &Config) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["ISSUER", "TYPE", "AUDIENCES", "WHO MAY"]);
-    for IssuerSummary { url, kind, audiences, who } in &config.summaries {
-        table.add_row([url, kind, &audiences.join(", "), who]);
-    }
+fn config_text(config: &Config, out: &Out) -> String {
     let (url, listen, data) = (&config.url, config.listen, config.data.display());
-    let mut text = format!("{url}, listening on {listen}, data in {data}\n\n");
-    for line in table.to_string().lines() {
-        text += line.trim_end();
-        text.push('\n');
+    let mut text = format!("{url}, listening on {listen}, data in {data}\n");
+    if !config.summaries.is_empty() {
+        text += &format!("\n{}", issuers(config, out));
     }
     for (i, warning) in config.warnings.iter().enumerate() {
         let space = if i == 0 { "\n" } else { "" };
-        text += &format!("{space}warning: {warning}\n");
+        text += &format!("{space}{} {}\n", out.style.odd("warning:"), out.wrap(warning, 9));
+    }
+    text
+}
+
+/// A table, or a paragraph each where the terminal is too narrow for it: nothing of it may be cut.
+fn issuers(config: &Config, out: &Out) -> String {
+    let mut rows = vec![["issuer", "type", "audiences", "who may"].map(str::to_owned).to_vec()];
+    rows.extend(config.summaries.iter().map(|IssuerSummary { url, kind, audiences, who }| {
+        vec![url.clone(), kind.clone(), audiences.join(", "), who.clone()]
+    }));
+    let table = Out::plain().table(rows.clone(), 0);
+    if table.lines().all(|line| out.fits(measure_text_width(line))) {
+        return out.table(rows, 0);
+    }
+    let mut text = String::new();
+    for IssuerSummary { url, kind, audiences, who } in &config.summaries {
+        let rest = [("type", kind), ("audiences", &audiences.join(", ")), ("who may", who)];
+        text += &format!("{}\n{}", out.style.strong(url), out.fields(&rest));
     }
     text
 }
@@ -154,9 +181,9 @@ issuers:
     const SUMMARY: &str = "\
 http://ca.example.com, listening on 127.0.0.1:5555, data in DIR/data
 
- ISSUER                     TYPE    AUDIENCES         WHO MAY
- https://idp.example.com    email   sigstore, mayfly  1 rule (staff), 1 denial
- https://spire.example.com  spiffe  sigstore          anybody
+issuer                     type    audiences         who may
+https://idp.example.com    email   sigstore, mayfly  1 rule (staff), 1 denial
+https://spire.example.com  spiffe  sigstore          anybody
 
 warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the clear
 ";
@@ -167,7 +194,8 @@ warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the cl
         let config = folder.path().join("mayfly.yaml");
         std::fs::write(&config, text).unwrap();
         let source = Source { config: Some(config), ..Source::default() };
-        result_text(&source.load(), json).replace(folder.path().to_str().unwrap(), "DIR")
+        result_text(&check(&source), json, &Out::plain())
+            .replace(folder.path().to_str().unwrap(), "DIR")
     }
 
     #[test]

@@ -9,6 +9,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::CertificateError;
 
 use super::CommandError;
 
@@ -109,10 +110,35 @@ impl Client {
 }
 
 /// The innermost cause, which is the one that names the refused connection or the bad certificate.
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    // An I/O error does not count what it wraps as its cause.
+    let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let tls = wrapped.map_or_else(
+        || cause.downcast_ref::<rustls::Error>(),
+        |wrapped| wrapped.downcast_ref::<rustls::Error>(),
+    );
+    match tls {
+        Some(rustls::Error::InvalidCertificate(error)) => certificate_problem(error),
+        _ => cause.to_string(),
+    }
+}
+
+/// Why the server's certificate is not taken, in words.
+fn certificate_problem(error: &CertificateError) -> String {
+    // webpki's own errors come in a box whose only window is `Debug`.
+    let is_ca = |other: &rustls::OtherError| format!("{other:?}").contains("CaUsedAsEndEntity");
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its TLS certificate is from a CA that this system does not trust".to_owned()
+        }
+        CertificateError::Other(other) if is_ca(other) => {
+            "its TLS certificate is marked as a CA's; a server needs one with basicConstraints CA:FALSE"
+                .to_owned()
+        }
+        other => format!("its TLS certificate cannot be used: {other}"),
+    }
 }

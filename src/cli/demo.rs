@@ -12,11 +12,11 @@ use self::issuer::Issuer;
 use super::CommandError;
 use super::client::{Answer, Client};
 use super::instance::{Instance, Source};
+use super::out::{self, Out};
 use super::proof::LogClient;
 use super::requester::{Requester, challenge};
 use super::runtime;
 use super::serve;
-use super::style::Style;
 use crate::reading::Reading;
 use crate::time::SystemClock;
 
@@ -24,6 +24,9 @@ mod issuer;
 
 /// With places for `{url}`, `{listen}` and `{issuer}`.
 const CONFIGURATION: &str = include_str!("demo/mayfly.yaml");
+
+/// What to try, with places for `{mayfly}`, `{config}`, `{url}`, `{issuer}` and `{shard}`.
+const SUGGESTIONS: &str = include_str!("demo/suggestions.txt");
 
 /// Watch a token become a logged certificate, on loopback, in a temporary folder
 #[derive(Debug, ClapArgs)]
@@ -55,10 +58,10 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             // Dropped or sent: either ends the server.
             let _ = stopped.await;
         }));
-        let story = Story { client: Client::new(&url), issuer, style: Style::of_stdout(), shard };
+        let story = Story { client: Client::new(&url), issuer, out: Out::stdout(), shard };
         let told = story.tell().await;
         if told.is_ok() && !args.once {
-            story.suggest(folder.path());
+            story.suggest(folder.path())?;
             serve::stop_signal()?.await;
         }
         drop(stop);
@@ -81,7 +84,7 @@ fn source(folder: &Path, url: &str, issuer: &str) -> Result<Source, CommandError
 struct Story {
     client: Client,
     issuer: Arc<Issuer>,
-    style: Style,
+    out: Out,
     shard: String,
 }
 
@@ -89,20 +92,20 @@ impl Story {
     async fn tell(&self) -> Result<(), CommandError> {
         let claims = self.issuer.claims();
         let token = self.issuer.token(&claims)?;
-        self.step("claims", &format!("a token of {}", self.issuer.url));
-        for name in ["repository", "ref", "event_name", "job_workflow_ref"] {
-            self.detail(name, claims.get(name).and_then(Value::as_str).unwrap_or_default());
-        }
+        self.step("claims", &format!("a token of {}", self.issuer.url))?;
+        let claim = |name| claims.get(name).and_then(Value::as_str).unwrap_or_default();
+        let shown = ["repository", "ref", "event_name", "job_workflow_ref"];
+        self.details(&shown.map(|name| (name, claim(name).to_owned())))?;
         let requester = Requester::new()?;
-        self.step("proof", "a fresh P-256 key signs the token's subject");
-        self.detail("challenge", &challenge(&token).unwrap_or_default());
+        self.step("proof", "a fresh P-256 key signs the token's subject")?;
+        self.details(&[("challenge", challenge(&token).unwrap_or_default())])?;
 
         let answer = self.exchange(&requester, &token).await?;
         let (leaf, issuing) = certificates(&answer)?;
         self.step(
             "rule",
             "\"release\" wants repository_owner_id 9919 and ref refs/heads/main or refs/tags/v*",
-        );
+        )?;
         self.certificate(&leaf, &issuing)?;
         self.log_entry(&leaf, &issuing).await?;
         self.refusal(&requester, claims).await
@@ -120,28 +123,25 @@ impl Story {
         leaf.verify_issued_by(issuing).map_err(CommandError::failed)?;
         let (from, until) = leaf.validity();
         let minutes = until.since(from).as_secs() / 60;
-        self.step("certificate", &format!("{minutes} minutes, until {until}"));
-        self.detail("serial", &leaf.serial());
-        leaf.sans().iter().for_each(|san| self.detail("san", san));
-        for (name, text) in leaf.extensions() {
-            self.detail(name, &text);
-        }
-        self.holds("signed by the authority");
-        Ok(())
+        self.step("certificate", &format!("{minutes} minutes, until {until}"))?;
+        let mut details = vec![("serial", leaf.serial())];
+        details.extend(leaf.sans().into_iter().map(|san| ("san", san)));
+        details.extend(leaf.extensions());
+        self.details(&details)?;
+        self.holds("signed by the authority")
     }
 
     async fn log_entry(&self, leaf: &Reading, issuing: &Reading) -> Result<(), CommandError> {
         let log = LogClient::of(&self.client, &self.shard).await?;
         let issuer = issuing.public_key().map_err(CommandError::failed)?;
         let (sct, hash) = leaf.verify_sct(log.key(), &issuer).map_err(CommandError::failed)?;
-        self.step("log entry", &format!("index {} of {}", sct.leaf_index, log.origin()));
-        self.detail("timestamp", &sct.timestamp.to_string());
-        self.holds("the log's timestamp in the certificate is signed by the log");
+        self.step("log entry", &format!("index {} of {}", sct.leaf_index, log.origin()))?;
+        self.details(&[("timestamp", sct.timestamp.to_string())])?;
+        self.holds("the log's timestamp in the certificate is signed by the log")?;
         let tree = log.prove(sct.leaf_index, hash).await?;
-        self.step("inclusion", &format!("a tree of {}", tree.size));
-        self.detail("root", &tree.root.to_string());
-        self.holds("checkpoint signed by the log; the entry is in the tree under that root");
-        Ok(())
+        self.step("inclusion", &format!("a tree of {}", tree.size))?;
+        self.details(&[("root", tree.root.to_string())])?;
+        self.holds("checkpoint signed by the log; the entry is in the tree under that root")
     }
 
     /// The other half: what the rule is for.
@@ -157,45 +157,36 @@ impl Story {
                 answer.status
             )));
         }
-        self.step("refusal", "the same job on another branch is told why not");
-        println!("      {}", self.style.bad(&message(&answer)));
-        println!();
-        Ok(())
+        self.step("refusal", "the same job on another branch is told why not")?;
+        let refusal = self.out.wrap(&message(&answer), 2);
+        self.out.line(format_args!("  {}\n", self.out.style.bad(&refusal)))
     }
 
-    fn step(&self, name: &str, text: &str) {
-        println!("{} {text}", self.style.strong(&format!("{name:<12}")));
+    fn step(&self, name: &str, text: &str) -> Result<(), CommandError> {
+        const NAME: usize = 12;
+        let name = self.out.style.strong(&format!("{name:<NAME$}"));
+        self.out.line(format_args!("{name} {}", self.out.wrap(text, NAME + 1)))
     }
 
-    fn detail(&self, name: &str, text: &str) {
-        println!("      {} {text}", self.style.quiet(&format!("{name:<40}")));
+    fn details(&self, pairs: &[(&str, String)]) -> Result<(), CommandError> {
+        self.out.print(self.out.fields(pairs))
     }
 
-    fn holds(&self, what: &str) {
-        println!("      {} {what}", self.style.good("✓"));
+    fn holds(&self, what: &str) -> Result<(), CommandError> {
+        self.out.line(format_args!("  {} {what}", self.out.style.good("✓")))
     }
 
-    fn suggest(&self, folder: &Path) {
-        let (url, issuer, shard) = (self.client.url(), &self.issuer.url, &self.shard);
-        let config = folder.join("mayfly.yaml");
-        let config = config.display();
-        println!("{} {url}, until Ctrl-C. In another terminal:", self.style.strong("serving"));
-        println!();
-        println!("  curl -s {issuer}/token > token       # a token, as a CI job gets it");
-        println!("  mayfly bench {url} --token token");
-        println!("  mayfly log search --config {config}");
-        println!("  mayfly log show 0 --config {config}");
-        println!("  mayfly log verify {shard}");
-        println!("  curl {shard}/checkpoint");
-        println!();
-        println!("  mayfly trust export trust --config {config}");
-        println!(
-            "  SIGSTORE_ROOT_FILE=trust/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=trust/ct.pem \\"
-        );
-        println!("    cosign sign-blob -y --fulcio-url {url} --identity-token token \\");
-        println!(
-            "    --tlog-upload=false --output-certificate signed.pem README.md      # cosign 2"
-        );
+    fn suggest(&self, folder: &Path) -> Result<(), CommandError> {
+        let serving = self.out.style.strong("serving");
+        let url = self.client.url();
+        let text = SUGGESTIONS
+            .replace("{mayfly}", &out::program())
+            .replace("{config}", &out::word(&folder.join("mayfly.yaml")))
+            .replace("{url}", url)
+            .replace("{issuer}", &self.issuer.url)
+            .replace("{shard}", &self.shard);
+        self.out
+            .print(format_args!("{serving} {url}, until Ctrl-C. In another terminal:\n\n{text}"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::instance::Source;
+use super::out::Out;
 use super::style::Style;
 use super::{CommandError, runtime};
 use crate::authority::explanation::{Check, Explanation, Finding, Signature, UsedClaim, explain};
@@ -62,12 +63,15 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     let token = read(&args.token)?;
     let signature = if args.offline { Signature::Skipped } else { Signature::Checked };
     let explanation = runtime()?.block_on(explanation(&config, &token, signature))?;
-    if args.json {
-        println!("{:#}", to_json(&explanation));
+    let out = Out::stdout();
+    let printed = if args.json {
+        out.line(format_args!("{:#}", to_json(&explanation)))
     } else {
-        print!("{}", to_text(&explanation, Style::of_stdout()));
-    }
-    explanation.outcome.map(drop).map_err(|_| CommandError::Refused)
+        out.print(to_text(&explanation, out.style))
+    };
+    // Who reads no further still has the answer as exit code.
+    explanation.outcome.map_err(|_| CommandError::Refused)?;
+    printed
 }
 
 /// Asks for the issuers' keys and the rules: neither the log nor a key of ours is opened.

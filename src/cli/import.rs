@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::CommandError;
+use super::out::{self, Out};
 use crate::config::{self, Imported};
 
 /// Whose configuration.
@@ -44,12 +45,14 @@ pub fn run(command: Command) -> Result<(), CommandError> {
     let Command::Fulcio(args) = command;
     let imported = config::import_fulcio(&args.file, args.allow_anybody);
     let imported = imported.map_err(|errors| CommandError::Configuration(format!("{errors}\n")))?;
-    match &args.out {
-        Some(out) => write(out, &imported.text)?,
-        None => print!("{}", imported.text),
+    let written = match &args.out {
+        Some(out) => write(out, &imported.text),
+        None => Out::stdout().print(&imported.text),
+    };
+    if written.is_ok() {
+        out::aside(list(&imported));
     }
-    eprint!("{}", list(&imported));
-    Ok(())
+    written
 }
 
 /// Writes a file that is not there yet.

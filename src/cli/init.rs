@@ -1,14 +1,18 @@
 //! `mayfly init`: makes a real installation.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args as ClapArgs;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::CommandError;
-use super::style::Style;
+use super::out::{self, Out};
+use crate::config::{self, Overrides};
 use crate::installation::{self, Curve, Options};
 use crate::store::Owner;
 use crate::store::sqlite;
@@ -25,7 +29,7 @@ pub struct Args {
     /// The one name that clients will use.
     #[arg(long, default_value = "http://127.0.0.1:5555")]
     url: String,
-    /// Trust this issuer for one owner: github=OWNER or gitlab=GROUP; may be repeated
+    /// Trust this issuer for one owner: github=OWNER (better its number) or gitlab=GROUP; may be repeated
     #[arg(long = "issuer", value_name = "PRESET=OWNER")]
     issuers: Vec<Issuer>,
     /// Keys of the authority on P-384 instead of P-256
@@ -62,21 +66,20 @@ impl FromStr for Issuer {
 }
 
 impl Issuer {
-    /// The issuer's lines of `mayfly.yaml`.
-    fn yaml(&self) -> String {
-        match self {
-            Self::GitHub(id) if id.bytes().all(|b| b.is_ascii_digit()) => {
-                format!("  - preset: github\n    allow:\n      - repository_owner_id: \"{id}\"\n")
+    /// The rule of `mayfly.yaml` that lets this owner in, if the issuer is this preset's.
+    fn rule(&self, preset: &str) -> Option<String> {
+        match (self, preset) {
+            (Self::GitHub(id), "github") if id.bytes().all(|b| b.is_ascii_digit()) => {
+                Some(format!("      - repository_owner_id: \"{id}\"\n"))
             }
-            Self::GitHub(owner) => format!(
-                "  - preset: github\n    allow:\n      \
-                 # A name can change hands, its number cannot: better repository_owner_id: \"…\"\n      \
+            (Self::GitHub(owner), "github") => Some(format!(
+                "      # A name can change hands, its number cannot: better repository_owner_id: \"…\"\n      \
                  - repository_owner: \"{owner}\"\n"
-            ),
-            Self::GitLab(group) => format!(
-                "  - preset: gitlab\n    allow:\n      \
-                 - namespace_path: [ \"{group}\", \"{group}/*\" ]\n"
-            ),
+            )),
+            (Self::GitLab(group), "gitlab") => {
+                Some(format!("      - namespace_path: [ \"{group}\", \"{group}/*\" ]\n"))
+            }
+            (Self::GitHub(_) | Self::GitLab(_), _) => None,
         }
     }
 }
@@ -85,23 +88,44 @@ impl Issuer {
 ///
 /// # Errors
 ///
-/// [`CommandError::Usage`] when the folder holds anything, [`CommandError::Failed`] when it cannot be made.
+/// [`CommandError::Usage`] when the folder holds anything, or what was asked for makes no configuration
+/// that holds; [`CommandError::Failed`] when it cannot be made. Either way nothing is left behind.
 pub fn run(args: Args) -> Result<(), CommandError> {
     let directory = &args.directory;
-    if std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) {
+    if !installation::is_vacant(directory).map_err(CommandError::usage)? {
         return Err(CommandError::Usage(format!(
             "{} is not empty; name a folder that does not exist yet",
             directory.display()
         )));
     }
-    let curve = if args.p384 { Curve::P384 } else { Curve::P256 };
-    let passphrase = passphrase(args.passphrase_file.as_deref())?;
-    std::fs::create_dir_all(directory).map_err(CommandError::failed)?;
-    make(&directory.join("data"), &args.url, curve, passphrase.as_ref().map(|text| text.as_str()))?;
     let file = directory.join("mayfly.yaml");
-    std::fs::write(&file, configuration(&args)).map_err(CommandError::failed)?;
-    report(directory, &file);
-    Ok(())
+    let (url, yaml) = configuration(&args, &file)?;
+    let passphrase = passphrase(args.passphrase_file.as_deref())?;
+    let passphrase = passphrase.as_ref().map(|text| text.as_str());
+    let curve = if args.p384 { Curve::P384 } else { Curve::P256 };
+
+    let first = first_missing(directory);
+    let data = directory.join("data");
+    let made = std::fs::create_dir_all(directory)
+        .map_err(|error| CommandError::at(directory, error))
+        .and_then(|()| make(&data, &url, curve, passphrase))
+        .and_then(|()| std::fs::write(&file, yaml).map_err(|error| CommandError::at(&file, error)));
+    if let Err(error) = made {
+        // Whatever is there by now is ours: the folder was vacant.
+        for left in [Some(data), Some(file), first].into_iter().flatten() {
+            let _ = std::fs::remove_file(&left).or_else(|_| std::fs::remove_dir_all(&left));
+        }
+        return Err(error);
+    }
+    report(directory, &file)
+}
+
+/// The uppermost folder of `path` that is to be made.
+fn first_missing(path: &Path) -> Option<PathBuf> {
+    let missing = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && folder.symlink_metadata().is_err());
+    missing.last().map(Path::to_owned)
 }
 
 /// Makes keys, certificates and an empty log in `data`, all named after `url`.
@@ -126,7 +150,7 @@ pub fn make(
     let origin = format!("{}/ct/{year}", url.split_once("://").map_or(url, |(_, rest)| rest));
     let owner = Owner { origin, log_id: Hash::of(&[made.log.public_key()]).0 };
     let shards = data.join("ct");
-    std::fs::create_dir_all(&shards).map_err(CommandError::failed)?;
+    std::fs::create_dir_all(&shards).map_err(|error| CommandError::at(&shards, error))?;
     sqlite::create(&shards.join(format!("{year}.sqlite")), &owner, now)
         .map_err(CommandError::failed)
 }
@@ -135,10 +159,17 @@ pub fn make(
 ///
 /// # Errors
 ///
-/// [`CommandError::Usage`] when it cannot be read or is empty.
+/// [`CommandError::Usage`] when it cannot be read, is empty, or others can read it.
 pub fn passphrase(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, CommandError> {
     let Some(file) = file else { return Ok(None) };
     let wrong = |why: String| CommandError::Usage(format!("{}: {why}", file.display()));
+    let mode = std::fs::metadata(file).map(|metadata| metadata.permissions().mode() & 0o777);
+    let mode = mode.map_err(|error| wrong(error.to_string()))?;
+    if mode & 0o077 != 0 {
+        return Err(wrong(format!(
+            "others than its owner may read this passphrase (mode {mode:o}); run chmod 600 on it"
+        )));
+    }
     let text = std::fs::read_to_string(file).map(Zeroizing::new);
     let text = text.map_err(|error| wrong(error.to_string()))?;
     match text.lines().next() {
@@ -150,27 +181,65 @@ pub fn passphrase(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, Comm
 /// The host of a URL, for the names of certificates.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', ':']).next().unwrap_or(rest)
+    let rest = rest.split('/').next().unwrap_or(rest);
+    match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => rest.split(':').next().unwrap_or(rest),
+    }
 }
 
-/// The commented `mayfly.yaml` of a new installation.
-fn configuration(args: &Args) -> String {
-    let listen = args.url.strip_prefix("http://").filter(|rest| rest.starts_with("127.0.0.1:"));
+/// Where an instance with this URL listens: on loopback at the URL's own port, else everywhere.
+fn listener(url: &str) -> SocketAddr {
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], 5555));
+    let Some(rest) = url.strip_prefix("http://") else { return everywhere };
+    let local = rest.replacen("localhost", "127.0.0.1", 1);
+    let with_port = local.parse().or_else(|_| format!("{local}:80").parse());
+    with_port.ok().filter(|listen: &SocketAddr| listen.ip().is_loopback()).unwrap_or(everywhere)
+}
+
+/// The URL as the configuration's own reader has it, and the commented `mayfly.yaml` of a new
+/// installation, which that reader accepts.
+fn configuration(args: &Args, file: &Path) -> Result<(String, String), CommandError> {
+    let given = Overrides { url: Some(args.url.clone()), ..Overrides::default() };
+    let sound = |text: &str, overrides: &Overrides| {
+        config::load_text(file, text, overrides).map_err(|errors| {
+            let messages = errors.0.iter().map(|error| match error.key.as_str() {
+                "" => error.message.clone(),
+                key => format!("{key}: {}", error.message),
+            });
+            CommandError::Usage(messages.collect::<Vec<_>>().join("\nmayfly: "))
+        })
+    };
+    let url = sound("issuers: []\n", &given)?.url;
+    let yaml = yaml(args, &url);
+    sound(&yaml, &Overrides::default())?;
+    Ok((url, yaml))
+}
+
+fn yaml(args: &Args, url: &str) -> String {
     let mut yaml = format!(
-        "# Mayfly's configuration. Every key is explained in config/mayfly.yaml of the sources;\n\
-         # `mayfly check` says what is wrong with this file.\n\n\
-         url: {url}            # the one name clients use\n\
-         listen: {listen}\n\
-         data: data            # database and keys\n",
-        url = args.url,
-        listen = listen.unwrap_or("0.0.0.0:5555"),
+        "# Mayfly's configuration. `mayfly check` says what is wrong with this file, `mayfly check\n\
+         # --sample` prints every key with what it means.\n\n\
+         # The one name that clients use\n\
+         url: {url}\n\
+         listen: \"{listen}\"\n\
+         # Database and keys\n\
+         data: data\n",
+        listen = listener(url),
     );
+    if url.starts_with("https://") {
+        yaml.push_str(
+            "# Certificate and key of the listener; leave them out behind a proxy that does TLS\n\
+             #tls: { certificate: tls.crt, key: tls.key }\n",
+        );
+    }
     if let Some(file) = &args.passphrase_file {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         let _ = write!(
             yaml,
             "authority:\n  key: data/authority.key\n  chain: data/authority.pem\n  passphrase_file: {}\n",
-            file.display()
+            // JSON's strings are YAML's.
+            Value::from(file.display().to_string())
         );
     }
     yaml.push_str("\n# Who may vouch for whom: no rule, no certificate.\nissuers:");
@@ -178,24 +247,29 @@ fn configuration(args: &Args) -> String {
         yaml.push_str(
             " []\n#  - preset: github\n#    allow:\n#      - repository_owner: \"acme\"\n",
         );
-    } else {
-        yaml.push('\n');
-        args.issuers.iter().for_each(|issuer| yaml.push_str(&issuer.yaml()));
+        return yaml;
+    }
+    yaml.push('\n');
+    for preset in ["github", "gitlab"] {
+        let rules: String = args.issuers.iter().filter_map(|issuer| issuer.rule(preset)).collect();
+        if !rules.is_empty() {
+            let _ = write!(yaml, "  - preset: {preset}\n    allow:\n{rules}");
+        }
     }
     yaml
 }
 
-fn report(directory: &Path, file: &Path) {
-    let style = Style::of_stdout();
-    let root_key = directory.join("data/root.key");
-    println!("{} {}", style.good("made"), directory.display());
-    println!();
-    println!(
-        "Move the root key off this machine; it is needed again only to renew the issuing key:"
-    );
-    println!("  {}", style.strong(&root_key.display().to_string()));
-    println!("Next:");
-    println!("  mayfly serve --config {}", file.display());
+fn report(directory: &Path, file: &Path) -> Result<(), CommandError> {
+    let out = Out::stdout();
+    let (program, file) = (out::program(), out::word(file));
+    out.print(format_args!(
+        "{} {}\n\n\
+         Move the root key off this machine; it is needed again only to renew the issuing key:\n  {}\n\
+         Next:\n  {program} check --config {file}\n  {program} serve --config {file}\n",
+        out.style.good("made"),
+        directory.display(),
+        out.style.strong(&directory.join("data/root.key").display().to_string()),
+    ))
 }
 
 #[cfg(test)]
@@ -214,6 +288,22 @@ mod tests {
     #[test]
     fn finds_the_host() {
         assert_eq!(host("https://ca.example.com:8443/x"), "ca.example.com");
-        assert_eq!(host("ca.example.com"), "ca.example.com");
+        assert_eq!(host("http://[::1]:5555"), "::1");
+    }
+
+    #[track_caller]
+    fn check_listener(url: &str, expected: &str) {
+        assert_eq!(listener(url).to_string(), expected, "{url}");
+    }
+
+    #[test]
+    fn listens_where_the_url_leads() {
+        check_listener("http://127.0.0.1:5608", "127.0.0.1:5608");
+        check_listener("http://localhost:6000", "127.0.0.1:6000");
+        check_listener("http://localhost", "127.0.0.1:80");
+        check_listener("http://[::1]:6000", "[::1]:6000");
+        check_listener("http://localhost.example.com:6000", "0.0.0.0:5555");
+        check_listener("http://ca.example.com:6000", "0.0.0.0:5555");
+        check_listener("https://localhost:6000", "0.0.0.0:5555");
     }
 }

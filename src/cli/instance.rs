@@ -14,11 +14,13 @@ use super::init;
 use crate::authority::{Authority, Serials, Trust};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
-use crate::config::{self, Config, ConfigErrors, Overrides};
+use crate::config::{self, Config, ConfigError, ConfigErrors, Overrides};
 use crate::http;
-use crate::installation::{self, Curve, Files, Installation};
+use crate::http::tls::Tls;
+use crate::installation::{self, Curve, Files, Installation, InstallationError};
 use crate::keyset::Keyset;
 use crate::log::Log;
+use crate::signer::file::{KeyFileError, KeyFileProblem};
 use crate::store::Store;
 use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
@@ -44,7 +46,8 @@ pub struct Source {
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Trust shared issuers of a Fulcio file without rules: whoever they vouch for
-    #[arg(long, requires = "fulcio_config")]
+    // Clap lets `requires` pass when what is required conflicts with what is there.
+    #[arg(long, requires = "fulcio_config", conflicts_with = "config")]
     pub allow_anybody: bool,
 }
 
@@ -70,11 +73,16 @@ impl Source {
             data: self.data.clone(),
             allow_anybody: self.allow_anybody,
         };
-        let default = Path::new("mayfly.yaml");
         match &self.fulcio_config {
             Some(file) => config::load_fulcio(file, &overrides),
-            None => config::load(self.config.as_deref().unwrap_or(default), &overrides),
+            None => config::load(self.file(), &overrides),
         }
+    }
+
+    /// The file that it reads.
+    pub fn file(&self) -> &Path {
+        let given = self.fulcio_config.as_deref().or(self.config.as_deref());
+        given.unwrap_or(Path::new("mayfly.yaml"))
     }
 }
 
@@ -91,13 +99,15 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Reads configuration, chain and keys; touches nothing.
+    /// Reads configuration, chain and keys, for a command that issues nothing: whom a shared issuer
+    /// vouches for is not its business. Touches nothing.
     ///
     /// # Errors
     ///
     /// [`CommandError::Configuration`], or [`CommandError::Failed`] for what is in the folder.
     pub fn read(source: &Source) -> Result<Self, CommandError> {
-        Self::at_rest(source.config()?)
+        let allow_anybody = source.allow_anybody || source.fulcio_config.is_some();
+        Self::at_rest(Source { allow_anybody, ..source.clone() }.config()?)
     }
 
     /// The same with a configuration that was read already.
@@ -112,10 +122,11 @@ impl Instance {
             authority_key: config.authority.key.clone(),
             log_key: config.data.join("log.key"),
         };
-        let passphrase = init::passphrase(config.authority.passphrase_file.as_deref())?;
+        let file = config.authority.passphrase_file.as_deref();
+        let passphrase = init::passphrase(file)?;
         let passphrase = passphrase.as_ref().map(|text| text.as_str());
         let installation = installation::open_files(&files, passphrase, now);
-        let installation = installation.map_err(CommandError::failed)?;
+        let installation = installation.map_err(|error| unopened(&error, file))?;
         let (name, shard) = shard(&config.data)?;
         let trust = LogTrust {
             url: format!("{}/ct/{name}", config.url),
@@ -148,6 +159,7 @@ impl Instance {
     ///
     /// [`CommandError::Failed`] says what does not fit.
     pub fn open(config: Config) -> Result<Running, CommandError> {
+        let tls = config.tls.as_ref().map(Tls::open).transpose().map_err(CommandError::failed)?;
         let instance = Self::at_rest(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let log = instance.open_log(&clock)?;
@@ -168,7 +180,7 @@ impl Instance {
             log,
         };
         let authority = Arc::new(authority);
-        Ok(Running { config, authority, trust, trusted_root: trusted_root.to_string() })
+        Ok(Running { config, authority, trust, trusted_root: trusted_root.to_string(), tls })
     }
 
     /// Makes an instance in the configured data folder, and opens it.
@@ -195,6 +207,34 @@ impl Instance {
         let signer = Arc::clone(&self.installation.log);
         Log::open(store, signer, Arc::clone(clock), origin).map_err(CommandError::failed)
     }
+}
+
+/// Why keys and chain do not open; a passphrase that does not fit is named by its file.
+fn unopened(error: &InstallationError, passphrase_file: Option<&Path>) -> CommandError {
+    match (error, passphrase_file) {
+        (
+            InstallationError::Key(KeyFileError {
+                problem: KeyFileProblem::WrongPassphrase, ..
+            }),
+            Some(file),
+        ) => CommandError::Failed(format!("{error}; it is the first line of {}", file.display())),
+        _ => CommandError::failed(error),
+    }
+}
+
+/// The TLS of the listener, if it has any.
+///
+/// # Errors
+///
+/// [`ConfigError`] about `tls`, naming the file that is at fault.
+pub fn tls(config: &Config, file: &str) -> Result<Option<Tls>, ConfigError> {
+    let tls = config.tls.as_ref().map(Tls::open).transpose();
+    tls.map_err(|error| ConfigError {
+        file: file.to_owned(),
+        line: None,
+        key: "tls".to_owned(),
+        message: error.to_string(),
+    })
 }
 
 /// The name and database of the newest shard in a data folder.
@@ -236,6 +276,8 @@ pub struct Running {
     pub trust: LogTrust,
     /// `trusted_root.json`.
     pub trusted_root: String,
+    /// The listener's TLS; None: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 impl Running {

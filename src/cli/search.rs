@@ -1,14 +1,14 @@
 //! `mayfly log search`: finds certificates by anything that is known of them.
 
-use std::io::Write;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 
 use super::CommandError;
 use super::instance::{Instance, Source};
+use super::out::Out;
+use crate::quote::escape;
 use crate::record::Record;
 use crate::record::search::Terms;
 use crate::store::{Placed, Store};
@@ -22,7 +22,7 @@ const PAGE: usize = 256;
 #[command(
     after_help = "Terms: FIELD=PATTERN (a star stands for anything), or a word to find in any field; all must hold.\n\
     Fields: san, issuer, serial, key, rule, request, … and every extension, by the end of its name.\n\n\
-    Examples:\n  mayfly log search repository=*/acme/app ref=refs/tags/* since=24h\n  mayfly log search alice --json"
+    Examples:\n  mayfly log search repository=acme/app ref=refs/tags/* since=24h\n  mayfly log search alice --json"
 )]
 pub struct Args {
     /// What to find; nothing finds everything. since=24h (s, m, h, d) is how long ago at most.
@@ -52,16 +52,13 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     let store = Instance::read(&args.source)?.store()?;
     let found =
         find(store.as_ref(), args.limit, |record| record.time >= since && record.matches(&terms))?;
-    let mut out = std::io::stdout().lock();
-    let written = match (args.json, args.csv) {
-        (true, _) => json(&mut out, &found),
-        (_, true) => csv(&mut out, &found),
-        _ => table(&mut out, &found),
-    };
-    match written {
-        // Whoever reads has seen enough (`| head`).
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(CommandError::failed),
+    let out = Out::stdout();
+    match (args.json, args.csv) {
+        (true, _) => found
+            .iter()
+            .try_for_each(|record| out.line(record.to_json().map_err(CommandError::failed)?)),
+        (_, true) => out.print(csv(&found)),
+        _ => out.print(table(&out, &found)),
     }
 }
 
@@ -120,13 +117,6 @@ pub(super) fn find(
     Ok(found)
 }
 
-fn json(out: &mut impl Write, found: &[Record]) -> std::io::Result<()> {
-    for record in found {
-        writeln!(out, "{}", record.to_json()?)?;
-    }
-    Ok(())
-}
-
 /// The columns of table and CSV.
 fn row(record: &Record) -> [String; 6] {
     let extension = |name: &str| record.extensions.get(name).cloned().unwrap_or_default();
@@ -142,26 +132,27 @@ fn row(record: &Record) -> [String; 6] {
 
 const COLUMNS: [&str; 6] = ["index", "time", "san", "ref", "rule", "serial"];
 
-fn table(out: &mut impl Write, found: &[Record]) -> std::io::Result<()> {
+/// How many of the last columns a narrow terminal goes without: `log show` has them all.
+const SPARE: usize = 1;
+
+fn table(out: &Out, found: &[Record]) -> String {
     if found.is_empty() {
-        return writeln!(out, "nothing found");
+        return "nothing found\n".to_owned();
     }
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    table.set_header(COLUMNS);
-    for record in found {
-        // A claim is the caller's text: nothing in it may move the cursor.
-        table.add_row(row(record).map(|cell| cell.escape_debug().to_string()));
-    }
-    writeln!(out, "{table}")
+    let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
+    // A claim is the caller's text: nothing in it may move the cursor.
+    rows.extend(
+        found.iter().map(|record| row(record).map(|cell| escape(&cell).to_string()).to_vec()),
+    );
+    out.table(rows, SPARE)
 }
 
-fn csv(out: &mut impl Write, found: &[Record]) -> std::io::Result<()> {
-    writeln!(out, "{}", COLUMNS.join(","))?;
+fn csv(found: &[Record]) -> String {
+    let mut text = COLUMNS.join(",") + "\n";
     for record in found {
-        writeln!(out, "{}", row(record).map(|cell| csv_cell(&cell)).join(","))?;
+        let _ = writeln!(text, "{}", row(record).map(|cell| csv_cell(&cell)).join(","));
     }
-    Ok(())
+    text
 }
 
 /// A cell of RFC 4180, in which no spreadsheet finds a formula.

@@ -11,12 +11,12 @@ use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
 use super::init;
-use super::instance::{Instance, Running, Source};
+use super::instance::{self, Instance, Running, Source};
+use super::out::{self, Out};
 use super::reload::Reloader;
 use super::runtime;
 use crate::config::Config;
 use crate::http::server;
-use crate::http::tls::Tls;
 use crate::installation::{self, Curve};
 
 /// Run the authority and its log
@@ -26,7 +26,8 @@ use crate::installation::{self, Curve};
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// Make the data folder if it is absent or empty (on loopback this needs no asking)
+    /// Make the data folder if it is absent or empty (on loopback, with a URL on loopback, this needs no
+    /// asking)
     #[arg(long)]
     create: bool,
 }
@@ -40,6 +41,12 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     log_to_stderr();
     let mut config = args.source.config()?;
     let written = config.clone();
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    // Before anything is made: what does not hold in the configuration must not leave a folder behind.
+    instance::tls(&config, &args.source.file().display().to_string())
+        .map_err(|error| CommandError::Configuration(format!("{error}\n")))?;
     let listener = listen(&mut config)?;
     make_data_folder(&config, args.create)?;
     runtime()?.block_on(async {
@@ -47,7 +54,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         let running = Instance::open(config)?;
         let reloader = Reloader::new(args.source, written)?;
         let stop = stop_signal()?;
-        println!("{}", greeting(&running));
+        // Nobody needs to read it.
+        let _ = Out::stdout().line(greeting(&running));
         let authority = Arc::clone(&running.authority);
         tokio::select! {
             served = serve(running, listener, stop) => served,
@@ -67,9 +75,7 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {
-    let tls = running.config.tls.as_ref().map(Tls::open).transpose();
-    let tls = tls.map_err(CommandError::failed)?;
-    let log = running.authority.log.clone();
+    let (tls, log) = (running.tls.clone(), running.authority.log.clone());
     let mut failure = None;
     let end = async {
         tokio::select! {
@@ -105,12 +111,10 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
 
 /// The one line on stdout.
 fn greeting(running: &Running) -> String {
-    let issuers = running.config.issuers.iter().count();
-    let entries = running.authority.log.head().size;
+    let issuers = out::count(running.config.issuers.iter().count() as u64, "issuer");
+    let entries = out::count(running.authority.log.head().size, "certificate");
     let url = &running.config.url;
-    format!(
-        "mayfly serves {url} ({issuers} issuers, {entries} certificates logged), trust: {url}/trusted_root.json"
-    )
+    format!("mayfly serves {url} ({issuers}, {entries} logged), trust: {url}/trusted_root.json")
 }
 
 /// Binds the port. Port 0 takes a free one, and a URL that names port 0 follows it.
@@ -130,18 +134,31 @@ fn listen(config: &mut Config) -> Result<StdListener, CommandError> {
     Ok(listener)
 }
 
-/// Makes the data folder where it is absent or empty: on loopback without asking.
+/// Makes the data folder where it is absent or empty, and says so; without asking only where the
+/// instance is for this machine alone.
+///
+/// A folder that was mistyped, or is not mounted, looks like one that is yet to be made: another
+/// authority with another log would serve under the name of the first.
 fn make_data_folder(config: &Config, create: bool) -> Result<(), CommandError> {
     if !installation::is_vacant(&config.data).map_err(CommandError::failed)? {
         return Ok(());
     }
-    if !create && !config.listen.ip().is_loopback() {
+    let data = config.data.display();
+    if !create && !config.is_local() {
+        let is = if config.data.exists() { "is empty" } else { "does not exist" };
         return Err(CommandError::Usage(format!(
-            "{} is empty; `mayfly init` makes an installation, and --create makes this folder one",
-            config.data.display()
+            "{data} {is}; if {url} has keys and a log already, mend `data` (or --data) or mount it, \
+             and if it is new, `mayfly init` makes an installation and --create makes this folder one",
+            url = config.url,
         )));
     }
-    init::make(&config.data, &config.url, Curve::P256, None)
+    let passphrase = init::passphrase(config.authority.passphrase_file.as_deref())?;
+    let passphrase = passphrase.as_ref().map(|text| text.as_str());
+    init::make(&config.data, &config.url, Curve::P256, passphrase)?;
+    out::aside(format_args!(
+        "mayfly: made a new installation in {data}: new keys, a new log; trust files of another one do not fit\n"
+    ));
+    Ok(())
 }
 
 /// Log lines go to stderr: text for a person, JSON otherwise; `RUST_LOG` chooses how much.

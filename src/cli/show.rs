@@ -1,13 +1,17 @@
 //! `mayfly log show`: one certificate in plain words, and whether its log entry holds.
 
+use std::fmt::Write as _;
+use std::io::Read;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args as ClapArgs;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::CommandError;
 use super::instance::{Instance, Source};
-use super::style::Style;
+use super::out::Out;
 use crate::ct::entry::TileLeaf;
 use crate::pem;
 use crate::reading::Reading;
@@ -17,11 +21,14 @@ use crate::store::Store;
 use crate::tlog::key::PublicKey;
 use crate::tlog::merkle::{Frontier, Hash};
 
+/// No certificate file has more octets.
+const MOST: u64 = 1 << 20;
+
 /// Show one certificate: what it says, and whether the log holds it
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  mayfly log show 17\n  mayfly log show certificate.pem")]
 pub struct Args {
-    /// A log index, a serial number (hex), or a certificate file (PEM).
+    /// A log index, a serial number (hex), or a certificate file (PEM, also in base64, or DER)
     which: String,
     #[command(flatten)]
     source: Source,
@@ -39,17 +46,18 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     let instance = Instance::read(&args.source)?;
     let store = instance.store()?;
     let file = Path::new(&args.which);
-    let shown = if file.is_file() {
+    let shown = if file.is_file() || !is_number(&args.which) {
         from_file(file, &instance, store.as_ref())?
     } else {
         from_log(index(&args.which, store.as_ref())?, store.as_ref())?
     };
-    if args.json {
-        shown.json()
-    } else {
-        shown.print()
-    }
-    Ok(())
+    let out = Out::stdout();
+    if args.json { out.line(shown.json()) } else { out.print(shown.text(&out)) }
+}
+
+/// Whether this can be an index or a serial number; a file's name has other letters.
+fn is_number(which: &str) -> bool {
+    which.chars().all(|c| c.is_ascii_hexdigit() || c == ':')
 }
 
 /// A certificate, and what was checked of it.
@@ -89,8 +97,15 @@ fn from_log(index: u64, store: &dyn Store) -> Result<Shown, CommandError> {
 
 /// A certificate that somebody holds: its SCT and its place in the log.
 fn from_file(file: &Path, instance: &Instance, store: &dyn Store) -> Result<Shown, CommandError> {
-    let pem = std::fs::read_to_string(file).map_err(CommandError::failed)?;
-    let reading = Reading::of_pem(&pem).map_err(CommandError::failed)?;
+    let octets = octets(file)?;
+    let der = certificate(&octets).ok_or_else(|| {
+        CommandError::at(
+            file,
+            "holds no certificate (PEM, PEM in base64 as cosign writes it, or DER)",
+        )
+    })?;
+    let reading = Reading::of(&der).map_err(|error| CommandError::at(file, error))?;
+    let pem = pem::encode("CERTIFICATE", &der);
     let issuing = instance.chain().ders().first().map(Vec::as_slice).unwrap_or_default();
     let issuing = Reading::of(issuing).map_err(CommandError::failed)?;
     reading.verify_issued_by(&issuing).map_err(CommandError::failed)?;
@@ -104,6 +119,35 @@ fn from_file(file: &Path, instance: &Instance, store: &dyn Store) -> Result<Show
         "the entry is in the tree under the log's newest root",
     ];
     Ok(Shown { reading, pem, index: sct.leaf_index, size, checked })
+}
+
+fn octets(file: &Path) -> Result<Vec<u8>, CommandError> {
+    let unreadable = |error| {
+        CommandError::at(
+            file,
+            format_args!(
+                "{error} (expected a log index, a serial number in hex, or a certificate file)"
+            ),
+        )
+    };
+    let mut octets = Vec::new();
+    let file = std::fs::File::open(file).map_err(unreadable)?;
+    file.take(MOST).read_to_end(&mut octets).map_err(unreadable)?;
+    Ok(octets)
+}
+
+/// The DER of the first certificate in what a file holds: PEM, base64 of PEM or of DER, or DER.
+fn certificate(octets: &[u8]) -> Option<Vec<u8>> {
+    let first = |octets: &[u8]| {
+        let mut blocks = pem::blocks(octets).filter_map(Result::ok);
+        blocks.find(|block| block.label == "CERTIFICATE").map(|block| block.der.to_vec())
+    };
+    if let Some(der) = first(octets) {
+        return Some(der);
+    }
+    let text: Vec<u8> = octets.iter().copied().filter(|c| !c.is_ascii_whitespace()).collect();
+    let inner = STANDARD.decode(text).unwrap_or_else(|_| octets.to_vec());
+    first(&inner).or_else(|| Reading::of(&inner).is_ok().then_some(inner))
 }
 
 /// Whether `leaf` is entry `index` of a tree with the store's root; yields the tree's size.
@@ -132,22 +176,23 @@ fn in_tree(store: &dyn Store, index: u64, leaf: Hash) -> Result<u64, CommandErro
 }
 
 impl Shown {
-    fn print(&self) {
-        let style = Style::of_stdout();
+    fn text(&self, out: &Out) -> String {
         let (from, until) = self.reading.validity();
-        println!("{}", style.strong(&self.sentence()));
-        let line = |name: &str, text: &str| {
-            println!("  {} {}", style.quiet(&format!("{name:<42}")), text.escape_debug());
-        };
-        line("serial", &self.reading.serial());
-        line("valid", &format!("{from} to {until}"));
-        self.reading.sans().iter().for_each(|san| line("san", san));
-        self.reading.extensions().iter().for_each(|(name, text)| line(name, text));
-        line("log index", &format!("{} of {}", self.index, self.size));
+        let sans = self.reading.sans();
+        let mut fields =
+            vec![("serial", self.reading.serial()), ("valid", format!("{from} to {until}"))];
+        fields.extend(sans.into_iter().map(|san| ("san", san)));
+        fields.extend(self.reading.extensions());
+        fields.push(("log index", format!("{} of {}", self.index, self.size)));
+        let mut text = format!(
+            "{}\n{}",
+            out.style.strong(&out.wrap(&self.sentence(), 0)),
+            out.fields(&fields)
+        );
         for checked in &self.checked {
-            println!("  {} {checked}", style.good("✓"));
+            let _ = writeln!(text, "  {} {checked}", out.style.good("✓"));
         }
-        print!("{}", self.pem);
+        text + &self.pem
     }
 
     fn sentence(&self) -> String {
@@ -165,7 +210,7 @@ impl Shown {
         format!("At {from}, {issuer} vouched for {who}{what}").escape_debug().to_string()
     }
 
-    fn json(&self) {
+    fn json(&self) -> Value {
         let (from, until) = self.reading.validity();
         let extensions: serde_json::Map<_, _> = self
             .reading
@@ -173,7 +218,7 @@ impl Shown {
             .into_iter()
             .map(|(name, text)| (name.to_owned(), text.into()))
             .collect();
-        let shown = json!({
+        json!({
             "index": self.index,
             "tree_size": self.size,
             "serial": self.reading.serial(),
@@ -183,7 +228,38 @@ impl Shown {
             "extensions": extensions,
             "checked": self.checked,
             "pem": self.pem,
-        });
-        println!("{shown}");
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_a_certificate_as_people_have_it() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        let (der, pem) = (made.der().to_vec(), made.pem());
+        let crlf = pem.replace('\n', "\r\n");
+        let forms = [
+            der.clone(),
+            pem.clone().into_bytes(),
+            crlf.into_bytes(),
+            STANDARD.encode(&pem).into_bytes(),
+            format!("{}\n", STANDARD.encode(&pem)).into_bytes(),
+            STANDARD.encode(&der).into_bytes(),
+        ];
+        for form in forms {
+            assert_eq!(certificate(&form), Some(der.clone()), "{}", String::from_utf8_lossy(&form));
+        }
+        assert_eq!(certificate(b""), None);
+        assert_eq!(certificate(b"holiday.jpg"), None);
+    }
+
+    #[test]
+    fn a_serial_number_is_no_file() {
+        assert!(is_number("17") && is_number("0a:FF:12"));
+        assert!(!is_number("certificate.pem") && !is_number("./17"));
     }
 }

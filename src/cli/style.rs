@@ -1,4 +1,4 @@
-//! Colour, where a person looks: on a terminal, unless `NO_COLOR` is set.
+//! Colour, where a person looks: on a terminal that has it, unless `NO_COLOR` is set.
 
 use std::io::IsTerminal;
 
@@ -9,10 +9,12 @@ pub struct Style {
 }
 
 impl Style {
-    /// What stdout can show: colour on a terminal, none with `NO_COLOR` (<https://no-color.org>).
+    /// What stdout can show: colour on a terminal, none with `NO_COLOR` (<https://no-color.org>) or
+    /// where `TERM` says that the terminal is dumb.
     pub fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour: wanted && std::io::stdout().is_terminal() }
+        let able = std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        Self { colour: wanted && able && std::io::stdout().is_terminal() }
     }
 
     /// No colour, wherever it goes.
@@ -28,6 +30,11 @@ impl Style {
     /// Green: something holds.
     pub fn good(self, text: &str) -> String {
         self.paint("32", text)
+    }
+
+    /// Yellow: something is odd.
+    pub fn odd(self, text: &str) -> String {
+        self.paint("33", text)
     }
 
     /// Red: something does not.

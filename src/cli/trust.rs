@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::CommandError;
 use super::instance::{Instance, Source};
-use super::style::Style;
+use super::out::Out;
 use crate::trust;
 
 /// `mayfly trust …`.
@@ -45,18 +45,24 @@ pub enum Command {
 pub fn run(command: Command) -> Result<(), CommandError> {
     match command {
         Command::Show { source, json } => {
-            let (root, _) = files(&source)?;
-            if json {
-                println!("{root:#}");
-            } else {
-                show(&root);
+            let (root, instance) = files(&source)?;
+            let out = Out::stdout();
+            match json {
+                true => out.line(format_args!("{root:#}")),
+                false => out.print(show(&root, &instance, &out)),
             }
-            Ok(())
         }
         Command::Export { directory, source } => {
             let (root, instance) = files(&source)?;
             let chain: String = instance.chain().pems().concat();
-            std::fs::create_dir_all(&directory).map_err(CommandError::failed)?;
+            if directory.is_file() {
+                return Err(CommandError::Usage(format!(
+                    "{} is a file; name a folder, which is made if it is absent",
+                    directory.display()
+                )));
+            }
+            std::fs::create_dir_all(&directory)
+                .map_err(|error| CommandError::at(&directory, error))?;
             write(&directory, "trusted_root.json", &format!("{root:#}\n"))?;
             write(&directory, "ca.pem", &chain)?;
             write(&directory, "ct.pem", &trust::public_key_pem(&instance.trust.public_key))
@@ -70,22 +76,35 @@ fn files(source: &Source) -> Result<(Value, Instance), CommandError> {
     Ok((root, instance))
 }
 
-fn show(root: &Value) {
-    let style = Style::of_stdout();
+fn show(root: &Value, instance: &Instance, out: &Out) -> String {
     let text = |pointer: &str| root.pointer(pointer).and_then(Value::as_str).unwrap_or("");
-    println!("{}", style.strong("certificate authority"));
-    println!("  {}", text("/certificateAuthorities/0/uri"));
-    println!("  valid from {}", text("/certificateAuthorities/0/validFor/start"));
-    println!("{}", style.strong("certificate log"));
-    println!("  {}", text("/ctlogs/0/baseUrl"));
-    println!("  id {}", text("/ctlogs/0/logId/keyId"));
-    println!("  {}", text("/ctlogs/0/publicKey/keyDetails"));
+    let from = |pointer: &str| text(pointer).to_owned();
+    let chain = instance.chain();
+    let authority = [
+        ("url", from("/certificateAuthorities/0/uri")),
+        ("valid", format!("{} to {}", chain.not_before(), chain.not_after())),
+    ];
+    let log = [
+        ("url", from("/ctlogs/0/baseUrl")),
+        ("id", from("/ctlogs/0/logId/keyId")),
+        ("key", from("/ctlogs/0/publicKey/keyDetails")),
+        ("valid", format!("from {}", text("/ctlogs/0/publicKey/validFor/start"))),
+    ];
+    format!(
+        "{}\n{}{}\n{}",
+        out.style.strong("certificate authority"),
+        out.fields(&authority),
+        out.style.strong("certificate log"),
+        out.fields(&log)
+    )
 }
 
 fn write(directory: &Path, name: &str, content: &str) -> Result<(), CommandError> {
     let path = directory.join(name);
-    std::fs::write(&path, content)
-        .map_err(|error| CommandError::Failed(format!("{}: {error}", path.display())))?;
-    println!("{}", path.display());
-    Ok(())
+    std::fs::write(&path, content).map_err(|error| CommandError::at(&path, error))?;
+    match Out::stdout().line(path.display()) {
+        // The other files are wanted all the same.
+        Err(CommandError::Enough) => Ok(()),
+        printed => printed,
+    }
 }

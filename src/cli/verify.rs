@@ -23,7 +23,7 @@ pub use source::ReadError;
 use source::Source;
 use visit::Visit;
 
-/// Recomputes everything of a log from its public files.
+/// Recompute everything of a log from its public files.
 ///
 /// Entries, tiles, root, checkpoint signature, and consistency with the last visit.
 #[derive(Clone, Debug, clap::Args)]
@@ -228,8 +228,13 @@ pub enum VerifyError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// The log has another key than at the last visit.
-    #[error("{} is signed by another key than at the last visit; a log keeps its key for life, so this is another log under its name", quote(.0))]
-    OtherKey(String),
+    #[error("{} is signed by another key than at the last visit; a log keeps its key for life, so this is another log under its name. If you know that it was made anew, remove {} and verify again", quote(.origin), quote(.file))]
+    OtherKey {
+        /// The log.
+        origin: String,
+        /// Where the last visit is kept.
+        file: String,
+    },
     /// The log's key was known at the last visit, and is not now.
     #[error("the key of {} was known at the last visit, and none of those known now signed its checkpoint; give the key with --key FILE", quote(.0))]
     KeyMissing(String),
@@ -294,7 +299,7 @@ impl VerifyError {
             Self::Fault(_)
             | Self::Read(_)
             | Self::Log(_)
-            | Self::OtherKey(_)
+            | Self::OtherKey { .. }
             | Self::KeyMissing(_)
             | Self::State { .. }
             | Self::Output(_) => 1,

@@ -11,6 +11,7 @@ use crate::config::address::Address;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::presets::{self, Preset};
 use crate::config::reader::{Cursor, Section, Table};
+use crate::config::rules::Claims;
 use crate::config::trusted::{AUDIENCE, Trusted, file, roots, tenants};
 use crate::config::{kinds, provider, rules};
 use crate::identity::older;
@@ -198,7 +199,23 @@ fn read_rules(
     let by_preset = shared.then_some("vouches for more than one tenant");
     let tenants = url.and_then(|url| tenants(url)).or(by_preset);
     let name = url.map_or("issuer", String::as_str);
-    rules::read(section, tenants.map(|tenants| format!("{name} {tenants}")).as_deref())
+    let kind = section.get("type").and_then(|kind| kind.node.text());
+    let claim = preset.and_then(|preset| preset.claim.as_deref());
+    let claims = Claims {
+        best: claim.unwrap_or_else(|| best_claim(kind.unwrap_or_default())),
+        known: preset.map(|preset| (preset.name.as_str(), &preset.known)),
+    };
+    let why = tenants.map(|tenants| format!("{name} {tenants}"));
+    rules::read(section, why.as_deref(), &claims)
+}
+
+/// The claim that rules for issuers of a type are best made of, where no preset says so.
+fn best_claim(kind: &str) -> &'static str {
+    match kind {
+        "email" => "email",
+        "kubernetes" => "/kubernetes.io/namespace",
+        _ => "sub",
+    }
 }
 
 fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String>) -> Option<Kind> {

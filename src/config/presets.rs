@@ -7,6 +7,7 @@
 //! needs: [ audiences ]                # keys that mayfly.yaml must give, for lack of a sensible default
 //! type: ci                            # and what that type has: constants, defaults, required, san, extensions
 //! audiences: [ sigstore ]
+//! claims: [ actor, repo_property_* ]  # claims beside those of templates and `rules`; `*`: any
 //! hosts:                              # constant `url` of the templates, by issuer; the first row that matches
 //!   - { issuer: "https://*/api/actions", url: "https://*" }
 //! ```
@@ -16,11 +17,13 @@
 use std::sync::Arc;
 
 use crate::config::ConfigErrors;
+use crate::config::claims::Known;
 use crate::config::issuers::TYPES;
 use crate::config::node::{Notation, Source};
 use crate::config::provider;
 use crate::config::reader::{Cursor, Report, Table};
 use crate::issuer::{HostRule, Provider, derive};
+use crate::template::Template;
 
 /// One preset, read.
 #[derive(Clone, Debug)]
@@ -34,8 +37,11 @@ pub(super) struct Preset {
     pub audiences: Vec<String>,
     /// keys of an issuer that `mayfly.yaml` must give
     pub needs: Vec<String>,
+    pub name: String,
     /// the claim that is best for a rule
     pub claim: Option<String>,
+    /// the claims that its tokens have
+    pub known: Known,
     /// the templates of a preset of type `ci`
     provider: Option<Arc<Provider>>,
     /// how the constant `url` of its templates follows from the issuer's URL; empty: it is as it is
@@ -89,6 +95,7 @@ const PRESET: Table = Table {
         "extensions",
         "required",
         "hosts",
+        "claims",
         "needs",
         "title",
         "source",
@@ -149,7 +156,13 @@ fn read(cursor: &Cursor<'_>, name: &str) -> Option<Preset> {
             None
         }
     };
+    let claims = texts("claims")?.into_iter();
+    let claims = claims.chain(rules.iter().map(|(claim, _)| claim.clone()));
     Some(Preset {
+        name: name.to_owned(),
+        known: Known::new(
+            claims.chain(provider.as_deref().map(template_claims).unwrap_or_default()),
+        ),
         urls: urls?,
         shared: section.require("shared")?.flag()?,
         kind: kind.to_owned(),
@@ -159,6 +172,15 @@ fn read(cursor: &Cursor<'_>, name: &str) -> Option<Preset> {
         provider,
         hosts: section.get("hosts").map_or(Some(Vec::new()), read_hosts)?,
     })
+}
+
+/// The claims that a provider's templates read.
+fn template_claims(provider: &Provider) -> Vec<String> {
+    let templates = provider.san.iter().chain(provider.extensions.iter().map(|(_, text)| text));
+    let names = templates.flat_map(Template::claims).map(str::to_owned);
+    let names = names.chain(provider.required.iter().cloned());
+    let constant = |name: &String| provider.constants.iter().any(|(known, _)| known == name);
+    names.filter(|name| !constant(name)).collect()
 }
 
 fn read_hosts(cursor: &Cursor<'_>) -> Option<Vec<HostRule>> {

@@ -11,14 +11,38 @@
 //!
 //! A claim that is itself called `name` or `why` is written as a JSON Pointer: `/name`.
 
+use crate::config::claims::Known;
 use crate::config::node::Value;
 use crate::config::reader::{Cursor, Section};
 use crate::policy::{Allow, Anchored, ClaimSelector, Pattern, Rule, Rules};
 
 mod recyclable;
 
-/// What to write where rules are missing.
-const REMEDY: &str = "write `allow: [ { repository_owner_id: \"…\" } ]` with a claim that only your tokens have, or `allow: anybody`";
+/// What is known of an issuer's claims.
+pub(super) struct Claims<'a> {
+    /// the claim that is best for a rule
+    pub best: &'a str,
+    /// where it has a preset: its name, and every claim that its tokens have
+    pub known: Option<(&'a str, &'a Known)>,
+}
+
+impl Claims<'_> {
+    /// What to write where rules are missing.
+    fn remedy(&self) -> String {
+        let best = self.best;
+        format!(
+            "write `allow: [ {{ {best}: \"…\" }} ]` with a claim that only your tokens have, or `allow: anybody`"
+        )
+    }
+
+    /// Warns about a claim that no token has.
+    fn check(&self, name: &str, member: &Cursor<'_>) {
+        let warning = self.known.and_then(|(preset, known)| known.warning(preset, name));
+        if let Some(warning) = warning {
+            member.warn(warning);
+        }
+    }
+}
 
 /// Characters that a rule may say of itself: refusals repeat them.
 const MAX_WORDS: usize = 200;
@@ -27,24 +51,29 @@ const MAX_WORDS: usize = 200;
 const PATTERN: &str = "text, a list of texts, `{ not: … }` or `{ regex: … }`";
 
 /// Reads the rules of an issuer; `tenants` says why it must have some.
-pub(super) fn read(section: &Section<'_>, tenants: Option<&str>) -> Option<Rules> {
+pub(super) fn read(
+    section: &Section<'_>,
+    tenants: Option<&str>,
+    claims: &Claims<'_>,
+) -> Option<Rules> {
     let allow = match (section.get("allow"), tenants) {
-        (Some(allow), _) => read_allow(allow),
+        (Some(allow), _) => read_allow(allow, claims),
         (None, None) => Some(Allow::Anybody),
         (None, Some(tenants)) => {
-            section.cursor.fail(format!("{tenants}, and nothing says who may: {REMEDY}"))
+            let remedy = claims.remedy();
+            section.cursor.fail(format!("{tenants}, and nothing says who may: {remedy}"))
         }
     };
-    let deny = section.get("deny").map_or(Some(Vec::new()), read_list);
+    let deny = section.get("deny").map_or(Some(Vec::new()), |deny| read_list(deny, claims));
     Some(Rules { allow: allow?, deny: deny? })
 }
 
-fn read_allow(cursor: &Cursor<'_>) -> Option<Allow> {
+fn read_allow(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Allow> {
     match (cursor.node.text(), cursor.node.list()) {
         (Some("anybody"), _) => Some(Allow::Anybody),
-        (_, Some([])) => cursor.fail(format!("an empty list allows nobody: {REMEDY}")),
+        (_, Some([])) => cursor.fail(format!("an empty list allows nobody: {}", claims.remedy())),
         (_, Some(_)) => {
-            let rules = read_list(cursor)?;
+            let rules = read_list(cursor, claims)?;
             for (rule, place) in rules.iter().zip(cursor.items()?) {
                 recyclable::warn(rule, &place);
             }
@@ -54,16 +83,17 @@ fn read_allow(cursor: &Cursor<'_>) -> Option<Allow> {
     }
 }
 
-fn read_list(cursor: &Cursor<'_>) -> Option<Vec<Rule>> {
+fn read_list(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Vec<Rule>> {
     if cursor.node.list().is_none() {
         return cursor.expected("a list of rules");
     }
     // Collected first: one bad rule must not keep the others from being read.
-    let rules: Vec<Option<Rule>> = cursor.items()?.iter().map(read_rule).collect();
+    let rules: Vec<Option<Rule>> =
+        cursor.items()?.iter().map(|item| read_rule(item, claims)).collect();
     rules.into_iter().collect()
 }
 
-fn read_rule(cursor: &Cursor<'_>) -> Option<Rule> {
+fn read_rule(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Rule> {
     if cursor.node.map().is_none() {
         return cursor.expected("a rule such as `{ repository: acme/app }`");
     }
@@ -74,7 +104,10 @@ fn read_rule(cursor: &Cursor<'_>) -> Option<Rule> {
             "name" => rule.name = words(&member),
             "why" => rule.why = words(&member),
             _ => match selector(&name, &member).zip(pattern(&member)) {
-                Some(condition) => rule.conditions.push(condition),
+                Some(condition) => {
+                    claims.check(&name, &member);
+                    rule.conditions.push(condition);
+                }
                 None => sound = false,
             },
         }

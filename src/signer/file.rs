@@ -260,7 +260,9 @@ pub enum KeyFileProblem {
     #[error("holds a block {}; it must hold a private key (PKCS#8, SEC1 or PKCS#1)", quote(.0))]
     Label(String),
     /// Encrypted, and no passphrase is configured.
-    #[error("is encrypted; give the passphrase")]
+    #[error(
+        "is encrypted; name the file with its passphrase in mayfly.yaml (authority.passphrase_file)"
+    )]
     NoPassphrase,
     /// Does not decrypt.
     #[error("the passphrase does not decrypt it")]

@@ -1,9 +1,12 @@
 //! The commands as their users type them: the real binary, its exit codes, its words.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use mayfly::cli::client::Client;
 use mayfly::cli::requester::Requester;
 use mayfly::config::{self, Overrides};
@@ -133,6 +136,20 @@ async fn an_instance_is_served_searched_shown_and_verified() {
         assert!(out.contains("in the tree"), "{out}");
     }
     run(&["log", "show", "7"], 1);
+    let pem = std::fs::read(&file).unwrap();
+    let der = crate::support::caller::der(std::str::from_utf8(&pem).unwrap());
+    for (name, octets) in [("cosign.pem", STANDARD.encode(&pem).into_bytes()), ("x.der", der)] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, octets).unwrap();
+        let (out, _) = run(&["log", "show", text(&file)], 0);
+        assert!(out.contains("alice@example.com") && out.contains("-----BEGIN"), "{name}: {out}");
+    }
+    let (_, err) = run(&["log", "show", "nonexistent.pem"], 1);
+    assert!(err.contains("nonexistent.pem: No such file"), "{err}");
+    let (_, err) = run(&["log", "show", text(&fulcio)], 1);
+    assert!(err.contains("holds no certificate"), "{err}");
+    let (_, err) = run(&["trust", "export", text(&file)], 2);
+    assert!(err.contains("is a file; name a folder"), "{err}");
 
     let export = folder.path().join("trust");
     run(&["trust", "export", text(&export)], 0);
@@ -226,4 +243,247 @@ fn the_readme_tells_the_truth() {
         tried += 1;
     }
     assert!(tried >= 5, "only {tried} commands in the README");
+}
+
+/// Runs the binary with a stdout that nobody reads.
+#[test]
+fn a_closed_pipe_is_enough() {
+    for arguments in [
+        ["completions", "zsh"].as_slice(),
+        &["demo", "--once"],
+        &["check", "--sample"],
+        &["--help"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.args(arguments).stdout(writer).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(!err.contains("panicked") && !err.contains("roken pipe"), "{arguments:?}: {err}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_made_for_loopback_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mayfly.yaml");
+    let data = folder.path().join("daat");
+    let behind_a_proxy =
+        "url: https://ca.example.com\nlisten: 127.0.0.1:0\ndata: daat\nissuers: []\n";
+    std::fs::write(&file, behind_a_proxy).unwrap();
+    let (out, err) = check(&["serve", "--config", text(&file)], 2);
+    assert!(err.contains("does not exist") && err.contains("--create"), "{err}");
+    assert!(out.is_empty() && !data.exists(), "{out}");
+
+    std::fs::write(&file, "listen: 127.0.0.1:0\ndata: daat\nissuers: []\n").unwrap();
+    let said = std::fs::File::create(folder.path().join("stderr")).unwrap();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_mayfly"))
+        .args(["serve", "--config", text(&file)])
+        .env("RUST_LOG", "off")
+        .stdout(Stdio::piped())
+        .stderr(said)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(line.starts_with("mayfly serves http://127.0.0.1:"), "{line}");
+    assert!(line.contains("(0 issuers, 0 certificates logged)"), "{line}");
+    let said = std::fs::read_to_string(folder.path().join("stderr")).unwrap();
+    assert!(said.contains(&format!("made a new installation in {}", data.display())), "{said}");
+}
+
+#[test]
+fn init_makes_nothing_that_check_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("deep/mayfly");
+    for url in [
+        "ca.example.com",
+        "",
+        "https://",
+        "https://x/fulcio",
+        "https://user:pw@h",
+        "https://a\nb: c",
+    ] {
+        let (out, err) = check(&["init", text(&home), "--url", url], 2);
+        assert!(err.starts_with("mayfly: --url: expected"), "{url}: {err}");
+        assert!(out.is_empty() && !folder.path().join("deep").exists(), "{url}: {out}");
+    }
+    let secret = folder.path().join("passphrase: # file");
+    std::fs::write(&secret, "geheim\n").unwrap();
+    std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+    let issuers = ["github=acme", "github=9919", "gitlab=acme"].map(|issuer| ["--issuer", issuer]);
+    let init = ["init", text(&home), "--passphrase-file", text(&secret)];
+    check(&[init.as_slice(), issuers.as_flattened()].concat(), 0);
+    let file = home.join("mayfly.yaml");
+    let (out, _) = check(&["check", "--config", text(&file)], 0);
+    assert!(out.contains("2 rules") && out.contains("1 rule"), "{out}");
+    check(&["trust", "show", "--config", text(&file)], 0);
+
+    // A file system of its own.
+    let mount = folder.path().join("mount");
+    std::fs::create_dir_all(mount.join("lost+found")).unwrap();
+    check(&["init", text(&mount)], 0);
+    // A file is no folder.
+    let (_, err) = check(&["init", text(&file)], 2);
+    assert!(err.contains("mayfly.yaml: Not a directory"), "{err}");
+}
+
+#[test]
+fn init_listens_where_its_url_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, url, listen) in [
+        ("a", "http://localhost:5555", "127.0.0.1:5555"),
+        ("b", "http://[::1]:6000", "[::1]:6000"),
+        ("c", "https://ca.example.com/", "0.0.0.0:5555"),
+    ] {
+        let home = folder.path().join(name);
+        check(&["init", text(&home), "--url", url], 0);
+        let file = home.join("mayfly.yaml");
+        let (out, _) = check(&["check", "--config", text(&file)], 0);
+        let url = url.trim_end_matches('/');
+        assert!(out.starts_with(&format!("{url}, listening on {listen},")), "{out}");
+    }
+}
+
+#[test]
+fn tls_that_does_not_load_is_told_before_anything_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mayfly.yaml");
+    let yaml = "url: https://localhost:5555\nlisten: 127.0.0.1:0\nissuers: []\n\
+                tls: { certificate: tls/tls.crt, key: tls/tls.key }\n";
+    std::fs::write(&file, yaml).unwrap();
+    for command in ["check", "serve"] {
+        let (out, err) = check(&[command, "--config", text(&file)], 2);
+        assert!(out.is_empty(), "{command}: {out}");
+        assert!(err.contains("mayfly.yaml: tls: cannot read"), "{command}: {err}");
+        assert!(err.contains("tls/tls.crt"), "{command}: {err}");
+        assert!(!folder.path().join("data").exists(), "{command} made an installation");
+    }
+}
+
+#[test]
+fn a_passphrase_is_its_owners_and_named_by_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("passphrase");
+    let write = |text: &str, mode| {
+        std::fs::write(&secret, text).unwrap();
+        std::fs::set_permissions(&secret, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let home = folder.path().join("mayfly");
+    let init = ["init", text(&home), "--passphrase-file", text(&secret)];
+    write("geheim\n", 0o644);
+    let (_, err) = check(&init, 2);
+    assert!(err.contains("chmod 600") && !home.exists(), "{err}");
+    write("geheim\n", 0o600);
+    check(&init, 0);
+
+    let file = home.join("mayfly.yaml");
+    let show = ["trust", "show", "--config", text(&file)];
+    check(&show, 0);
+    write("offen\n", 0o600);
+    let (_, err) = check(&show, 1);
+    assert!(err.contains("authority.key") && err.contains(text(&secret)), "{err}");
+    let yaml = std::fs::read_to_string(&file).unwrap();
+    let line = |line: &&str| !line.contains("passphrase_file");
+    let without: Vec<&str> = yaml.lines().filter(line).collect();
+    std::fs::write(&file, without.join("\n")).unwrap();
+    let (_, err) = check(&show, 1);
+    assert!(err.contains("authority.passphrase_file"), "{err}");
+}
+
+#[test]
+fn whom_an_issuer_vouches_for_is_not_a_readers_business() {
+    let folder = tempfile::tempdir().unwrap();
+    let fulcio = fulcio_config(folder.path(), "https://accounts.google.com");
+    let home = folder.path().join("mayfly");
+    check(&["init", text(&home)], 0);
+    let (file, data) = (home.join("mayfly.yaml"), home.join("data"));
+    let source = ["--fulcio-config", text(&fulcio), "--data", text(&data)];
+    check(&[["check"].as_slice(), &source].concat(), 2);
+    for command in [["trust", "show"], ["log", "search"]] {
+        check(&[command.as_slice(), &source].concat(), 0);
+    }
+    let (out, _) = check(&["trust", "show", "--config", text(&file)], 0);
+    assert!(out.lines().any(|line| line.contains("valid  20") && line.contains(" to 20")), "{out}");
+    // Rules of a mayfly.yaml are its own business.
+    let (_, err) = check(&["check", "--config", text(&file), "--allow-anybody"], 2);
+    assert!(err.contains("--allow-anybody"), "{err}");
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let (_, err) = check(&["bench", "http://127.0.0.1:1", "--token", "nope"], 2);
+    assert!(err.contains("nope: No such file"), "{err}");
+    let (_, err) = check(&["log", "verify", "http://127.0.0.1:1/ct/2026"], 1);
+    assert!(err.contains("http://127.0.0.1:1/ct/2026/checkpoint"), "{err}");
+    assert!(err.contains("refused"), "{err}");
+}
+
+#[test]
+fn the_sample_is_a_configuration() {
+    let (out, _) = check(&["check", "--sample"], 0);
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/config/mayfly.yaml");
+    assert_eq!(out, std::fs::read_to_string(sample).unwrap());
+}
+
+/// What the demo serves is found by the example in the help of `log search`.
+#[test]
+fn the_example_of_search_finds_the_demo() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_mayfly"))
+        .arg("demo")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let search = lines.find(|line| line.contains(" log search --config ")).expect("a suggestion");
+    let config = search.split_whitespace().last().unwrap().to_owned();
+    let (help, _) = check(&["log", "search", "--help"], 0);
+    let example =
+        help.lines().find(|line| line.contains("since=24h")).filter(|l| l.contains("log search"));
+    let terms = example.expect("an example").replace("refs/tags/*", "refs/heads/*");
+    let mut arguments: Vec<&str> = terms.split_whitespace().skip(1).collect();
+    arguments.extend(["--config", &config]);
+    let (out, _) = check(&arguments, 0);
+    assert!(out.contains("acme/app"), "{arguments:?} finds: {out}");
+    assert!(out.lines().all(|line| line == line.trim_end()), "blanks at an end: {out:?}");
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    // It was killed, and could not remove its folder.
+    std::fs::remove_dir_all(Path::new(&config).parent().unwrap()).unwrap();
+}
+
+/// What `docs/operating.md` quotes can be grepped for: every piece between its `…` is in the code.
+#[test]
+fn the_messages_for_operators_are_the_programs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/operating.md")).unwrap();
+    let table =
+        page.split("## When it does not start").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `")).skip(1);
+    let quoted =
+        rows.flat_map(|row| row.split(" | ").next().unwrap().split('`').skip(1).step_by(2));
+    let pieces = quoted.flat_map(|message| message.split('…'));
+    let pieces: Vec<&str> = pieces.map(|piece| piece.trim_matches([' ', ':', ','])).collect();
+    let sources = sources(&root.join("src"));
+    for piece in pieces.iter().filter(|piece| piece.len() > 3) {
+        assert!(sources.contains(piece), "the program never says {piece:?}");
+    }
+    assert!(pieces.len() > 15, "only {pieces:?}");
+}
+
+/// The text of all sources below a folder, their strings in one line.
+fn sources(folder: &Path) -> String {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = paths.map(|path| match path.is_dir() {
+        true => sources(&path),
+        false => std::fs::read_to_string(path).unwrap_or_default(),
+    });
+    let text = texts.collect::<String>();
+    text.split("\\\n")
+        .enumerate()
+        .map(|(i, part)| if i == 0 { part } else { part.trim_start() })
+        .collect()
 }

@@ -1,6 +1,7 @@
 //! `docs/presets.md`: what to write for each preset, and what comes out; made of the presets' own files
 //! and of the goldens, so that it cannot rot. `UPDATE=1 cargo test presets` writes it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -81,6 +82,49 @@ fn every_example_holds() {
         let config = config.unwrap_or_else(|errors| panic!("{errors}\n{example}"));
         assert_eq!(config.warnings, [""; 0], "{example}");
     }
+}
+
+/// Every claim that is in a golden can be named in a rule without a warning, and one letter less cannot.
+#[test]
+fn a_typo_in_a_rule_is_seen_and_nothing_else() {
+    for preset in presets() {
+        let name = text(&preset, "name");
+        for claim in golden_claims(name) {
+            assert_eq!(warnings(&preset, &claim), [""; 0], "{name}");
+        }
+        let any = preset["claims"].as_sequence().is_some_and(|claims| claims.contains(&"*".into()));
+        let odd = warnings(&preset, "no_such_claim");
+        assert_eq!(odd.len(), usize::from(!any), "{name}: {odd:?}");
+    }
+    let github = presets().into_iter().find(|preset| text(preset, "name") == "github");
+    let odd = warnings(&github.expect("a preset"), "event_nam");
+    let expected = "deny[0].event_nam: the tokens of preset github have no claim \"event_nam\"; did you mean event_name?";
+    assert!(odd[0].ends_with(expected), "{odd:?}");
+}
+
+/// The names of all claims in a preset's goldens.
+fn golden_claims(preset: &str) -> BTreeSet<String> {
+    let cases = std::fs::read_dir(golden(preset)).expect("goldens");
+    let files = cases
+        .filter_map(|case| std::fs::read(case.expect("a case").path().join("claims.json")).ok());
+    let claims = files.flat_map(|file| {
+        let claims: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&file).expect("claims");
+        claims.into_iter().filter(|(_, value)| !value.is_object()).map(|(name, _)| name)
+    });
+    claims.collect()
+}
+
+/// What is odd about a preset's first example when it denies by a claim.
+fn warnings(preset: &Value, claim: &str) -> Vec<String> {
+    let example = text(preset, "example");
+    let first = example.split("\n- ").next().expect("an issuer");
+    let head = first.split("  allow:").next().expect("its beginning");
+    let head: String =
+        head.lines().filter(|line| !line.contains("ca:")).map(|l| format!("{l}\n")).collect();
+    let yaml = format!("issuers:\n{head}  allow: anybody\n  deny: [ {{ \"{claim}\": x }} ]\n");
+    let config = config::load_text(Path::new("mayfly.yaml"), &yaml, &Overrides::default());
+    config.unwrap_or_else(|errors| panic!("{errors}\n{yaml}")).warnings
 }
 
 #[test]

@@ -124,6 +124,10 @@ impl Map {
             fault(1, "its module is not in src/lib.rs");
             return faults;
         };
+        let prints = ["print!", "println!", "eprint!", "eprintln!"];
+        for (line, word) in occurrences(&code, &prints) {
+            fault(line, &format!("{word}: commands print through cli/out.rs, all else logs"));
+        }
         for (line, used) in uses(&code, path.matches('/').count()) {
             if self.rank(&used).is_some_and(|rank| rank > own) {
                 fault(line, &format!("uses '{used}', which is below it"));

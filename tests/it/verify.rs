@@ -220,7 +220,10 @@ async fn a_log_under_another_key_is_another_log() {
     let error = verify(&args).await.unwrap_err();
     assert_eq!(error, VerifyError::Fault(CheckpointError::OtherKey.into()));
     write_key(&other, &mut args);
-    assert!(matches!(verify(&args).await, Err(VerifyError::OtherKey(_))));
+    let error = verify(&args).await.expect_err("another key");
+    assert!(matches!(error, VerifyError::OtherKey { .. }), "{error}");
+    let state = args.state.expect("a state file");
+    assert!(error.to_string().contains(&format!("remove {:?}", state.display())), "{error}");
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::task::JoinHandle;
 
 use super::VerifyError;
+use crate::cli::client::root_cause;
 use crate::ct::judge::{Resource, Tiles};
 use crate::quote::quote;
 
@@ -213,44 +214,40 @@ impl Remote {
     }
 
     async fn fetch(&self, path: &str) -> Result<Vec<u8>, ReadError> {
+        let url = format!("{}/{path}", self.base);
         let late = |_| ReadError::Failed {
-            path: path.to_owned(),
+            path: url.clone(),
             error: format!("no answer within {} s", PATIENCE.as_secs()),
         };
-        tokio::time::timeout(PATIENCE, self.ask(path)).await.map_err(late)?
+        tokio::time::timeout(PATIENCE, self.ask(&url)).await.map_err(late)?
     }
 
     /// Asks once; follows no redirects.
-    async fn ask(&self, path: &str) -> Result<Vec<u8>, ReadError> {
-        let failed = |error: String| ReadError::Failed { path: path.to_owned(), error };
-        let request = Request::get(format!("{}/{path}", self.base))
+    async fn ask(&self, url: &str) -> Result<Vec<u8>, ReadError> {
+        let failed = |error: String| ReadError::Failed { path: url.to_owned(), error };
+        let request = Request::get(url)
             .header(USER_AGENT, concat!("mayfly/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT_ENCODING, "gzip")
             .body(Empty::new())
             .map_err(|error| failed(error.to_string()))?;
-        let answer = self.client.request(request).await.map_err(|error| failed(chain(&error)))?;
+        let answer =
+            self.client.request(request).await.map_err(|error| failed(root_cause(&error)))?;
         match answer.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(ReadError::Absent(path.to_owned())),
+            StatusCode::NOT_FOUND => return Err(ReadError::Absent(url.to_owned())),
             status => {
-                return Err(ReadError::Status { path: path.to_owned(), status: status.as_u16() });
+                return Err(ReadError::Status { path: url.to_owned(), status: status.as_u16() });
             }
         }
         let is_gzip = answer.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
         let body = Limited::new(answer.into_body(), MAX_FILE).collect().await;
         let body = body.map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
-            true => ReadError::TooLong(path.to_owned()),
-            false => failed(chain(&*error)),
+            true => ReadError::TooLong(url.to_owned()),
+            false => failed(root_cause(&*error)),
         })?;
         let bytes = body.to_bytes();
-        if is_gzip { gunzip(&bytes, path) } else { Ok(bytes.into()) }
+        if is_gzip { gunzip(&bytes, url) } else { Ok(bytes.into()) }
     }
-}
-
-/// An error and what caused it, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn client() -> Result<HttpClient, VerifyError> {
@@ -279,7 +276,7 @@ pub enum ReadError {
     /// The server answers, but not with the file.
     #[error("{} was answered with HTTP status {status}", quote(.path))]
     Status {
-        /// Which file.
+        /// Its path in a folder, or its URL.
         path: String,
         /// The status.
         status: u16,

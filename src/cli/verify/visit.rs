@@ -102,7 +102,8 @@ impl Visit {
         match (self.log_id(), log_id) {
             (Some(_), None) => return Err(VerifyError::KeyMissing(origin.to_owned())),
             (Some(then), Some(now)) if then != now => {
-                return Err(VerifyError::OtherKey(origin.to_owned()));
+                let file = file.display().to_string();
+                return Err(VerifyError::OtherKey { origin: origin.to_owned(), file });
             }
             _ => {}
         }

@@ -150,20 +150,25 @@ fn text_that_is_no_yaml_says_where() {
 
 #[test]
 fn a_shared_issuer_needs_rules() {
-    const REMEDY: &str = "write `allow: [ { repository_owner_id: \"…\" } ]` with a claim that only your tokens have, or `allow: anybody`";
+    let remedy = |claim: &str| {
+        format!(
+            "write `allow: [ {{ {claim}: \"…\" }} ]` with a claim that only your tokens have, or `allow: anybody`"
+        )
+    };
+    let best = remedy("repository_owner_id");
     let rules = "    allow:\n      - repository_owner_id: 9919\n        ref: [refs/heads/main, refs/tags/v*]\n";
     check(
         rules,
         "",
         &[&format!(
-            "mayfly.yaml:4: issuers[0]: https://token.actions.githubusercontent.com vouches for the whole world, and nothing says who may: {REMEDY}"
+            "mayfly.yaml:4: issuers[0]: https://token.actions.githubusercontent.com vouches for the whole world, and nothing says who may: {best}"
         )],
     );
     check(rules, "    allow: anybody\n", &[]);
     check(
         rules,
         "    allow: []\n",
-        &[&format!("mayfly.yaml:5: issuers[0].allow: an empty list allows nobody: {REMEDY}")],
+        &[&format!("mayfly.yaml:5: issuers[0].allow: an empty list allows nobody: {best}")],
     );
     check(
         rules,
@@ -189,16 +194,32 @@ fn a_shared_issuer_needs_rules() {
         "https://idp.example.com",
         "https://accounts.google.com",
         &[&format!(
-            "mayfly.yaml:8: issuers[1]: https://accounts.google.com vouches for the whole world, and nothing says who may: {REMEDY}"
+            "mayfly.yaml:8: issuers[1]: https://accounts.google.com vouches for the whole world, and nothing says who may: {}",
+            remedy("email")
         )],
     );
     check(
         "https://idp.example.com",
         "https://*.idp.example.com",
         &[&format!(
-            "mayfly.yaml:8: issuers[1]: https://*.idp.example.com is a pattern, and vouches for everybody who gets an issuer under it, and nothing says who may: {REMEDY}"
+            "mayfly.yaml:8: issuers[1]: https://*.idp.example.com is a pattern, and vouches for everybody who gets an issuer under it, and nothing says who may: {}",
+            remedy("email")
         )],
     );
+}
+
+#[test]
+fn the_remedy_names_a_claim_that_the_tokens_have() {
+    for (issuer, claim) in [
+        ("preset: gitlab", "namespace_id"),
+        ("preset: google", "email"),
+        ("preset: eks", "/kubernetes.io/namespace"),
+        ("{ url: \"https://*.example.com\", type: kubernetes }", "/kubernetes.io/namespace"),
+        ("{ url: https://gitlab.com, type: spiffe, trust_domain: x.com }", "sub"),
+    ] {
+        let errors = load(&format!("issuers:\n  - {issuer}\n")).unwrap_err().to_string();
+        assert!(errors.contains(&format!("write `allow: [ {{ {claim}: ")), "{errors}");
+    }
 }
 
 #[test]
