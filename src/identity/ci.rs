@@ -8,13 +8,14 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use super::{Identity, IdentityError, San, missing, older, url, wrong_type};
 use crate::extensions::Extension;
 use crate::issuer::Provider;
 use crate::template::{RenderError, Template};
 use crate::token::Claims;
+use crate::token::number::Digits;
 
 /// The identity of a job.
 pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity, IdentityError> {
@@ -100,9 +101,10 @@ fn claim_text<'c>(name: &str, claim: &'c Value) -> Result<Option<Cow<'c, str>>, 
         Value::String(text) => Some(Cow::Borrowed(text.as_str())),
         Value::Bool(true) => Some(Cow::Borrowed("true")),
         Value::Bool(false) => Some(Cow::Borrowed("false")),
-        Value::Number(number) => {
-            Some(Cow::Owned(whole(number).ok_or_else(|| unusable(name, claim))?))
-        }
+        Value::Number(number) => match Digits::of(number) {
+            digits if digits.is_whole() => Some(Cow::Owned(digits.as_str().to_owned())),
+            _ => return Err(unusable(name, claim)),
+        },
         Value::Array(_) | Value::Object(_) => return Err(unusable(name, claim)),
     };
     Ok(text.filter(|text| !text.is_empty()))
@@ -110,16 +112,6 @@ fn claim_text<'c>(name: &str, claim: &'c Value) -> Result<Option<Cow<'c, str>>, 
 
 fn unusable(name: &str, claim: &Value) -> IdentityError {
     wrong_type(name, "text, a whole number or a boolean", claim)
-}
-
-/// A whole number with all its digits. Above 2^53 a float no longer says which number was meant.
-fn whole(number: &Number) -> Option<String> {
-    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-    match number.as_f64() {
-        Some(float) if number.is_f64() => (float.fract() == 0.0 && float.abs() <= MAX_EXACT)
-            .then(|| format!("{:.0}", float + 0.0)),
-        _ => Some(number.to_string()),
-    }
 }
 
 #[cfg(test)]
