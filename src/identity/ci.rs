@@ -10,7 +10,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{Identity, IdentityError, San, missing, older, url, wrong_type};
+use super::{
+    Identity, IdentityError, MAX_EXTENSION, MAX_SAN, SAN, San, missing, older, url, wrong_type,
+};
 use crate::extensions::Extension;
 use crate::issuer::Provider;
 use crate::template::{RenderError, Template};
@@ -31,7 +33,7 @@ pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity,
         if from_the_token(*extension) {
             continue;
         }
-        let text = render(claims, provider, template)?;
+        let text = render(claims, provider, template, (extension.name(), MAX_EXTENSION))?;
         let is_joined =
             provider.older.is_some_and(|older| older.joined.contains(&extension.name()));
         let text = if is_joined { join(text)? } else { text };
@@ -42,7 +44,7 @@ pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity,
 
 fn san(claims: &Claims, provider: &Provider) -> Result<String, IdentityError> {
     let text = match &provider.san {
-        Some(template) => render(claims, provider, template)?,
+        Some(template) => render(claims, provider, template, (SAN, MAX_SAN))?,
         None => String::new(),
     };
     if text.trim().is_empty() {
@@ -63,14 +65,16 @@ fn from_the_token(extension: Extension) -> bool {
     [Extension::ISSUER_V1, Extension::ISSUER, Extension::SUBJECT].contains(&extension)
 }
 
+/// Renders the text of a part of the certificate; `part` is its name and the octets that it may have.
 fn render(
     claims: &Claims,
     provider: &Provider,
     template: &Template,
+    (part, limit): (&'static str, usize),
 ) -> Result<String, IdentityError> {
     template.render(&mut |name| value(claims, provider, name)).map_err(|error| match error {
         RenderError::Missing(name) => missing(&name),
-        RenderError::TooLong => IdentityError::TooLong,
+        RenderError::TooLong => IdentityError::TooLong { part, limit },
         RenderError::Lookup(error) => error,
     })
 }
