@@ -16,6 +16,7 @@ pub use crate::algorithm::jose as algorithm;
 pub mod error;
 pub mod json;
 pub mod key;
+pub mod number;
 mod supposition;
 
 use std::fmt;

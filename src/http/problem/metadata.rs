@@ -144,10 +144,17 @@ fn identity(error: &IdentityError) -> Metadata {
         IdentityError::SubjectForeign { subject, domain } => {
             about("sub").and("wanted", domain).and("got", subject)
         }
-        IdentityError::TooLong => Metadata::default(),
+        IdentityError::TooLong { part, limit } => {
+            Metadata::default().and("extension", part).and("wanted", &at_most(*limit))
+        }
+        IdentityError::TooLarge { limit } => Metadata::default().and("wanted", &at_most(*limit)),
         IdentityError::SanEmpty { provider } => Metadata::default().and("provider", provider),
         IdentityError::Url { url, .. } => Metadata::default().and("got", url),
     }
+}
+
+fn at_most(octets: usize) -> String {
+    format!("at most {octets} octets")
 }
 
 fn possession(error: &PossessionError) -> Metadata {

@@ -76,7 +76,8 @@ fn identity(error: &IdentityError) -> &'static str {
         IdentityError::SubjectIsEmail { .. }    => "SUBJECT_INVALID",
         IdentityError::SubjectInvalid { .. }    => "SUBJECT_INVALID",
         IdentityError::SubjectForeign { .. }    => "SUBJECT_INVALID",
-        IdentityError::TooLong                  => "IDENTITY_INVALID",
+        IdentityError::TooLong { .. }           => "IDENTITY_INVALID",
+        IdentityError::TooLarge { .. }          => "IDENTITY_INVALID",
         IdentityError::SanEmpty { .. }          => "IDENTITY_INVALID",
         IdentityError::Url { .. }               => "IDENTITY_INVALID",
     }
