@@ -35,7 +35,7 @@ fn unread(change: fn(&mut Ask), part: Part, fault: JsonError) -> Bite {
 }
 
 pub fn bites() -> Vec<Bite> {
-    [form(), json_text(), header(), claims(), signature(), times(), issuers()]
+    [form(), json_text(), header(), claims(), signature(), times(), terms(), issuers()]
         .into_iter()
         .flatten()
         .collect()
@@ -204,6 +204,37 @@ fn times() -> Vec<Bite> {
             |ask| ask.claims["iat"] = json!(MIDNIGHT + 301),
             early("iat", 301),
             "TOKEN_NOT_YET_VALID",
+        ),
+    ]
+}
+
+/// What the configuration asks of one issuer's tokens beside.
+fn terms() -> Vec<Bite> {
+    let ghe = || "https://token.actions.acme.ghe.com".to_owned();
+    let too_old = TokenError::TooOld {
+        issuer: ghe(),
+        age: Duration::from_secs(601),
+        most: Duration::from_secs(600),
+    };
+    let rs256 = TokenError::AlgorithmNotAllowed {
+        issuer: GITHUB.to_owned(),
+        algorithm: Algorithm::EdDsa,
+        allowed: vec![Algorithm::Rs256],
+    };
+    vec![
+        Bite::ask(
+            "github/ghe-com",
+            |ask| ask.claims["iat"] = json!(MIDNIGHT - 601),
+            Outcome::new(too_old, 400, "TOKEN_TOO_OLD"),
+        ),
+        Bite::ask(
+            "github/ghe-com",
+            |ask| drop(ask.claims.as_object_mut().expect("claims").remove("iat")),
+            Outcome::new(TokenError::AgeUnknown { issuer: ghe() }, 400, "CLAIM_MISSING"),
+        ),
+        world(
+            |parts| parts.issuer(|issuer| issuer.algorithms = vec![Algorithm::Rs256]),
+            Outcome::new(rs256, 400, "ALGORITHM_NOT_ALLOWED"),
         ),
     ]
 }
