@@ -173,7 +173,9 @@ fn claim_line(claim: &UsedClaim, style: Style) -> String {
     let value = match (&claim.value, &claim.default) {
         (Some(Value::String(text)), _) => quote(text).to_string(),
         (Some(value), _) => escape(&value.to_string()).to_string(),
-        (None, Some(default)) if !default.is_empty() => format!("absent; {} stands for it", quote(default)),
+        (None, Some(default)) if !default.is_empty() => {
+            format!("absent; {} stands for it", quote(default))
+        }
         (None, _) => "absent".to_owned(),
     };
     let shown: Vec<String> =
