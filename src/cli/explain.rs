@@ -10,6 +10,7 @@ use super::instance::Source;
 use super::out::Out;
 use super::style::Style;
 use super::{CommandError, runtime};
+use crate::authority::IssueError;
 use crate::authority::explanation::{Check, Explanation, Finding, Signature, UsedClaim, explain};
 use crate::config::Config;
 use crate::http;
@@ -104,7 +105,7 @@ fn to_text(explanation: &Explanation, style: Style) -> String {
         text += &check_line(check, style);
     }
     if let Some(identity) = &explanation.identity {
-        section(&mut text, style, "certificate");
+        section(&mut text, style, "the certificate would say");
         for (name, value) in values(identity) {
             let _ =
                 writeln!(text, "  {} {}", style.quiet(&format!("{name:<WIDTH$}")), escape(value));
@@ -134,8 +135,12 @@ fn headline(explanation: &Explanation, style: Style) -> String {
         Ok(_) if open => style.good("✓ a certificate would be issued, if the signature holds"),
         Ok(_) => style.good("✓ a certificate would be issued"),
         Err(error) => {
-            let reason = http::reason(error);
-            format!("{} {error} {}", style.bad("✗ refused:"), style.quiet(&format!("({reason})")))
+            let what = match error {
+                IssueError::Refused(_) => "✗ refused:",
+                IssueError::Failed(_) => "✗ nobody can tell now:",
+            };
+            let reason = style.quiet(&format!("({})", http::reason(error)));
+            format!("{} {error} {reason}", style.bad(what))
         }
     }
 }
@@ -172,8 +177,10 @@ fn claim_line(claim: &UsedClaim, style: Style) -> String {
     let value = match (&claim.value, &claim.default) {
         (Some(Value::String(text)), _) => quote(text).to_string(),
         (Some(value), _) => escape(&value.to_string()).to_string(),
-        (None, Some(default)) => format!("absent; {} stands for it", quote(default)),
-        (None, None) => "absent".to_owned(),
+        (None, Some(default)) if !default.is_empty() => {
+            format!("absent; {} stands for it", quote(default))
+        }
+        (None, _) => "absent".to_owned(),
     };
     let shown: Vec<String> =
         claim.uses.iter().take(MOST_USES).map(|each| escape(each).to_string()).collect();
@@ -348,7 +355,7 @@ issuers:
                 "✓ rules      \"release\" allows this",
                 "source-repository-owner-identifier      9919",
                 "repository_owner_id    \"9919\" → source-repository-owner-identifier, allow release",
-                "environment            absent; \"\" stands for it → deployment-environment",
+                "environment            absent → deployment-environment",
                 "· deny rule 1 does not match",
                 "event_name wants pull_request_target, got push",
                 "· allow rule 1 does not match",

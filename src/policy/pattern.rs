@@ -144,11 +144,24 @@ fn text_matches(value: &Value, matches: &impl Fn(&str) -> bool) -> bool {
 ///
 /// Going back to the last `*` is enough, so a text costs at most its length times the pattern's.
 fn matches_glob(pattern: &str, text: &str) -> bool {
-    let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
+    if pattern == text {
+        return true;
+    }
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     // Of a thousand rules for a thousand repositories, most differ in the last octet.
-    if differs(pattern.first(), text.first()) || differs(pattern.last(), text.last()) {
+    if differs(pattern.last(), text.last()) {
         return false;
     }
+    let same = |(octet, other): &(&u8, &u8)| octet == other && **octet != b'*';
+    let fixed = pattern.iter().zip(text).take_while(same).count();
+    match (pattern.get(fixed..), text.get(fixed..)) {
+        (Some(pattern @ [b'*', ..]), Some(text)) => matches_run(pattern, text),
+        _ => false,
+    }
+}
+
+/// The same for what begins with a `*`.
+fn matches_run(mut pattern: &[u8], mut text: &[u8]) -> bool {
     // What follows the last `*`, and the text that it has not swallowed yet.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
