@@ -107,8 +107,8 @@ fn to_text(explanation: &Explanation, style: Style) -> String {
     if let Some(identity) = &explanation.identity {
         section(&mut text, style, "the certificate would say");
         for (name, value) in values(identity) {
-            let _ =
-                writeln!(text, "  {} {}", style.quiet(&format!("{name:<WIDTH$}")), escape(value));
+            let name = style.quiet(&format!("{name:<WIDTH$}"));
+            let _ = writeln!(text, "  {name} {}", value.escape_debug());
         }
     }
     if !explanation.claims.is_empty() {

@@ -160,7 +160,7 @@ fn composed(cursor: &Cursor<'_>) -> Option<Pattern> {
     match cursor.members()?.as_slice() {
         [(name, inner)] if name == "not" => pattern(inner).map(Box::new).map(Pattern::Not),
         [(name, inner)] if name == "regex" => match Anchored::parse(inner.text()?) {
-            Ok(regex) => Some(Pattern::Regex(regex)),
+            Ok(regex) => Some(Pattern::Regex(Box::new(regex))),
             Err(error) => inner.fail(error.to_string()),
         },
         _ => cursor.expected(PATTERN),
