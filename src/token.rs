@@ -143,7 +143,10 @@ impl UnverifiedToken {
     }
 
     /// Whether the issuer may sign so, by its configuration.
-    fn check_algorithm(&self, issuer: &Issuer) -> Result<(), TokenError> {
+    ///
+    /// # Errors
+    /// [`TokenError::AlgorithmNotAllowed`].
+    pub fn check_algorithm(&self, issuer: &Issuer) -> Result<(), TokenError> {
         let allowed = &issuer.algorithms;
         if allowed.is_empty() || allowed.contains(&self.algorithm) {
             return Ok(());
@@ -155,7 +158,11 @@ impl UnverifiedToken {
         })
     }
 
-    fn check_age(&self, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
+    /// Whether it is young enough for its issuer, by the configuration.
+    ///
+    /// # Errors
+    /// [`TokenError::TooOld`], [`TokenError::AgeUnknown`], or [`TokenError::ClaimType`] for `iat`.
+    pub fn check_age(&self, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
         let Some(most) = issuer.max_age else { return Ok(()) };
         let issuer = || self.issuer.clone();
         let at = time(&self.members, "iat")?;

@@ -103,7 +103,7 @@ pub async fn explain(
             check_token(&parsed),
             check_issuer(keyset, &parsed),
             check_signature(signature, &outcome),
-            check_times(&parsed, now),
+            check_times(keyset, &parsed, now),
             check_audience(keyset, &parsed),
         ],
         claims: Vec::new(),
@@ -127,7 +127,9 @@ fn judge_unsigned(
     now: Timestamp,
 ) -> Result<Option<String>, IssueError> {
     let issuer = find(keyset, token)?;
+    token.check_algorithm(issuer)?;
     token.check_times(now)?;
+    token.check_age(issuer, now)?;
     token.check_audience(issuer)?;
     let supposition = token.suppose(issuer)?;
     Identity::from_claims(supposition.claims())?;
@@ -208,6 +210,9 @@ fn kind(issuer: &Issuer) -> String {
 fn check_signature(signature: Signature, outcome: &Result<Option<String>, IssueError>) -> Check {
     const NAME: &str = "signature";
     match outcome {
+        Err(IssueError::Refused(Refusal::Token(
+            error @ TokenError::AlgorithmNotAllowed { .. },
+        ))) => Check::fails(NAME, error),
         _ if signature == Signature::Skipped => Check::open(NAME, "not checked"),
         Err(IssueError::Refused(Refusal::IssuerUnknown { .. })) => {
             Check::open(NAME, "not checked: nobody here has keys of this issuer")
@@ -222,8 +227,9 @@ fn check_signature(signature: Signature, outcome: &Result<Option<String>, IssueE
     }
 }
 
-fn check_times(token: &UnverifiedToken, now: Timestamp) -> Check {
-    if let Err(error) = token.check_times(now) {
+fn check_times(keyset: &Keyset, token: &UnverifiedToken, now: Timestamp) -> Check {
+    let age = || find(keyset, token).map_or(Ok(()), |issuer| token.check_age(issuer, now));
+    if let Err(error) = token.check_times(now).and_then(|()| age()) {
         return Check::fails("times", &error);
     }
     let time = |claim: &str| {

@@ -81,7 +81,8 @@ async fn explanation(
     token: &str,
     signature: Signature,
 ) -> Result<Explanation, CommandError> {
-    let keyset = Keyset::new(config.issuers.clone()).map_err(CommandError::failed)?;
+    let keyset = Keyset::through(&config.proxy, config.issuers.clone());
+    let keyset = keyset.map_err(CommandError::failed)?;
     Ok(explain((&keyset, &config.policy), token, signature, SystemClock.now()).await)
 }
 
@@ -315,9 +316,13 @@ issuers:
     }
 
     async fn told(token: &str) -> Explanation {
+        told_by(CONFIG, token).await
+    }
+
+    async fn told_by(config: &str, token: &str) -> Explanation {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mayfly.yaml");
-        std::fs::write(&file, CONFIG).unwrap();
+        std::fs::write(&file, config).unwrap();
         let config = config::load(&file, &Overrides::default()).unwrap();
         let keyset = Keyset::new(config.issuers.clone()).unwrap();
         let now = Timestamp::from_secs(1_500);
@@ -326,10 +331,14 @@ issuers:
 
     /// What is told of a token that nobody signed.
     async fn of(claims: Value) -> Explanation {
+        told(&token(claims)).await
+    }
+
+    fn token(claims: Value) -> String {
         let header = json!({ "alg": "RS256", "kid": "k" });
         let [header, claims] =
             [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-        told(&format!("{header}.{claims}.AAAA")).await
+        format!("{header}.{claims}.AAAA")
     }
 
     #[track_caller]
@@ -386,6 +395,23 @@ issuers:
             (&json!(false), &json!("TOKEN_EXPIRED"))
         );
         assert_eq!(json["rules"][0]["conditions"][0]["got"], "pull_request_target");
+    }
+
+    #[tokio::test]
+    async fn what_the_configuration_wants_of_tokens_is_asked_of_unsigned_ones_too() {
+        let strict =
+            |line: &str| CONFIG.replacen("    deny:", &format!("    {line}\n    deny:"), 1);
+        let text = async |line: &str| {
+            to_text(&told_by(&strict(line), &token(claims())).await, Style::plain())
+        };
+        let wrong = text("algorithms: ES256").await;
+        assert!(wrong.starts_with("✗ refused: the token is signed with RS256"), "{wrong}");
+        assert!(wrong.contains("✗ signature  the token is signed with RS256"), "{wrong}");
+        let old = text("max_token_age: 5m").await;
+        assert!(old.starts_with("✗ refused: the token was issued 8 min ago"), "{old}");
+        assert!(old.contains("✗ times      the token was issued 8 min ago"), "{old}");
+        let fine = text("max_token_age: 10m").await;
+        assert!(fine.starts_with("✓ a certificate would be issued"), "{fine}");
     }
 
     #[tokio::test]
