@@ -35,7 +35,7 @@ pub(super) fn read(section: &Section<'_>, tenants: Option<&str>) -> Option<Rules
             section.cursor.fail(format!("{tenants}, and nothing says who may: {REMEDY}"))
         }
     };
-    let deny = section.get("deny").map_or(Some(Vec::new()), read_list);
+    let deny = section.get("deny").map_or(Some(Vec::new()), read_deny);
     Some(Rules { allow: allow?, deny: deny? })
 }
 
@@ -51,6 +51,30 @@ fn read_allow(cursor: &Cursor<'_>) -> Option<Allow> {
             Some(Allow::Rules(rules))
         }
         _ => cursor.expected("`anybody` or a list of rules"),
+    }
+}
+
+fn read_deny(cursor: &Cursor<'_>) -> Option<Vec<Rule>> {
+    let rules = read_list(cursor)?;
+    for (rule, place) in rules.iter().zip(cursor.items()?) {
+        for (selector, pattern) in &rule.conditions {
+            if turns_round(pattern) {
+                place.warn(format!(
+                    "`not` denies no token that has no {claim} at all: to deny those, too, leave this \
+                     out and write `{claim}: …` with what may pass into every rule of `allow`",
+                    claim = selector.as_str()
+                ));
+            }
+        }
+    }
+    Some(rules)
+}
+
+fn turns_round(pattern: &Pattern) -> bool {
+    match pattern {
+        Pattern::Not(_) => true,
+        Pattern::Any(patterns) => patterns.iter().any(turns_round),
+        Pattern::Text(_) | Pattern::Regex(_) => false,
     }
 }
 
