@@ -28,6 +28,7 @@ pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity,
     if let Some(older) = provider.older {
         older::check(claims, older)?;
     }
+    check_values(claims, provider)?;
     let mut identity = Identity::new(claims, San::Uri(san(claims, provider)?));
     for (extension, template) in &provider.extensions {
         if from_the_token(*extension) {
@@ -40,6 +41,29 @@ pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity,
         identity.extensions.set(*extension, text);
     }
     Ok(identity)
+}
+
+/// Checks the claims of which not every value will do.
+///
+/// Attack: a template's `else` takes whatever it was not written for, and a claim that begins a URL
+/// chooses its host.
+fn check_values(claims: &Claims, provider: &Provider) -> Result<(), IdentityError> {
+    let refused = |name: &String, wanted: String, value: Cow<'_, str>| {
+        Err(IdentityError::ClaimValue { name: name.clone(), wanted, value: value.into_owned() })
+    };
+    for (name, choices) in &provider.choices {
+        let Some(value) = value(claims, provider, name)? else { continue };
+        if !choices.iter().any(|choice| *choice == value) {
+            return refused(name, choices.join(" or "), value);
+        }
+    }
+    for (name, beginning) in &provider.starts_with {
+        let Some(value) = value(claims, provider, name)? else { continue };
+        if !value.starts_with(beginning.as_str()) {
+            return refused(name, format!("text that begins with {beginning}"), value);
+        }
+    }
+    Ok(())
 }
 
 fn san(claims: &Claims, provider: &Provider) -> Result<String, IdentityError> {

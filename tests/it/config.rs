@@ -325,6 +325,38 @@ fn anchors_and_merge_keys_work() {
 }
 
 #[test]
+fn brackets_end_before_they_cost() {
+    let errors = load(&format!("issuers:\n  {}", "{a: ".repeat(200_000))).unwrap_err();
+    assert!(errors.to_string().contains("mayfly.yaml:2: not YAML: more than 1000 brackets"));
+}
+
+#[test]
+fn broken_json_is_not_called_yaml() {
+    let errors = load("{ \"issuers\": [ ").unwrap_err().to_string();
+    assert!(
+        errors.contains("mayfly.yaml:2: neither JSON nor YAML: ")
+            || errors.contains("mayfly.yaml:1: neither JSON nor YAML: "),
+        "{errors}"
+    );
+}
+
+/// What is no file is not waited for; a link to a file is one.
+#[test]
+fn only_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+    for path in [at("pipe"), folder.path().to_owned(), "/dev/zero".into()] {
+        let error = config::load(&path, &Overrides::default()).unwrap_err().to_string();
+        assert!(error.ends_with("cannot be read: it is no regular file"), "{error}");
+    }
+    std::fs::write(at("mayfly.yaml"), GOOD).unwrap();
+    std::os::unix::fs::symlink(at("mayfly.yaml"), at("link.yaml")).unwrap();
+    assert!(config::load(&at("link.yaml"), &Overrides::default()).is_ok());
+}
+
+#[test]
 fn a_small_file_that_stands_for_a_huge_one_is_refused() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for i in 1..9 {

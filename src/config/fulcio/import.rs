@@ -331,6 +331,8 @@ fn differences(one: &Provider, other: &Provider) -> Vec<&'static str> {
         ("constants", same(&one.constants, &other.constants)),
         ("defaults", same(&one.defaults, &other.defaults)),
         ("required", same(&one.required, &other.required)),
+        ("choices", same(&one.choices, &other.choices)),
+        ("starts_with", same(&one.starts_with, &other.starts_with)),
         ("san", one.san == other.san),
         ("extensions", same::<(Extension, Template)>(&one.extensions, &other.extensions)),
     ];

@@ -28,7 +28,10 @@ fn bite(
 }
 
 pub fn bites() -> Vec<Bite> {
-    [claims(), emails(), subjects(), names(), lengths(), urls()].into_iter().flatten().collect()
+    [claims(), values(), emails(), subjects(), names(), lengths(), urls()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn claims() -> Vec<Bite> {
@@ -56,6 +59,39 @@ fn claims() -> Vec<Bite> {
             },
             "CLAIM_INVALID",
         ),
+    ]
+}
+
+/// What GitLab's preset asks of claims that choose a host, or heads and tags.
+fn values() -> Vec<Bite> {
+    #[track_caller]
+    fn value(change: fn(&mut Ask), name: &str, wanted: &str, value: &str) -> Bite {
+        let (name, wanted, value) = (name.to_owned(), wanted.to_owned(), value.to_owned());
+        let error = IdentityError::ClaimValue { name, wanted, value };
+        bite("gitlab/self-managed", change, error, "CLAIM_INVALID")
+    }
+    let kind = |change, kind| value(change, "ref_type", "branch or tag", kind);
+    let own = "text that begins with gitlab.golden.example/";
+    let file = |change, file| value(change, "ci_config_ref_uri", own, file);
+    vec![
+        kind(|ask| ask.claims["ref_type"] = json!("merge_request"), "merge_request"),
+        kind(|ask| ask.claims["ref_type"] = json!("Branch"), "Branch"),
+        kind(|ask| ask.claims["ref_type"] = json!(true), "true"),
+        file(
+            |ask| {
+                ask.claims["ci_config_ref_uri"] = json!("gitlab.com/acme/app//a.yml@refs/heads/m")
+            },
+            "gitlab.com/acme/app//a.yml@refs/heads/m",
+        ),
+        file(
+            |ask| ask.claims["ci_config_ref_uri"] = json!("GITLAB.golden.example/x"),
+            "GITLAB.golden.example/x",
+        ),
+        file(
+            |ask| ask.claims["ci_config_ref_uri"] = json!("gitlab.golden.example:443/x"),
+            "gitlab.golden.example:443/x",
+        ),
+        file(|ask| ask.claims["ci_config_ref_uri"] = json!("x"), "x"),
     ]
 }
 
