@@ -218,7 +218,9 @@ fn check_signature(signature: Signature, outcome: &Result<Option<String>, IssueE
             Check::open(NAME, "not checked: nobody here has keys of this issuer")
         }
         Err(IssueError::Refused(Refusal::Token(
-            error @ (TokenError::NoSuchKey { .. } | TokenError::SignatureInvalid { .. }),
+            error @ (TokenError::NoSuchKey { .. }
+            | TokenError::SignatureInvalid { .. }
+            | TokenError::TooManyKeys { .. }),
         ))) => Check::fails(NAME, error),
         Err(IssueError::Failed(Failure::IssuerUnreachable { .. })) => {
             Check::open(NAME, "not checked: the issuer's keys cannot be had")

@@ -103,7 +103,9 @@ fn token(error: &TokenError) -> Metadata {
         TokenError::NoSuchKey { issuer, key_id, algorithm } => issued_by(issuer)
             .and_if("key_id", key_id.as_ref())
             .and("algorithm", &algorithm.to_string()),
-        TokenError::SignatureInvalid { issuer } => issued_by(issuer),
+        TokenError::SignatureInvalid { issuer } | TokenError::TooManyKeys { issuer, .. } => {
+            issued_by(issuer)
+        }
         TokenError::IssuerMismatch { issuer, configured } => {
             issued_by(issuer).and("wanted", configured)
         }

@@ -163,7 +163,23 @@ fn signature() -> Vec<Bite> {
             "SIGNATURE_INVALID",
         ),
         bite(|ask| ask.token = borrow, forged(), "SIGNATURE_INVALID"),
+        // Nine keys of the right name and kind, none of them the one.
+        world(
+            |parts| parts.issuer(|issuer| issuer.keys = Keys::Inline(strangers().into())),
+            Outcome::new(
+                TokenError::TooManyKeys { issuer: GITHUB.to_owned(), tried: 8 },
+                400,
+                "SIGNATURE_INVALID",
+            ),
+        ),
     ]
+}
+
+/// Nine times the key of RFC 8037 appendix A.2, under the name of another.
+fn strangers() -> Vec<u8> {
+    let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let key = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "golden", "x": x });
+    json!({ "keys": vec![key; 9] }).to_string().into_bytes()
 }
 
 /// The token with a signature that is good, of other claims.
@@ -264,6 +280,7 @@ fn issuers() -> Vec<Bite> {
             Outcome::new(
                 IssueError::Failed(Failure::IssuerUnreachable {
                     issuer: GITHUB.to_owned(),
+                    trouble: "connection refused",
                     sentence: refused.to_owned(),
                 }),
                 503,
