@@ -4,6 +4,10 @@
 //! signatures), the whole issuance through the real router with the durable log, and the share that the
 //! floor has of it. Rounds of both alternate, so that a machine that slows down slows both.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mayfly::cli::bench::cpu;
+use mayfly::token::UnverifiedToken;
 use std::path::Path;
 use std::time::Duration;
 
