@@ -47,6 +47,7 @@ async fn main() {
         format!("https://x.p{}.example.com", at % PATTERNS)
     });
     lookups(&config.issuers, "found by none", |at| format!("https://x.example.org/{at}"));
+    suggestions(&config.issuers);
 }
 
 /// 1,000 patterns on hosts of their own, the issuers, half of them with a CA of their own.
@@ -71,6 +72,17 @@ fn reload(config: &Config, keyset: &Keyset) {
     let changes = Changes::between(config, config);
     println!("  reload, beside the reading   {:>9.1} ms", millis(begun.elapsed()));
     black_box((successor, changes));
+}
+
+/// What a refusal of an unknown issuer adds.
+fn suggestions(issuers: &Issuers) {
+    let urls: Vec<String> = (0..200).map(|at| format!("https://i{at}.example.org")).collect();
+    let begun = Instant::now();
+    urls.iter().for_each(|url| {
+        black_box(issuers.nearest(black_box(url)));
+    });
+    let each = begun.elapsed() / 200;
+    println!("  {:<28} {:>9.3} µs", "\"did you mean\"", each.as_secs_f64() * 1e6);
 }
 
 fn lookups(issuers: &Issuers, what: &str, url: impl Fn(usize) -> String) {

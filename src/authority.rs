@@ -191,7 +191,9 @@ pub enum Failure {
     IssuerUnreachable {
         /// Its URL.
         issuer: String,
-        /// Who does not answer, and why.
+        /// The trouble in a word that anybody may read.
+        trouble: &'static str,
+        /// Who does not answer, and why, for the operator alone.
         sentence: String,
     },
     /// The authority cannot issue at this time.
@@ -216,8 +218,9 @@ impl From<KeysetError> for IssueError {
             KeysetError::UnknownIssuer { issuer, .. } => {
                 Self::Refused(Refusal::IssuerUnknown { issuer, sentence })
             }
-            KeysetError::Unreachable { issuer, .. } => {
-                Self::Failed(Failure::IssuerUnreachable { issuer, sentence })
+            KeysetError::Unreachable { issuer, cause } => {
+                let trouble = cause.trouble();
+                Self::Failed(Failure::IssuerUnreachable { issuer, trouble, sentence })
             }
         }
     }

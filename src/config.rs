@@ -312,10 +312,12 @@ fn finish<'a, T>(
 fn parse(file: &str, source: Source<'_>) -> Result<Node, ConfigErrors> {
     source.parse().map_err(|SyntaxError { line, reason }| {
         let notation = match source.notation {
-            Notation::Yaml => "YAML",
-            Notation::Json => "JSON",
+            // Broken JSON is read as YAML, which all good JSON is.
+            Notation::Yaml if source.text.trim_start().starts_with('{') => "neither JSON nor YAML",
+            Notation::Yaml => "not YAML",
+            Notation::Json => "not JSON",
         };
-        whole(file, line, format!("not {notation}: {reason}"))
+        whole(file, line, format!("{notation}: {reason}"))
     })
 }
 
@@ -338,6 +340,10 @@ fn read(path: &Path) -> Result<(String, Stamp), String> {
 /// At most one octet more than a file may have. The stamp is taken first: a write while we read gives
 /// the file another one.
 fn read_octets(path: &Path) -> std::io::Result<(Vec<u8>, Stamp)> {
+    // Opening a pipe would wait for whoever writes into it. A link to a file is a file.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
     let file = std::fs::File::open(path)?;
     let stamp = Stamp::of(&file.metadata()?);
     let mut octets = Vec::new();

@@ -23,6 +23,7 @@ use crate::config::Denials;
 mod answers;
 mod bearer;
 mod body;
+mod budget;
 mod cors;
 mod envelope;
 pub mod grpc;

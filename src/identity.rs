@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::extensions::{Extension, Extensions};
 use crate::issuer::Kind;
 use crate::quote::quote;
+use crate::template::MAX_RENDERED;
 use crate::token::Claims;
 
 mod chainguard;
@@ -25,6 +26,21 @@ pub mod usage;
 mod username;
 
 pub use url::UrlError;
+
+/// Octets of the name. The longest references of Git have 255; a path and a host come on top.
+const MAX_SAN: usize = 2 * 1024;
+
+/// Octets of one extension's text.
+const MAX_EXTENSION: usize = MAX_RENDERED;
+
+/// Octets of the name and all extensions' texts. With key, authority and encoding a certificate stays
+/// below 16 KiB.
+///
+/// Attack: each claim of a token may stand in several extensions, and every certificate is kept for ever.
+const MAX_TEXTS: usize = 12 * 1024;
+
+/// What a sentence calls the name.
+const SAN: &str = "subject alternative name";
 
 /// Who asks, as the certificate will say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +93,7 @@ impl Identity {
     ///
     /// [`IdentityError`] names the claim that is missing, or cannot stand in a certificate.
     pub fn from_claims(claims: &Claims) -> Result<Self, IdentityError> {
-        match &claims.issuer().kind {
+        let identity = match &claims.issuer().kind {
             Kind::Email { issuer_claim, skip_verification: false } => {
                 email::verified(claims, issuer_claim.as_ref())
             }
@@ -90,7 +106,9 @@ impl Identity {
             Kind::Kubernetes => kubernetes::identity(claims),
             Kind::Chainguard => chainguard::identity(claims),
             Kind::Ci(provider) => ci::identity(claims, provider),
-        }
+        }?;
+        identity.check_lengths()?;
+        Ok(identity)
     }
 
     /// The name.
@@ -106,6 +124,23 @@ impl Identity {
     /// What the caller must have signed.
     pub fn challenge(&self) -> &Challenge {
         &self.challenge
+    }
+
+    /// Whether a certificate holds all of this.
+    fn check_lengths(&self) -> Result<(), IdentityError> {
+        let extensions = self.extensions.iter().map(|(e, text)| (e.name(), text, MAX_EXTENSION));
+        let texts = std::iter::once((SAN, self.san.as_str(), MAX_SAN)).chain(extensions);
+        let mut total = 0;
+        for (part, text, limit) in texts {
+            if text.len() > limit {
+                return Err(IdentityError::TooLong { part, limit });
+            }
+            total += text.len();
+        }
+        match total {
+            0..=MAX_TEXTS => Ok(()),
+            _ => Err(IdentityError::TooLarge { limit: MAX_TEXTS }),
+        }
     }
 
     /// What most kinds have: `iss` and `sub` as extensions, `sub` as challenge.
@@ -193,9 +228,25 @@ pub enum IdentityError {
         /// The configured domain.
         domain: String,
     },
-    /// A text that the templates make would be too long.
-    #[error("the claims make a text of more than 64 KiB, which no certificate holds")]
-    TooLong,
+    /// The claims make a text that is too long.
+    #[error(
+        "the claims make a {part} of more than {limit} octets, which is the most that a certificate takes"
+    )]
+    TooLong {
+        /// The extension, or that it is the name.
+        part: &'static str,
+        /// How many octets it may have.
+        limit: usize,
+    },
+    /// The claims make texts that are too long together.
+    #[error(
+        "the claims make a name and extensions of more than {limit} octets together, which is the \
+         most that a certificate takes"
+    )]
+    TooLarge {
+        /// How many octets they may have.
+        limit: usize,
+    },
     /// The templates make no name.
     #[error(
         "the claims make an empty name; the templates of {} need another claim",

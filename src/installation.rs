@@ -6,14 +6,14 @@
 //! authority.pem   the chain: intermediate, then root
 //! authority.key   the intermediate's key, which signs certificates
 //! log.key         the certificate log's key
-//! ct/             the log's databases, one for each shard: the store makes them
+//! ct/             the log's databases, one for each shard
 //! ```
 //!
-//! Keys are PKCS#8 in PEM, mode 0600, encrypted where there is a passphrase. A folder is made whole or
-//! not at all: everything is written and flushed beside it, then renamed into place.
+//! Keys are PKCS#8 in PEM, mode 0600, encrypted where there is a passphrase. A folder is made whole, with
+//! an empty log, or not at all: everything is written and flushed elsewhere, then renamed into place.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,12 +21,15 @@ use crate::algorithm::SignatureAlgorithm;
 use crate::certificate::{Chain, ChainError};
 use crate::signer::Signer;
 use crate::signer::file::{FileSigner, KeyFileError};
+use crate::store::{Owner, StoreError, sqlite};
 use crate::time::Timestamp;
+use crate::tlog::merkle::Hash;
 
 mod ceremony;
 mod place;
 
 pub use self::ceremony::Curve;
+use self::ceremony::{Made, Secrecy};
 
 /// The files of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ impl Files {
 /// What a new installation is to be. Not `Debug`: it holds a passphrase.
 #[derive(Clone)]
 pub struct Options<'a> {
+    /// The one name that clients use; the log is named after it, and keeps that name.
+    pub url: &'a str,
     /// `O` of both certificates: who runs the authority.
     pub organization: &'a str,
     /// `CN` of the intermediate; the root's has ` root` behind it.
@@ -76,38 +81,88 @@ pub struct Installation {
     pub log: Arc<dyn Signer>,
 }
 
-/// Whether there is nothing in `dir` yet, or no `dir`. `lost+found` of a fresh file system is nothing.
+/// Whether there is no installation in `dir` yet, or no `dir`. `lost+found` of a fresh file system is
+/// nothing, and neither is what somebody left who died while making one.
 ///
 /// # Errors
 ///
-/// [`InstallationError::Io`] when it cannot be read.
+/// [`InstallationError::Io`] when it cannot be read, [`InstallationError::Dangling`] when it is a link
+/// to nowhere.
 pub fn is_vacant(dir: &Path) -> Result<bool, InstallationError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return nowhere(dir),
         Err(error) => return Err(InstallationError::io(dir, &error)),
     };
+    let mut vacant = true;
     for entry in entries {
-        let entry = entry.map_err(|error| InstallationError::io(dir, &error))?;
-        if entry.file_name() != "lost+found" {
-            return Ok(false);
+        let name = entry.map_err(|error| InstallationError::io(dir, &error))?.file_name();
+        if name == place::WHOLE {
+            return Ok(true);
         }
+        let unfinished = name.as_encoded_bytes().starts_with(place::STAGING.as_bytes());
+        vacant &= unfinished || name == "lost+found";
     }
-    Ok(true)
+    Ok(vacant)
+}
+
+/// `dir` is not there; a link to it may be.
+fn nowhere(dir: &Path) -> Result<bool, InstallationError> {
+    match fs::read_link(dir) {
+        Ok(target) => Err(InstallationError::Dangling { link: dir.to_owned(), target }),
+        Err(_) => Ok(true),
+    }
 }
 
 /// Makes a new installation in `dir`, which must be empty or not there.
 ///
+/// This is the only place where a log comes into being: a database that is missing later is an error,
+/// not the beginning of a second history.
+///
 /// # Errors
 ///
-/// [`InstallationError::Occupied`] when `dir` holds anything; [`InstallationError::Io`],
-/// [`InstallationError::Ceremony`] when something fails, and then `dir` is as it was.
+/// [`InstallationError::Occupied`] when `dir` holds anything, [`InstallationError::Taken`] when somebody
+/// else was faster; [`InstallationError::Io`], [`InstallationError::Ceremony`] and others when something
+/// fails, and then `dir` is as it was, or as the next call will find it and finish it.
 pub fn create(dir: &Path, options: &Options<'_>) -> Result<(), InstallationError> {
     if !is_vacant(dir)? {
         return Err(InstallationError::Occupied { dir: dir.to_owned() });
     }
     let made = ceremony::perform(options).map_err(InstallationError::Ceremony)?;
-    place::place(dir, &made).map_err(|error| InstallationError::io(dir, &error))
+    place::place(dir, &|staging| fill(staging, &made, options))
+}
+
+/// Writes `made` and an empty log into the empty folder `dir`, and flushes them.
+fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), InstallationError> {
+    for made in made {
+        let path = dir.join(made.name);
+        write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
+    }
+    let opened = open(dir, options.passphrase, options.now)?;
+    let year: String = options.now.to_string().chars().take(4).collect();
+    let host = options.url.split_once("://").map_or(options.url, |(_, host)| host);
+    let log_id = Hash::of(&[opened.log.public_key()]).0;
+    let owner = Owner { origin: format!("{host}/ct/{year}"), log_id };
+    let shards = dir.join("ct");
+    fs::create_dir(&shards).map_err(|error| InstallationError::io(&shards, &error))?;
+    sqlite::create(&shards.join(format!("{year}.sqlite")), &owner, options.now)?;
+    Ok(())
+}
+
+fn write(path: &Path, made: &Made) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(
+        &mut options,
+        match made.secrecy {
+            Secrecy::Private => 0o600,
+            Secrecy::Public => 0o644,
+        },
+    );
+    let mut file = options.open(path)?;
+    file.write_all(&made.contents)?;
+    file.sync_all()
 }
 
 /// Opens the installation in `dir` and checks it.
@@ -182,6 +237,26 @@ pub enum InstallationError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Somebody else made it in the same moment.
+    #[error(
+        "{} is being made by another process, or just was, and we touched nothing in it; start again",
+        dir.display()
+    )]
+    Taken {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A symbolic link to nowhere.
+    #[error(
+        "{} is a link to {}, which does not exist; make that folder, or remove the link",
+        link.display(), target.display()
+    )]
+    Dangling {
+        /// The link.
+        link: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// The file system says no.
     #[error("{}: {why}", path.display())]
     Io {
@@ -201,6 +276,9 @@ pub enum InstallationError {
         /// What is wrong.
         error: ChainError,
     },
+    /// The log cannot be made.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A key cannot be opened.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -236,6 +314,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 
     const OPTIONS: Options<'_> = Options {
+        url: "https://mayfly.example.com",
         organization: "example.com",
         common_name: "mayfly",
         curve: Curve::P256,
@@ -259,7 +338,8 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 5] = ["authority.key", "authority.pem", "log.key", "root.key", "root.pem"];
+    const NAMES: [&str; 6] =
+        ["authority.key", "authority.pem", "ct", "log.key", "root.key", "root.pem"];
 
     #[test]
     fn what_is_created_opens() {
@@ -356,6 +436,30 @@ mod tests {
         assert!(matches!(create(&dir, &OPTIONS), Err(InstallationError::Io { .. })));
         assert_eq!(fs::read(&dir).unwrap(), b"mine");
         assert_eq!(names(parent.path()), ["data"]);
+    }
+
+    #[test]
+    fn makes_an_empty_log_of_the_url_and_the_year() {
+        let (_parent, dir) = installation();
+        let store = sqlite::open(&dir.join("ct/2026.sqlite")).unwrap();
+        let key = open(&dir, None, NOW).unwrap().log.public_key().to_vec();
+        let owner = crate::store::Store::owner(&store);
+        assert_eq!(owner.origin, "mayfly.example.com/ct/2026");
+        assert_eq!(owner.log_id, Hash::of(&[&key]).0);
+    }
+
+    #[test]
+    fn follows_a_link_and_says_when_it_leads_nowhere() {
+        let parent = tempfile::tempdir().unwrap();
+        let (link, target) = (parent.path().join("data"), parent.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let dangling = InstallationError::Dangling { link: link.clone(), target: target.clone() };
+        assert_eq!(create(&link, &OPTIONS), Err(dangling));
+        assert_eq!(names(parent.path()), ["data"]);
+        fs::create_dir(&target).unwrap();
+        create(&link, &OPTIONS).unwrap();
+        assert_eq!(names(&target), NAMES);
+        assert!(open(&link, None, NOW).is_ok());
     }
 
     #[test]

@@ -147,6 +147,10 @@ pub struct Provider {
     pub extensions: Vec<(Extension, Template)>,
     /// Claims that must be there and not empty although no template insists: those read by `index`.
     pub required: Vec<String>,
+    /// Claims that may have these values only, where they are present.
+    pub choices: Vec<(String, Vec<String>)>,
+    /// Claims that must begin with this text, where they are present.
+    pub starts_with: Vec<(String, String)>,
     /// For the types that Fulcio had before it had templates: what they check beside.
     pub older: Option<&'static Older>,
 }

@@ -5,6 +5,8 @@
 //!   they serve for a day since they were fetched last. A failure is remembered for ten seconds.
 //! - A token that no known key verifies has the issuer asked again, at most every five seconds, so that
 //!   a new key works at once and a flood of forgeries costs next to nothing.
+//! - Those who wait for a fetch are few, for one issuer and for all: an issuer that does not answer
+//!   keeps nobody from the others.
 //! - Issuers that match a pattern are named by tokens, hence by anybody: their fetches share few slots,
 //!   their keys a bounded cache, and they lead nowhere but to their own origin.
 
@@ -28,7 +30,7 @@ use crate::issuer::{Issuer, IssuerId, Issuers};
 pub use crate::keyset::bearer::BearerError;
 use crate::keyset::clients::Clients;
 use crate::keyset::fetch::{FetchError, Keys};
-use crate::keyset::source::Source;
+use crate::keyset::source::{Source, Terms};
 pub use crate::keyset::supply::SetupError;
 use crate::keyset::supply::{Route, Slots, Supply};
 pub use crate::keyset::tunnel::ProxyError;
@@ -55,6 +57,12 @@ pub struct Limits {
     pub wildcard_fetches: usize,
     /// Fetches for such issuers that are under way or wait for a slot.
     pub wildcard_queue: usize,
+    /// Exchanges that wait for one issuer's keys; the next one is turned away at once.
+    pub waiters: usize,
+    /// Exchanges that wait for the keys of any issuer that is configured by name.
+    pub line: usize,
+    /// Exchanges that wait for the keys of any issuer that matches a pattern.
+    pub wildcard_line: usize,
     /// Keys of such issuers that are remembered; an issuer counts as one key more.
     pub wildcard_keys: u64,
 }
@@ -70,6 +78,9 @@ impl Default for Limits {
             fetches: 32,
             wildcard_fetches: 16,
             wildcard_queue: 64,
+            waiters: 256,
+            line: 512,
+            wildcard_line: 128,
             wildcard_keys: 10_000,
         }
     }
@@ -186,13 +197,14 @@ impl Keyset {
         };
         let unreachable = |cause| KeysetError::Unreachable { issuer: iss.to_owned(), cause };
         let fetch = || self.fetch(iss, route, &source);
+        let terms = Terms { limits: &self.limits, line: self.slots.line(route) };
 
-        let keys = source.keys(&self.limits, fetch).await.map_err(unreachable)?;
+        let keys = source.keys(terms, fetch).await.map_err(unreachable)?;
         let refused = match token.verify(issuer, &keys, now) {
             Err(error) if is_about_keys(&error) => error,
             outcome => return Ok(outcome?),
         };
-        match source.newer(&keys, &self.limits, fetch).await {
+        match source.newer(&keys, terms, fetch).await {
             Ok(Some(keys)) => Ok(token.verify(issuer, &keys, now)?),
             Err(cause) if matches!(refused, TokenError::NoSuchKey { .. }) => {
                 Err(unreachable(cause))
@@ -241,7 +253,12 @@ impl Keyset {
 
 /// Whether newer keys could change the answer.
 fn is_about_keys(error: &TokenError) -> bool {
-    matches!(error, TokenError::NoSuchKey { .. } | TokenError::SignatureInvalid { .. })
+    matches!(
+        error,
+        TokenError::NoSuchKey { .. }
+            | TokenError::SignatureInvalid { .. }
+            | TokenError::TooManyKeys { .. }
+    )
 }
 
 /// Why keys did not verify a token.

@@ -21,7 +21,8 @@
 //! - Only [`cli`], [`signer`] and [`installation`] draw randomness; a serial number is an argument.
 //! - Only [`token`] makes [`token::Claims`], only [`possession`] a [`possession::ProvenKey`], only
 //!   [`policy`] a [`policy::Grant`], only [`certificate::check`] a
-//!   [`certificate::check::CheckedTbs`]. Those four constructors are the whole trust base.
+//!   [`certificate::check::CheckedTbs`]. Those four constructors are the whole trust base. (A
+//!   [`token::Supposition`] lends claims that nobody verified; a grant needs claims of one's own.)
 //! - Only [`http`] knows status codes and JSON shapes of answers; only [`config`] knows YAML.
 //! - Only `main.rs` ends the process; [`log`] says when the store can no longer be trusted.
 //! - The core never logs. It returns; [`authority`] logs once, at the end, what happened.

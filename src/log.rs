@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 use crate::ct::{entry::Entry, sct::Sct};
@@ -21,10 +22,12 @@ use crate::tlog::tile::{TileKind, TilePath, width_at};
 use crate::tlog::tls::DigitallySigned;
 use edge::{WIDTH, read_tile};
 use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
+use tiles::Tiles;
 
 mod boot;
 mod edge;
 pub mod sequencer;
+mod tiles;
 
 /// How many reads hold a thread at once.
 const READS: usize = 8;
@@ -49,6 +52,7 @@ struct Shared {
     // signed, so that many who ask make one signature.
     checkpoint: Mutex<Option<(Head, String)>>,
     reads: Semaphore,
+    tiles: Arc<Tiles>,
     state: watch::Receiver<State>,
 }
 
@@ -122,6 +126,7 @@ impl Log {
             published,
             checkpoint: Mutex::default(),
             reads: Semaphore::new(READS),
+            tiles: Arc::default(),
             state: watched,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -249,23 +254,35 @@ impl Log {
     }
 
     /// A hash or data tile as static-ct-api has it, partial ones made on demand; `None` where the
-    /// published tree has none so wide.
+    /// published tree has none so wide. Those who read a full tile share it.
     ///
     /// # Errors
     ///
     /// [`LogError::Store`] when the store cannot be read.
-    pub async fn tile(&self, path: TilePath) -> Result<Option<Vec<u8>>, LogError> {
+    pub async fn tile(&self, path: TilePath) -> Result<Option<Bytes>, LogError> {
         let TilePath { kind, index, width } = path;
         let widest = width_at(self.head().size, kind.level(), index);
         if kind == TileKind::Entries || width == 0 || widest.is_none_or(|widest| width > widest) {
             return Ok(None);
         }
-        let read = self.read(move |store| match kind {
-            TileKind::Hashes { level } => read_tile(store, (level, index), u64::from(width)),
-            TileKind::Data | TileKind::Entries => {
-                let first = index * WIDTH;
-                Ok(store.tile_leaves(first..first + u64::from(width))?.concat())
+        let tiles = Arc::clone(&self.shared.tiles);
+        if let Some(tile) = tiles.get(path) {
+            return Ok(Some(tile));
+        }
+        let read = self.read(move |store| {
+            // Whoever had the thread before may have read it.
+            if let Some(tile) = tiles.get(path) {
+                return Ok(tile);
             }
+            let tile = Bytes::from(match kind {
+                TileKind::Hashes { level } => read_tile(store, (level, index), u64::from(width))?,
+                TileKind::Data | TileKind::Entries => {
+                    let first = index * WIDTH;
+                    store.tile_leaves(first..first + u64::from(width))?.concat()
+                }
+            });
+            tiles.keep(path, &tile);
+            Ok(tile)
         });
         read.await.map(Some)
     }

@@ -56,9 +56,33 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Whether a reader sees a character where it stands: neither control, format nor direction mark, nor a
+/// space other than the plain one. Combining marks are seen.
+pub fn is_visible(c: char) -> bool {
+    // What std prints, these are blank or vanish in what they follow.
+    let is_blank = matches!(
+        c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}'
+    );
+    // A mark alone is escaped although it can be seen, so it stands behind a letter.
+    let is_printed = || ['a', c].iter().collect::<String>().escape_debug().count() == 2;
+    !is_blank && (matches!(c, '\'' | '"' | '\\') || is_printed())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_not_visible() {
+        for c in " aÄ\u{301}\u{939}\u{93f}漢'\"\\".chars() {
+            assert!(is_visible(c), "{c:?}");
+        }
+        for c in "\n\0\u{85}\u{a0}\u{ad}\u{200b}\u{200f}\u{202e}\u{2028}\u{2066}\u{3000}\u{3164}\u{feff}\u{fe0f}\u{e0041}".chars() {
+            assert!(!is_visible(c), "{c:?}");
+        }
+    }
 
     #[test]
     fn escapes_and_cuts() {

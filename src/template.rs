@@ -16,10 +16,7 @@ use std::borrow::Cow;
 mod parser;
 
 /// How long a rendered text may be, in octets.
-const MAX_RENDERED: usize = 64 * 1024;
-
-/// Room for most rendered texts, URLs among them.
-const RENDERED: usize = 128;
+pub const MAX_RENDERED: usize = 8 * 1024;
 
 /// A parsed template, or the name of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +52,7 @@ pub struct TemplateError {
 pub enum RenderError<E> {
     /// The named claim is absent, and the template needs it.
     Missing(String),
-    /// The text would be longer than 64 KiB.
+    /// The text would be longer than [`MAX_RENDERED`].
     TooLong,
     /// The lookup failed.
     Lookup(E),
@@ -78,9 +75,10 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`RenderError::Missing`] names the claim that is absent; [`RenderError::TooLong`] past 64 KiB.
+    /// [`RenderError::Missing`] names the claim that is absent; [`RenderError::TooLong`] past
+    /// [`MAX_RENDERED`].
     pub fn render<'a, E>(&self, lookup: &mut Lookup<'_, 'a, E>) -> Result<String, RenderError<E>> {
-        let mut text = String::with_capacity(RENDERED);
+        let mut text = String::new();
         render(&self.0, lookup, &mut text)?;
         Ok(text)
     }
@@ -318,11 +316,11 @@ mod tests {
 
     #[test]
     fn a_rendered_text_is_bounded() {
-        let long = "x".repeat(60 * 1024);
+        let long = "x".repeat(MAX_RENDERED);
         let mut lookup = |_: &str| Ok::<_, ()>(Some(Cow::Borrowed(long.as_str())));
         let once = Template::parse("{{ .a }}").unwrap();
         let twice = Template::parse("{{ .a }}{{ .a }}").unwrap();
-        assert_eq!(once.render(&mut lookup).map(|text| text.len()), Ok(60 * 1024));
+        assert_eq!(once.render(&mut lookup).map(|text| text.len()), Ok(MAX_RENDERED));
         assert_eq!(twice.render(&mut lookup), Err(RenderError::TooLong));
     }
 

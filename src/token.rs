@@ -16,6 +16,7 @@ pub use crate::algorithm::jose as algorithm;
 pub mod error;
 pub mod json;
 pub mod key;
+pub mod number;
 mod supposition;
 
 use std::fmt;
@@ -37,6 +38,11 @@ pub use crate::token::supposition::Supposition;
 pub const LIMIT: usize = 64 * 1024;
 /// How far ahead of our clock `nbf` and `iat` may be.
 pub const LEEWAY: Duration = Duration::from_secs(5 * 60);
+
+/// Keys that a signature is tried with: those that the token's `kid` and algorithm fit.
+///
+/// Attack: a hundred keys of 521 bits and tokens that name none cost us more than their senders.
+const KEYS_TRIED: usize = 8;
 
 /// The largest time in seconds that we read: 2^53, up to which JSON's numbers are exact everywhere.
 const LATEST: u64 = 1 << 53;
@@ -142,7 +148,10 @@ impl UnverifiedToken {
     }
 
     /// Whether the issuer may sign so, by its configuration.
-    fn check_algorithm(&self, issuer: &Issuer) -> Result<(), TokenError> {
+    ///
+    /// # Errors
+    /// [`TokenError::AlgorithmNotAllowed`].
+    pub fn check_algorithm(&self, issuer: &Issuer) -> Result<(), TokenError> {
         let allowed = &issuer.algorithms;
         if allowed.is_empty() || allowed.contains(&self.algorithm) {
             return Ok(());
@@ -154,7 +163,11 @@ impl UnverifiedToken {
         })
     }
 
-    fn check_age(&self, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
+    /// Whether it is young enough for its issuer, by the configuration.
+    ///
+    /// # Errors
+    /// [`TokenError::TooOld`], [`TokenError::AgeUnknown`], or [`TokenError::ClaimType`] for `iat`.
+    pub fn check_age(&self, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
         let Some(most) = issuer.max_age else { return Ok(()) };
         let issuer = || self.issuer.clone();
         let at = time(&self.members, "iat")?;
@@ -167,14 +180,16 @@ impl UnverifiedToken {
     }
 
     fn check_signature(&self, keys: &[Arc<VerifyingKey>]) -> Result<(), TokenError> {
-        if keys.iter().any(|key| self.is_signed_by(key)) {
+        let fitting = || keys.iter().filter(|key| self.may_be_signed_by(key));
+        if fitting().take(KEYS_TRIED).any(|key| self.is_signed_by(key)) {
             return Ok(());
         }
         let (issuer, algorithm) = (self.issuer.clone(), self.algorithm);
-        match keys.iter().any(|key| self.may_be_signed_by(key)) {
-            true => Err(TokenError::SignatureInvalid { issuer }),
-            false => Err(TokenError::NoSuchKey { issuer, key_id: self.key_id.clone(), algorithm }),
-        }
+        Err(match fitting().count() {
+            0 => TokenError::NoSuchKey { issuer, key_id: self.key_id.clone(), algorithm },
+            1..=KEYS_TRIED => TokenError::SignatureInvalid { issuer },
+            _ => TokenError::TooManyKeys { issuer, tried: KEYS_TRIED },
+        })
     }
 }
 
@@ -546,6 +561,23 @@ mod tests {
             algorithm: Algorithm::Es256,
         };
         assert_eq!(nobody.unwrap_err(), error);
+    }
+
+    #[test]
+    fn few_keys_are_tried() {
+        let signer = Signer::new("1");
+        let (issuer, now) = (issuer(URL), Timestamp::from_secs(NOW));
+        let judge = |before: usize, header: &str| {
+            let strangers = (0..before).map(|_| Signer::new("2").key());
+            let keys: Vec<_> = strangers.chain([signer.key()]).collect();
+            let token = signer.sign(header, good().to_string());
+            UnverifiedToken::parse(&token).unwrap().verify(&issuer, &keys, now).map(|_| ())
+        };
+        let nameless = r#"{"alg":"ES256"}"#;
+        assert_eq!(judge(7, nameless), Ok(()));
+        assert_eq!(judge(99, r#"{"alg":"ES256","kid":"1"}"#), Ok(()));
+        let error = TokenError::TooManyKeys { issuer: URL.to_owned(), tried: 8 };
+        assert_eq!(judge(8, nameless), Err(error));
     }
 
     #[test]

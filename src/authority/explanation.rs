@@ -103,7 +103,7 @@ pub async fn explain(
             check_token(&parsed),
             check_issuer(keyset, &parsed),
             check_signature(signature, &outcome),
-            check_times(&parsed, now),
+            check_times(keyset, &parsed, now),
             check_audience(keyset, &parsed),
         ],
         claims: Vec::new(),
@@ -127,7 +127,9 @@ fn judge_unsigned(
     now: Timestamp,
 ) -> Result<Option<String>, IssueError> {
     let issuer = find(keyset, token)?;
+    token.check_algorithm(issuer)?;
     token.check_times(now)?;
+    token.check_age(issuer, now)?;
     token.check_audience(issuer)?;
     let supposition = token.suppose(issuer)?;
     Identity::from_claims(supposition.claims())?;
@@ -197,22 +199,28 @@ fn check_issuer(keyset: &Keyset, token: &UnverifiedToken) -> Check {
 }
 
 fn kind(issuer: &Issuer) -> String {
-    match &issuer.kind {
-        Kind::Ci(provider) => format!("{} {}", issuer.kind.name(), provider.name),
-        other => other.name().to_owned(),
+    let name = issuer.kind.name();
+    if let Kind::Ci(provider) = &issuer.kind {
+        return format!("{name} {}", provider.name);
     }
+    name.to_owned()
 }
 
 /// Reads off the outcome what became of the signature: it is checked before times and audience.
 fn check_signature(signature: Signature, outcome: &Result<Option<String>, IssueError>) -> Check {
     const NAME: &str = "signature";
     match outcome {
+        Err(IssueError::Refused(Refusal::Token(
+            error @ TokenError::AlgorithmNotAllowed { .. },
+        ))) => Check::fails(NAME, error),
         _ if signature == Signature::Skipped => Check::open(NAME, "not checked"),
         Err(IssueError::Refused(Refusal::IssuerUnknown { .. })) => {
             Check::open(NAME, "not checked: nobody here has keys of this issuer")
         }
         Err(IssueError::Refused(Refusal::Token(
-            error @ (TokenError::NoSuchKey { .. } | TokenError::SignatureInvalid { .. }),
+            error @ (TokenError::NoSuchKey { .. }
+            | TokenError::SignatureInvalid { .. }
+            | TokenError::TooManyKeys { .. }),
         ))) => Check::fails(NAME, error),
         Err(IssueError::Failed(Failure::IssuerUnreachable { .. })) => {
             Check::open(NAME, "not checked: the issuer's keys cannot be had")
@@ -221,8 +229,9 @@ fn check_signature(signature: Signature, outcome: &Result<Option<String>, IssueE
     }
 }
 
-fn check_times(token: &UnverifiedToken, now: Timestamp) -> Check {
-    if let Err(error) = token.check_times(now) {
+fn check_times(keyset: &Keyset, token: &UnverifiedToken, now: Timestamp) -> Check {
+    let age = || find(keyset, token).map_or(Ok(()), |issuer| token.check_age(issuer, now));
+    if let Err(error) = token.check_times(now).and_then(|()| age()) {
         return Check::fails("times", &error);
     }
     let time = |claim: &str| {

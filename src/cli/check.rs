@@ -71,8 +71,10 @@ fn live(config: Config, json: bool, out: &Out) -> Result<(), CommandError> {
     let findings = runtime()?.block_on(live::findings(config))?;
     let failures = findings.iter().filter(|finding| finding.failed()).count();
     let printed = if json {
-        summary["ok"] = json!(failures == 0);
-        summary["live"] = findings.iter().map(Finding::to_json).collect();
+        if let Some(members) = summary.as_object_mut() {
+            members.insert("ok".to_owned(), (failures == 0).into());
+            members.insert("live".to_owned(), findings.iter().map(Finding::to_json).collect());
+        }
         out.line(summary)
     } else {
         shown.and_then(|()| findings.iter().try_for_each(|it| out.print(format_args!("\n{it}"))))

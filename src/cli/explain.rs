@@ -10,6 +10,7 @@ use super::instance::Source;
 use super::out::Out;
 use super::style::Style;
 use super::{CommandError, runtime};
+use crate::authority::IssueError;
 use crate::authority::explanation::{Check, Explanation, Finding, Signature, UsedClaim, explain};
 use crate::config::Config;
 use crate::http;
@@ -80,7 +81,8 @@ async fn explanation(
     token: &str,
     signature: Signature,
 ) -> Result<Explanation, CommandError> {
-    let keyset = Keyset::new(config.issuers.clone()).map_err(CommandError::failed)?;
+    let keyset = Keyset::through(&config.proxy, config.issuers.clone());
+    let keyset = keyset.map_err(CommandError::failed)?;
     Ok(explain((&keyset, &config.policy), token, signature, SystemClock.now()).await)
 }
 
@@ -104,10 +106,10 @@ fn to_text(explanation: &Explanation, style: Style) -> String {
         text += &check_line(check, style);
     }
     if let Some(identity) = &explanation.identity {
-        section(&mut text, style, "certificate");
+        section(&mut text, style, "the certificate would say");
         for (name, value) in values(identity) {
-            let _ =
-                writeln!(text, "  {} {}", style.quiet(&format!("{name:<WIDTH$}")), escape(value));
+            let name = style.quiet(&format!("{name:<WIDTH$}"));
+            let _ = writeln!(text, "  {name} {}", value.escape_debug());
         }
     }
     if !explanation.claims.is_empty() {
@@ -134,8 +136,12 @@ fn headline(explanation: &Explanation, style: Style) -> String {
         Ok(_) if open => style.good("✓ a certificate would be issued, if the signature holds"),
         Ok(_) => style.good("✓ a certificate would be issued"),
         Err(error) => {
-            let reason = http::reason(error);
-            format!("{} {error} {}", style.bad("✗ refused:"), style.quiet(&format!("({reason})")))
+            let what = match error {
+                IssueError::Refused(_) => "✗ refused:",
+                IssueError::Failed(_) => "✗ nobody can tell now:",
+            };
+            let reason = style.quiet(&format!("({})", http::reason(error)));
+            format!("{} {error} {reason}", style.bad(what))
         }
     }
 }
@@ -172,8 +178,10 @@ fn claim_line(claim: &UsedClaim, style: Style) -> String {
     let value = match (&claim.value, &claim.default) {
         (Some(Value::String(text)), _) => quote(text).to_string(),
         (Some(value), _) => escape(&value.to_string()).to_string(),
-        (None, Some(default)) => format!("absent; {} stands for it", quote(default)),
-        (None, None) => "absent".to_owned(),
+        (None, Some(default)) if !default.is_empty() => {
+            format!("absent; {} stands for it", quote(default))
+        }
+        (None, _) => "absent".to_owned(),
     };
     let shown: Vec<String> =
         claim.uses.iter().take(MOST_USES).map(|each| escape(each).to_string()).collect();
@@ -308,9 +316,13 @@ issuers:
     }
 
     async fn told(token: &str) -> Explanation {
+        told_by(CONFIG, token).await
+    }
+
+    async fn told_by(config: &str, token: &str) -> Explanation {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mayfly.yaml");
-        std::fs::write(&file, CONFIG).unwrap();
+        std::fs::write(&file, config).unwrap();
         let config = config::load(&file, &Overrides::default()).unwrap();
         let keyset = Keyset::new(config.issuers.clone()).unwrap();
         let now = Timestamp::from_secs(1_500);
@@ -319,10 +331,14 @@ issuers:
 
     /// What is told of a token that nobody signed.
     async fn of(claims: Value) -> Explanation {
+        told(&token(claims)).await
+    }
+
+    fn token(claims: Value) -> String {
         let header = json!({ "alg": "RS256", "kid": "k" });
         let [header, claims] =
             [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-        told(&format!("{header}.{claims}.AAAA")).await
+        format!("{header}.{claims}.AAAA")
     }
 
     #[track_caller]
@@ -348,7 +364,7 @@ issuers:
                 "✓ rules      \"release\" allows this",
                 "source-repository-owner-identifier      9919",
                 "repository_owner_id    \"9919\" → source-repository-owner-identifier, allow release",
-                "environment            absent; \"\" stands for it → deployment-environment",
+                "environment            absent → deployment-environment",
                 "· deny rule 1 does not match",
                 "event_name wants pull_request_target, got push",
                 "· allow rule 1 does not match",
@@ -379,6 +395,23 @@ issuers:
             (&json!(false), &json!("TOKEN_EXPIRED"))
         );
         assert_eq!(json["rules"][0]["conditions"][0]["got"], "pull_request_target");
+    }
+
+    #[tokio::test]
+    async fn what_the_configuration_wants_of_tokens_is_asked_of_unsigned_ones_too() {
+        let strict =
+            |line: &str| CONFIG.replacen("    deny:", &format!("    {line}\n    deny:"), 1);
+        let text = async |line: &str| {
+            to_text(&told_by(&strict(line), &token(claims())).await, Style::plain())
+        };
+        let wrong = text("algorithms: ES256").await;
+        assert!(wrong.starts_with("✗ refused: the token is signed with RS256"), "{wrong}");
+        assert!(wrong.contains("✗ signature  the token is signed with RS256"), "{wrong}");
+        let old = text("max_token_age: 5m").await;
+        assert!(old.starts_with("✗ refused: the token was issued 8 min ago"), "{old}");
+        assert!(old.contains("✗ times      the token was issued 8 min ago"), "{old}");
+        let fine = text("max_token_age: 10m").await;
+        assert!(fine.starts_with("✓ a certificate would be issued"), "{fine}");
     }
 
     #[tokio::test]

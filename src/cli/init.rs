@@ -14,10 +14,7 @@ use super::CommandError;
 use super::out::{self, Out};
 use crate::config::{self, Overrides};
 use crate::installation::{self, Curve, Options};
-use crate::store::Owner;
-use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
-use crate::tlog::merkle::Hash;
 
 /// Make a new installation: keys, certificates and a commented configuration
 #[derive(Debug, ClapArgs)]
@@ -130,9 +127,6 @@ fn first_missing(path: &Path) -> Option<PathBuf> {
 
 /// Makes keys, certificates and an empty log in `data`, all named after `url`.
 ///
-/// This is the only place where a log comes into being: a database that is missing later is an error,
-/// not the beginning of a second history.
-///
 /// # Errors
 ///
 /// [`CommandError::Failed`] when `data` holds anything or cannot be written.
@@ -143,16 +137,8 @@ pub fn make(
     passphrase: Option<&str>,
 ) -> Result<(), CommandError> {
     let (name, now) = (host(url), SystemClock.now());
-    let options = Options { organization: name, common_name: name, curve, passphrase, now };
-    installation::create(data, &options).map_err(CommandError::failed)?;
-    let made = installation::open(data, passphrase, now).map_err(CommandError::failed)?;
-    let year: String = now.to_string().chars().take(4).collect();
-    let origin = format!("{}/ct/{year}", url.split_once("://").map_or(url, |(_, rest)| rest));
-    let owner = Owner { origin, log_id: Hash::of(&[made.log.public_key()]).0 };
-    let shards = data.join("ct");
-    std::fs::create_dir_all(&shards).map_err(|error| CommandError::at(&shards, error))?;
-    sqlite::create(&shards.join(format!("{year}.sqlite")), &owner, now)
-        .map_err(CommandError::failed)
+    let options = Options { url, organization: name, common_name: name, curve, passphrase, now };
+    installation::create(data, &options).map_err(CommandError::failed)
 }
 
 /// The passphrase in a file: its first line.

@@ -209,7 +209,7 @@ pub async fn check_served(log: &Log, earlier: Option<Sighting>) -> Result<Verdic
 
 async fn read_served(log: &Log, resource: Resource) -> Result<Vec<u8>, VerifyError> {
     let file = match resource {
-        Resource::Tile(path) => log.tile(path).await?,
+        Resource::Tile(path) => log.tile(path).await?.map(Vec::from),
         Resource::Issuer(fingerprint) => log.issuer(fingerprint.0).await?,
     };
     file.ok_or_else(|| ReadError::Absent(resource.to_string()).into())

@@ -8,9 +8,11 @@
 //!
 //! Spec: sigstore/fulcio, `pkg/config/config.go`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::address::Address;
+use crate::config::fulcio::cluster::Cluster;
 use crate::config::fulcio::metadata::Providers;
 use crate::config::fulcio::names::{ISSUER, TOP};
 use crate::config::node::{Node, Notation};
@@ -23,6 +25,7 @@ use crate::issuer::{Issuer, IssuerId, Keys, Kind};
 use crate::policy::{Allow, Rules};
 use crate::quote::quote;
 
+mod cluster;
 mod comments;
 mod import;
 mod metadata;
@@ -127,14 +130,19 @@ impl Entry<'_> {
         if !usable? {
             return None;
         }
+        let in_cluster = matches!(kind, Kind::Kubernetes) && self.url == cluster::ISSUER;
+        let cluster = match in_cluster {
+            true => cluster::read(&self.section.cursor, Path::new("/"))?,
+            false => Cluster::default(),
+        };
         Some(Issuer {
             id: IssuerId(0),
             url: self.url.to_owned(),
             audiences: vec![audience],
             kind,
             keys: Keys::Discovery,
-            roots,
-            bearer_file: None,
+            roots: cluster.roots.or(roots),
+            bearer_file: cluster.bearer_file,
             algorithms: Vec::new(),
             max_age: None,
             challenge_claim: challenge_claim.filter(|claim| !claim.is_empty()),

@@ -44,6 +44,8 @@ pub(super) const ISSUER: Table = Table {
         "defaults",
         "constants",
         "required",
+        "choices",
+        "starts_with",
         "challenge_claim",
     ],
     later: &["limit"],
@@ -65,6 +67,8 @@ const MEMBERS: &[(&str, &[&str])] = &[
     ("defaults", &["ci"]),
     ("constants", &["ci"]),
     ("required", &["ci"]),
+    ("choices", &["ci"]),
+    ("starts_with", &["ci"]),
 ];
 
 /// The types of issuers. Fulcio's from before it had templates are taken, too, for imported files.
@@ -288,7 +292,12 @@ fn typed_kind(section: &Section<'_>, name: &str, url: &str) -> Option<Kind> {
         }
         "kubernetes" => Some(Kind::Kubernetes),
         "chainguard" => Some(Kind::Chainguard),
-        "ci" => provider::read(section, "ci").map(|provider| Kind::Ci(Arc::new(provider))),
+        "ci" => {
+            let mut provider = provider::read(section, "ci")?;
+            let at = section.get("starts_with").unwrap_or(&section.cursor);
+            let kind = provider::at_home(&mut provider, url);
+            judge(at, kind.map(|()| Kind::Ci(Arc::new(provider))))
+        }
         older => older::provider(older).map(|provider| Kind::Ci(Arc::new(provider))),
     }
 }

@@ -20,8 +20,12 @@ use serde::de::{
 /// stand for a large tree.
 const MAX_NODES: usize = 100_000;
 
+/// How many brackets may be open at one place. The parser spends on each value what is open around it,
+/// before it refuses more than 128 levels. Brackets within quotes and comments count, hence the room.
+const MAX_OPEN: usize = 1000;
+
 /// The place of a node: its ordinal in the order in which the parser meets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct At(usize);
 
 /// One value and its place.
@@ -140,6 +144,7 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Parses the text: of several YAML documents, the first.
     pub fn parse(&self) -> Result<Node, SyntaxError> {
+        refuse_deep_brackets(self.text)?;
         let mut root = self.pass(None)?;
         if self.notation == Notation::Yaml {
             refuse_repeated_anchors(self.text)?;
@@ -186,6 +191,25 @@ impl Source<'_> {
             }
         }
     }
+}
+
+/// Refuses text in which more brackets are open at one place than [`MAX_OPEN`].
+fn refuse_deep_brackets(text: &str) -> Result<(), SyntaxError> {
+    let mut open: usize = 0;
+    for (line, content) in (1..).zip(text.lines()) {
+        for octet in content.bytes() {
+            match octet {
+                b'[' | b'{' => open += 1,
+                b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open > MAX_OPEN {
+                let reason = format!("more than {MAX_OPEN} brackets are open at once");
+                return Err(SyntaxError { line: Some(line), reason });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses text in which two anchors seem to have one name (quoted text may look like it, too).
@@ -470,6 +494,10 @@ mod tests {
         let deep = "[".repeat(1000);
         assert!(Source { text: &deep, notation: Notation::Yaml }.parse().is_err());
         assert!(Source { text: &deep, notation: Notation::Json }.parse().is_err());
+        let hostile = "{a: ".repeat(200_000);
+        let error = Source { text: &hostile, notation: Notation::Yaml }.parse().unwrap_err();
+        assert_eq!(error.reason, "more than 1000 brackets are open at once");
+        assert_eq!(refuse_deep_brackets(&"[]\n".repeat(2000)), Ok(()));
         let loops = Source { text: "a: &a [ *a ]", notation: Notation::Yaml };
         assert!(loops.parse().is_err());
         let many = format!("[{}]", "1,".repeat(MAX_NODES));

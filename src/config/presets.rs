@@ -5,9 +5,11 @@
 //! urls: [ … ]                         # or `url`: issuers or patterns; none where only the user knows them
 //! shared: true                        # strangers get tokens of it, too: needs `allow`
 //! needs: [ audiences ]                # keys that mayfly.yaml must give, for lack of a sensible default
-//! type: ci                            # and what that type has: constants, defaults, required, san, extensions
+//! type: ci                            # and what that type has: constants, defaults, san, extensions, …
 //! audiences: [ sigstore ]
 //! claims: [ actor, repo_property_* ]  # claims beside those of templates and `rules`; `*`: any
+//! choices: { ref_type: [ branch, tag ] }   # claims that may have these values only
+//! starts_with: { ci_config_ref_uri: "*/" } # claims that must begin so; `*` is the issuer's own host
 //! hosts:                              # constant `url` of the templates, by issuer; the first row that matches
 //!   - { issuer: "https://*/api/actions", url: "https://*" }
 //! ```
@@ -55,14 +57,16 @@ impl Preset {
     ///
     /// A sentence when the preset does not know what an issuer of this URL builds for.
     pub fn provider(&self, url: &str) -> Result<Option<Arc<Provider>>, String> {
-        let Some(provider) = self.provider.as_ref().filter(|_| !self.hosts.is_empty()) else {
-            return Ok(self.provider.clone());
-        };
+        let Some(provider) = &self.provider else { return Ok(None) };
+        let mut provider = Provider::clone(provider);
+        provider::at_home(&mut provider, url)?;
+        if self.hosts.is_empty() {
+            return Ok(Some(Arc::new(provider)));
+        }
         let Some(host) = derive(&self.hosts, url) else {
             let forms: Vec<&str> = self.hosts.iter().map(|rule| rule.issuer.as_str()).collect();
             return Err(format!("expected a URL of the form {}", forms.join(" or ")));
         };
-        let mut provider = Provider::clone(provider);
         provider.constants.retain(|(name, _)| name != HOST);
         provider.constants.push((HOST.to_owned(), host));
         Ok(Some(Arc::new(provider)))
@@ -94,6 +98,8 @@ const PRESET: Table = Table {
         "san",
         "extensions",
         "required",
+        "choices",
+        "starts_with",
         "hosts",
         "claims",
         "needs",

@@ -6,7 +6,8 @@ use crate::issuer::Provider;
 use crate::template::Template;
 
 /// The keys that make a provider.
-pub(super) const KEYS: &[&str] = &["constants", "defaults", "san", "extensions", "required"];
+pub(super) const KEYS: &[&str] =
+    &["constants", "defaults", "san", "extensions", "required", "choices", "starts_with"];
 
 /// Reads the keys of [`KEYS`].
 pub(super) fn read(section: &Section<'_>, name: &str) -> Option<Provider> {
@@ -17,6 +18,12 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Option<Provider> {
         section.require("san").and_then(|san| san.text().and_then(|text| template(san, text)));
     let extensions = section.get("extensions").map_or(Some(Vec::new()), extensions);
     let required = section.get("required").map_or(Some(Vec::new()), Cursor::texts);
+    let choices = section
+        .get("choices")
+        .map_or(Some(Vec::new()), |cursor| each(cursor, |member| member.texts()));
+    let starts_with = section
+        .get("starts_with")
+        .map_or(Some(Vec::new()), |cursor| each(cursor, |member| member.text().map(str::to_owned)));
     Some(Provider {
         name: name.to_owned(),
         constants: constants?,
@@ -24,14 +31,43 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Option<Provider> {
         san: Some(san?),
         extensions: extensions?,
         required: required?,
+        choices: choices?,
+        starts_with: starts_with?,
         older: None,
     })
 }
 
+/// Writes the issuer's host where `starts_with` has a `*`.
+///
+/// # Errors
+///
+/// A sentence when the issuer is a pattern, which has many.
+pub(super) fn at_home(provider: &mut Provider, issuer: &str) -> Result<(), String> {
+    let (_, host) = issuer.split_once("://").unwrap_or(("", issuer));
+    let host = host.split('/').next().unwrap_or(host);
+    for (_, beginning) in provider.starts_with.iter_mut().filter(|(_, text)| text.contains('*')) {
+        if host.contains('*') {
+            return Err(
+                "`*` in `starts_with` is the issuer's host, and a pattern has many".to_owned()
+            );
+        }
+        *beginning = beginning.replace('*', host);
+    }
+    Ok(())
+}
+
 /// A map of names to text, empty text included.
 pub(super) fn pairs(cursor: &Cursor<'_>) -> Option<Vec<(String, String)>> {
+    each(cursor, words)
+}
+
+/// A map of names to what `read` makes of their values.
+fn each<T>(
+    cursor: &Cursor<'_>,
+    read: impl Fn(&Cursor<'_>) -> Option<T>,
+) -> Option<Vec<(String, T)>> {
     let members = cursor.members()?;
-    let pair = |(name, member): (String, Cursor<'_>)| Some((name, words(&member)?));
+    let pair = |(name, member): (String, Cursor<'_>)| Some((name, read(&member)?));
     let pairs: Vec<Option<_>> = members.into_iter().map(pair).collect();
     pairs.into_iter().collect()
 }

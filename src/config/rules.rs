@@ -64,7 +64,7 @@ pub(super) fn read(
             section.cursor.fail(format!("{tenants}, and nothing says who may: {remedy}"))
         }
     };
-    let deny = section.get("deny").map_or(Some(Vec::new()), |deny| read_list(deny, claims));
+    let deny = section.get("deny").map_or(Some(Vec::new()), |deny| read_deny(deny, claims));
     Some(Rules { allow: allow?, deny: deny? })
 }
 
@@ -80,6 +80,30 @@ fn read_allow(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Allow> {
             Some(Allow::Rules(rules))
         }
         _ => cursor.expected("`anybody` or a list of rules"),
+    }
+}
+
+fn read_deny(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Vec<Rule>> {
+    let rules = read_list(cursor, claims)?;
+    for (rule, place) in rules.iter().zip(cursor.items()?) {
+        for (selector, pattern) in &rule.conditions {
+            if turns_round(pattern) {
+                place.warn(format!(
+                    "`not` denies no token that has no {claim} at all: to deny those, too, leave this \
+                     out and write `{claim}: …` with what may pass into every rule of `allow`",
+                    claim = selector.as_str()
+                ));
+            }
+        }
+    }
+    Some(rules)
+}
+
+fn turns_round(pattern: &Pattern) -> bool {
+    match pattern {
+        Pattern::Not(_) => true,
+        Pattern::Any(patterns) => patterns.iter().any(turns_round),
+        Pattern::Text(_) | Pattern::Regex(_) => false,
     }
 }
 
@@ -160,7 +184,7 @@ fn composed(cursor: &Cursor<'_>) -> Option<Pattern> {
     match cursor.members()?.as_slice() {
         [(name, inner)] if name == "not" => pattern(inner).map(Box::new).map(Pattern::Not),
         [(name, inner)] if name == "regex" => match Anchored::parse(inner.text()?) {
-            Ok(regex) => Some(Pattern::Regex(regex)),
+            Ok(regex) => Some(Pattern::Regex(Box::new(regex))),
             Err(error) => inner.fail(error.to_string()),
         },
         _ => cursor.expected(PATTERN),

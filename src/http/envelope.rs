@@ -146,6 +146,21 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     response
 }
 
+/// The answer in the place of `response`, for which there is no room.
+pub(super) fn overloaded(response: &Response) -> Response {
+    let id = response.headers().get(X_REQUEST_ID).cloned();
+    let id = id.map_or(RequestId::none(), RequestId);
+    let problem = Problem::overloaded();
+    let mut answer = if is_grpc(response.headers()) {
+        problem.status(&id).into_http()
+    } else {
+        let body = problem.body(&id);
+        problem.into_response().map(|_| body.into())
+    };
+    answer.headers_mut().insert(X_REQUEST_ID, id.0);
+    answer
+}
+
 /// The problem that a handler left, or the one that an extractor's bare status means.
 fn problem_in(response: &mut Response) -> Option<Problem> {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {

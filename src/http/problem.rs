@@ -331,13 +331,16 @@ mod tests {
 
     #[test]
     fn an_issuer_that_is_down_is_nobodys_fault_here() {
-        let sentence =
-            "issuer x does not answer (refused); this is not the token's fault, try again";
         let error = IssueError::Failed(Failure::IssuerUnreachable {
             issuer: "x".into(),
-            sentence: sentence.to_owned(),
+            trouble: "connection refused",
+            sentence: SECRET.to_owned(),
         });
-        assert_eq!(check(error, "ISSUER_UNREACHABLE", 503, Code::Unavailable), sentence);
+        let sentence = check(error, "ISSUER_UNREACHABLE", 503, Code::Unavailable);
+        assert_eq!(
+            sentence,
+            "issuer x does not answer (connection refused); this is not the token's fault, try again"
+        );
     }
 
     #[test]

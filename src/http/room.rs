@@ -2,8 +2,10 @@
 //!
 //! Each route bounds its own bodies; thousands of them at their bound would still be more memory than
 //! a machine has. Every octet of a body takes a place as it arrives, and gives it back when the answer
-//! leaves. Nobody waits for a place: a body that finds none gets the answer that we are too busy, and
-//! to bring that about takes a sender who sends that much at once.
+//! leaves. Nobody waits for a place: a body that finds none gets the answer that we are too busy.
+//!
+//! Attack: a few bodies of megabytes that never end. The first octets of a body have places that the
+//! later ones cannot take, so that what people send (some 10 KiB) gets in while such bodies are held.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,20 +16,28 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep};
 
+use super::budget::Budget;
 use super::problem::Problem;
 
 /// The octets of bodies that we hold at once.
-const OCTETS: usize = 128 << 20;
+const OCTETS: usize = 192 << 20;
+
+/// The first octets of a body: most bodies have no more, and may fill all of the room.
+const FIRST: usize = 16 << 10;
+
+/// The next ones: room for the longest token and chain. They may fill five parts of six, all others
+/// four.
+const NEXT: usize = 128 << 10;
 
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The room for all bodies.
 pub struct Room {
-    places: Arc<Semaphore>,
+    held: Arc<Budget>,
+    octets: usize,
     patience: Duration,
 }
 
@@ -39,14 +49,18 @@ impl Default for Room {
 
 impl Room {
     fn new(octets: usize, patience: Duration) -> Self {
-        Self { places: Arc::new(Semaphore::new(octets)), patience }
+        Self { held: Arc::default(), octets, patience }
     }
 
     /// Has `body` take room as it arrives, and arrive in time. What it took is given back when both
     /// the body and its share are dropped.
     pub fn receive(&self, body: Body) -> (Body, Share) {
-        let places = Arc::clone(&self.places);
-        let held = Held { places, octets: AtomicUsize::new(0), fault: OnceLock::new() };
+        let held = Held {
+            all: Arc::clone(&self.held),
+            room: self.octets,
+            octets: AtomicUsize::new(0),
+            fault: OnceLock::new(),
+        };
         let share = Share(Arc::new(held));
         if body.is_end_stream() {
             return (body, share);
@@ -61,14 +75,15 @@ impl Room {
 pub struct Share(Arc<Held>);
 
 struct Held {
-    places: Arc<Semaphore>,
+    all: Arc<Budget>,
+    room: usize,
     octets: AtomicUsize,
     fault: OnceLock<Fault>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.places.add_permits(self.octets.load(Ordering::Acquire));
+        self.all.give(self.octets.load(Ordering::Acquire));
     }
 }
 
@@ -92,9 +107,16 @@ impl Share {
 
     fn take(&self, octets: usize) -> Result<(), Fault> {
         let held = &self.0;
-        let places = u32::try_from(octets).ok().and_then(|n| held.places.try_acquire_many(n).ok());
-        places.ok_or(Fault::NoRoom)?.forget();
-        held.octets.fetch_add(octets, Ordering::AcqRel);
+        let sum = held.octets.load(Ordering::Acquire).saturating_add(octets);
+        let bound = match sum {
+            ..=FIRST => held.room,
+            ..=NEXT => held.room / 6 * 5,
+            _ => held.room / 6 * 4,
+        };
+        if !held.all.take(octets, bound) {
+            return Err(Fault::NoRoom);
+        }
+        held.octets.store(sum, Ordering::Release);
         Ok(())
     }
 
@@ -153,14 +175,35 @@ mod tests {
         let room = Room::new(8, PATIENCE);
         let (body, first) = room.receive(Body::from("octets"));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "octets");
-        assert_eq!(room.places.available_permits(), 2);
+        assert_eq!(room.held.held(), 6);
 
         let (body, second) = room.receive(Body::from("octets"));
         assert!(body.collect().await.is_err());
         assert_eq!(second.problem().map(|problem| problem.reason()), Some("OVERLOADED"));
         assert!(first.problem().is_none());
         drop((first, second));
-        assert_eq!(room.places.available_permits(), 8);
+        assert_eq!(room.held.held(), 0);
+    }
+
+    #[tokio::test]
+    async fn large_bodies_leave_room_for_small_ones() {
+        let room = Room::new(6 << 20, PATIENCE);
+        let receive = async |octets| {
+            let (body, share) = room.receive(Body::from(vec![0; octets]));
+            body.collect().await.is_ok().then_some(share)
+        };
+        let _large = receive(4 << 20).await.unwrap();
+        assert!(receive(NEXT + 1).await.is_none());
+        let mut medium = Vec::new();
+        while let Some(share) = receive(NEXT).await {
+            medium.push(share);
+        }
+        assert_eq!(medium.len(), 8);
+        let mut small = Vec::new();
+        while let Some(share) = receive(FIRST).await {
+            small.push(share);
+        }
+        assert_eq!(small.len(), 64);
     }
 
     /// A body of which nothing arrives.

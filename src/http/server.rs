@@ -1,7 +1,8 @@
 //! The port: who may connect, how long they may take, and how it ends.
 //!
 //! The accept loop is our own, because each of its parts guards against something: the cap on
-//! connections against exhaustion (those over it wait in the kernel's queue), `TCP_NODELAY` against
+//! connections against exhaustion (those over it wait in the kernel's queue; when few places are left,
+//! whoever wants nothing has to go), `peers` against one peer that has them all, `TCP_NODELAY` against
 //! gRPC stalling on delayed acknowledgements, the pause after a failed `accept` against a busy loop
 //! when descriptors run out, and the clocks of `connection` against peers that say nothing, slowly.
 
@@ -18,11 +19,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::budget::Budget;
 use super::tls::Tls;
 
 mod connection;
 mod line;
+mod outgoing;
+mod peers;
 mod pulse;
+
+use peers::Peers;
 
 /// How long to leave `accept` alone after it failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -46,7 +52,9 @@ pub struct Limits {
     /// Between requests. Longer than load balancers keep their connections (60 s), so that it is they
     /// who close them.
     pub idle: Duration,
-    /// For the peer to take some of what we write.
+    /// Between requests, or before one's headers are whole, while few connections are left for others.
+    pub crowded: Duration,
+    /// For the peer to take some of what we write, or of an answer.
     pub stall: Duration,
     /// For requests under way to end when we do.
     pub drain: Duration,
@@ -61,6 +69,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            crowded: Duration::from_secs(2),
             stall: Duration::from_secs(30),
             drain: Duration::from_secs(25),
             look: Duration::from_secs(3),
@@ -80,6 +89,25 @@ fn connections(limits: &str) -> usize {
     soft.map_or(CONNECTIONS, |soft| {
         soft.saturating_sub(RESERVED).max(soft / 4).clamp(1, CONNECTIONS)
     })
+}
+
+/// What goes on around a connection.
+#[derive(Clone)]
+struct Surroundings {
+    mood: watch::Receiver<Mood>,
+    /// What all answers hold that have not left yet.
+    answers: Arc<Budget>,
+}
+
+/// How welcome a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// There is room.
+    Open,
+    /// There is hardly any left.
+    Crowded,
+    /// We leave.
+    Ending,
 }
 
 /// What is served, and how.
@@ -111,9 +139,11 @@ impl Server {
         if let Some(tls) = self.tls.clone() {
             background.spawn(tls.follow(limits.look));
         }
-        let (ending, ended) = watch::channel(false);
+        let (mood, watched) = watch::channel(Mood::Open);
+        let around = Surroundings { mood: watched, answers: Arc::default() };
         let server = Arc::new(self);
         let mut connections = JoinSet::new();
+        let peers = Arc::new(Peers::new(limits.connections));
 
         let places = Arc::new(Semaphore::new(limits.connections));
         let mut end = pin!(end);
@@ -128,15 +158,22 @@ impl Server {
                 next = next => next,
             };
             while connections.try_join_next().is_some() {}
-            let run = connection::run(Arc::clone(&server), stream, peer, ended.clone());
+            let crowded = places.available_permits() < limits.connections.div_ceil(8);
+            let now = if crowded { Mood::Crowded } else { Mood::Open };
+            mood.send_if_modified(|mood| std::mem::replace(mood, now) != now);
+            let Some(admitted) = peers.admit(peer.ip()) else {
+                tracing::debug!(%peer, "the peer has too many connections already");
+                continue;
+            };
+            let run = connection::run(Arc::clone(&server), stream, peer, around.clone());
             connections.spawn(async move {
                 run.await;
-                drop(place);
+                drop((place, admitted));
             });
         }
 
         drop(listener);
-        ending.send_replace(true);
+        mood.send_replace(Mood::Ending);
         let all = async { while connections.join_next().await.is_some() {} };
         let _ = timeout(limits.drain, all).await;
         let cut = connections.len();

@@ -8,13 +8,16 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-use super::{Identity, IdentityError, San, missing, older, url, wrong_type};
+use super::{
+    Identity, IdentityError, MAX_EXTENSION, MAX_SAN, SAN, San, missing, older, url, wrong_type,
+};
 use crate::extensions::Extension;
 use crate::issuer::Provider;
 use crate::template::{RenderError, Template};
 use crate::token::Claims;
+use crate::token::number::Digits;
 
 /// The identity of a job.
 pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity, IdentityError> {
@@ -25,12 +28,13 @@ pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity,
     if let Some(older) = provider.older {
         older::check(claims, older)?;
     }
+    check_values(claims, provider)?;
     let mut identity = Identity::new(claims, San::Uri(san(claims, provider)?));
     for (extension, template) in &provider.extensions {
         if from_the_token(*extension) {
             continue;
         }
-        let text = render(claims, provider, template)?;
+        let text = render(claims, provider, template, (extension.name(), MAX_EXTENSION))?;
         let is_joined =
             provider.older.is_some_and(|older| older.joined.contains(&extension.name()));
         let text = if is_joined { join(text)? } else { text };
@@ -39,9 +43,32 @@ pub(super) fn identity(claims: &Claims, provider: &Provider) -> Result<Identity,
     Ok(identity)
 }
 
+/// Checks the claims of which not every value will do.
+///
+/// Attack: a template's `else` takes whatever it was not written for, and a claim that begins a URL
+/// chooses its host.
+fn check_values(claims: &Claims, provider: &Provider) -> Result<(), IdentityError> {
+    let refused = |name: &String, wanted: String, value: Cow<'_, str>| {
+        Err(IdentityError::ClaimValue { name: name.clone(), wanted, value: value.into_owned() })
+    };
+    for (name, choices) in &provider.choices {
+        let Some(value) = value(claims, provider, name)? else { continue };
+        if !choices.iter().any(|choice| *choice == value) {
+            return refused(name, choices.join(" or "), value);
+        }
+    }
+    for (name, beginning) in &provider.starts_with {
+        let Some(value) = value(claims, provider, name)? else { continue };
+        if !value.starts_with(beginning.as_str()) {
+            return refused(name, format!("text that begins with {beginning}"), value);
+        }
+    }
+    Ok(())
+}
+
 fn san(claims: &Claims, provider: &Provider) -> Result<String, IdentityError> {
     let text = match &provider.san {
-        Some(template) => render(claims, provider, template)?,
+        Some(template) => render(claims, provider, template, (SAN, MAX_SAN))?,
         None => String::new(),
     };
     if text.trim().is_empty() {
@@ -62,14 +89,16 @@ fn from_the_token(extension: Extension) -> bool {
     [Extension::ISSUER_V1, Extension::ISSUER, Extension::SUBJECT].contains(&extension)
 }
 
+/// Renders the text of a part of the certificate; `part` is its name and the octets that it may have.
 fn render(
     claims: &Claims,
     provider: &Provider,
     template: &Template,
+    (part, limit): (&'static str, usize),
 ) -> Result<String, IdentityError> {
     template.render(&mut |name| value(claims, provider, name)).map_err(|error| match error {
         RenderError::Missing(name) => missing(&name),
-        RenderError::TooLong => IdentityError::TooLong,
+        RenderError::TooLong => IdentityError::TooLong { part, limit },
         RenderError::Lookup(error) => error,
     })
 }
@@ -100,9 +129,10 @@ fn claim_text<'c>(name: &str, claim: &'c Value) -> Result<Option<Cow<'c, str>>, 
         Value::String(text) => Some(Cow::Borrowed(text.as_str())),
         Value::Bool(true) => Some(Cow::Borrowed("true")),
         Value::Bool(false) => Some(Cow::Borrowed("false")),
-        Value::Number(number) => {
-            Some(Cow::Owned(whole(number).ok_or_else(|| unusable(name, claim))?))
-        }
+        Value::Number(number) => match Digits::of(number) {
+            digits if digits.is_whole() => Some(Cow::Owned(digits.as_str().to_owned())),
+            _ => return Err(unusable(name, claim)),
+        },
         Value::Array(_) | Value::Object(_) => return Err(unusable(name, claim)),
     };
     Ok(text.filter(|text| !text.is_empty()))
@@ -110,16 +140,6 @@ fn claim_text<'c>(name: &str, claim: &'c Value) -> Result<Option<Cow<'c, str>>, 
 
 fn unusable(name: &str, claim: &Value) -> IdentityError {
     wrong_type(name, "text, a whole number or a boolean", claim)
-}
-
-/// A whole number with all its digits. Above 2^53 a float no longer says which number was meant.
-fn whole(number: &Number) -> Option<String> {
-    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-    match number.as_f64() {
-        Some(float) if number.is_f64() => (float.fract() == 0.0 && float.abs() <= MAX_EXACT)
-            .then(|| format!("{:.0}", float + 0.0)),
-        _ => Some(number.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,14 @@ use serde_json::Value;
 
 use super::{Identity, IdentityError, San, missing, text, wrong_type};
 use crate::issuer::ClaimPath;
+use crate::quote::is_visible;
 use crate::token::Claims;
 
 /// The longest address, in octets: RFC 5321 §4.5.3.1.3 without the angle brackets.
 const MAX_ADDRESS: usize = 254;
+
+/// The longest issuer behind the issuer, in octets: as long as an issuer's URL may be.
+const MAX_ISSUER: usize = 512;
 
 /// The identity of an address that the issuer has verified.
 pub(super) fn verified(
@@ -69,10 +73,19 @@ pub(super) fn is_verified(claims: &Claims) -> Result<bool, IdentityError> {
 fn claimed_issuer<'c>(claims: &'c Claims, path: &ClaimPath) -> Result<&'c str, IdentityError> {
     let name = path.0.join(".");
     match path.find(claims.members()) {
-        Some(Value::String(issuer)) if !issuer.is_empty() => Ok(issuer),
+        Some(Value::String(issuer)) if is_issuer(issuer) => Ok(issuer),
+        Some(Value::String(issuer)) if !issuer.is_empty() => Err(IdentityError::ClaimValue {
+            name,
+            wanted: format!("text of at most {MAX_ISSUER} octets without invisible characters"),
+            value: issuer.clone(),
+        }),
         None | Some(Value::Null | Value::String(_)) => Err(missing(&name)),
         Some(other) => Err(wrong_type(&name, "text", other)),
     }
+}
+
+fn is_issuer(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_ISSUER && text.chars().all(is_visible)
 }
 
 /// Whether a certificate can hold `text` as an address.

@@ -206,8 +206,8 @@ pub fn provider(name: &str) -> Option<Provider> {
         constants: pairs(found.constants),
         san: Some(Template::parse(found.san).ok()?),
         extensions: found.extensions.iter().map(extension).collect::<Option<_>>()?,
-        required: Vec::new(),
         older: Some(&found.older),
+        ..Provider::default()
     })
 }
 

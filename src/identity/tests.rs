@@ -337,7 +337,21 @@ fn one_claim_changed_is_one_refusal() {
     bite("job_workflow_ref", Some("a%20b".into()), url("a%20b", UrlError::Shared));
     bite("job_workflow_ref", Some("a\nb".into()), url("a\nb", UrlError::Control));
     bite("job_workflow_ref", Some("a%2".into()), url("a%2", UrlError::Escape));
-    bite("workflow", Some("x".repeat(65 * 1024).into()), IdentityError::TooLong);
+
+    let long = |octets: usize| Some(Value::from("x".repeat(octets)));
+    let too_long = |part, limit| IdentityError::TooLong { part, limit };
+    bite("workflow", long(8193), too_long("github-workflow-name", 8192));
+    bite("workflow", long(48 * 1024), too_long("github-workflow-name", 8192));
+    bite("job_workflow_ref", long(2048), too_long("subject alternative name", 2048));
+    // Escaped, it is three times as long.
+    bite(
+        "job_workflow_ref",
+        Some("ä".repeat(500).into()),
+        too_long("subject alternative name", 2048),
+    );
+    // In two extensions; each is short enough.
+    bite("sha", long(7000), IdentityError::TooLarge { limit: 12 * 1024 });
+    bite("sub", long(8193), too_long("subject", 8192));
 }
 
 #[test]
@@ -408,6 +422,7 @@ fn named(kind: Kind, sub: &str) -> Result<San, String> {
 fn usernames() {
     let user = |sub| named(Kind::Username { subject_domain: "idp.example".to_owned() }, sub);
     assert_eq!(user("alice"), Ok(San::Username("alice!idp.example".to_owned())));
+    assert!(user("a\u{308}").is_ok());
     assert_eq!(user("Älice b/c"), Ok(San::Username("Älice b/c!idp.example".to_owned())));
     assert_eq!(
         user("a@b.com"),
@@ -415,7 +430,10 @@ fn usernames() {
             .to_owned())
     );
     assert!(user("ä@b.com").unwrap_err().contains("is an e-mail address"));
-    for other in ["alice!good.example", " ", "\u{3000}", "a\nb", "a\0", "a\u{85}b"] {
+    let spaced = [" ", "\u{3000}", "alice ", " alice", "a\u{a0}b"];
+    let hidden =
+        ["a\nb", "a\0", "a\u{85}b", "\u{feff}", "\u{202e}ecila", "ali\u{200b}ce", "a\u{ad}"];
+    for other in ["alice!good.example"].into_iter().chain(spaced).chain(hidden) {
         let error = user(other).unwrap_err();
         assert!(error.contains("is not a user name"), "{error}");
     }
@@ -465,4 +483,33 @@ fn spiffe_ids_of_one_trust_domain() {
         assert!(error.contains("is not of trust domain example.org"), "{error}");
     }
     assert!(of("spiffe://example.org/a/").unwrap_err().contains("is not a SPIFFE ID"));
+}
+
+#[test]
+fn the_issuer_behind_the_issuer_is_a_short_line() {
+    let path = ClaimPath::parse("$.connector").unwrap();
+    let issuer = Issuer {
+        kind: Kind::Email { issuer_claim: Some(path), skip_verification: true },
+        ..Recording::open().issuer("email")
+    };
+    let issuer = Arc::new(issuer);
+    let named = |connector: &str| {
+        let claims = serde_json::json!({
+            "iss": "https://idp.example", "sub": "1", "email": "a@b.com", "connector": connector,
+        });
+        let claims = Claims::assumed(Arc::clone(&issuer), claims.as_object().unwrap().clone());
+        Identity::from_claims(&claims).map(|_| ())
+    };
+    let refused = |connector: &str| IdentityError::ClaimValue {
+        name: "connector".to_owned(),
+        wanted: "text of at most 512 octets without invisible characters".to_owned(),
+        value: connector.to_owned(),
+    };
+    for good in ["github", "not a url", "https://accounts.example", &"x".repeat(512)] {
+        assert_eq!(named(good), Ok(()));
+    }
+    assert_eq!(named(""), Err(missing("connector")));
+    for bad in ["a\nb", "\u{202e}moc", &"x".repeat(513)] {
+        assert_eq!(named(bad), Err(refused(bad)));
+    }
 }

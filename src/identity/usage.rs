@@ -85,7 +85,9 @@ impl Usages {
             let choices = older.choices.iter().map(|(name, _)| *name);
             older.required.iter().chain(older.numbers).copied().chain(choices)
         });
-        for claim in required.chain(older).filter(|name| is_claim(name)) {
+        let choices = provider.choices.iter().map(|(name, _)| name.as_str());
+        let checked = choices.chain(provider.starts_with.iter().map(|(name, _)| name.as_str()));
+        for claim in required.chain(older).chain(checked).filter(|name| is_claim(name)) {
             self.add(claim, NEEDED);
         }
         for (claim, default) in &provider.defaults {

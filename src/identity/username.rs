@@ -1,6 +1,7 @@
 //! A name in `sub`, written `sub!domain` in the certificate.
 
 use super::{Identity, IdentityError, San, email};
+use crate::quote::is_visible;
 use crate::token::Claims;
 
 /// The identity of a user of `domain`.
@@ -9,9 +10,12 @@ pub(super) fn identity(claims: &Claims, domain: &str) -> Result<Identity, Identi
     if email::looks_like_address(subject) {
         return Err(IdentityError::SubjectIsEmail { subject: subject.to_owned() });
     }
-    // Attack: "alice!good.example" at another domain would read as Alice's of good.example.
-    if subject.contains('!') || subject.chars().any(char::is_control) || subject.trim().is_empty() {
-        let wanted = "a user name: not blank, without `!` and without control characters";
+    // Attack: "alice!good.example" at another domain would read as Alice's of good.example, and "alice "
+    // or "alice\u{200b}" as Alice's of this one.
+    let is_spaced = subject.trim().is_empty() || subject.trim() != subject;
+    if subject.contains('!') || is_spaced || !subject.chars().all(is_visible) {
+        let wanted =
+            "a user name: without `!`, invisible characters, or a space at the beginning or end";
         return Err(IdentityError::SubjectInvalid { subject: subject.to_owned(), wanted });
     }
     Ok(Identity::new(claims, San::Username(format!("{subject}!{domain}"))))

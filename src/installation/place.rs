@@ -1,101 +1,175 @@
-//! Files into their folder, all or none.
+//! A new folder, whole or not at all, and never over another one.
+//!
+//! Beside, where that can be done: everything is built in a sibling, and one rename makes it the folder.
+//! The system refuses that rename when the folder holds anything, so of two processes one wins.
+//!
+//! Inside, where the folder itself cannot be replaced (a mount point, a symbolic link, a parent that is
+//! not ours): everything is built in a folder inside, one rename gives that its name [`WHOLE`], and then
+//! its contents move up. Whoever dies in between is followed by one who finds [`WHOLE`] and goes on.
+//!
+//! What a crash leaves behind is called `.mayfly-…` (inside) or `.<folder>.mayfly-…` (beside), holds
+//! keys that nobody has used, and is swept away by the next one who makes the folder.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::Path;
 
-use tempfile::TempDir;
+use tempfile::{TempDir, TempPath};
 
-use super::ceremony::{Made, Secrecy};
+use super::{InstallationError, is_vacant};
 
-/// Puts `made` into `dir`, which is empty or not there.
-pub(super) fn place(dir: &Path, made: &[Made]) -> io::Result<()> {
-    match beside(dir, made) {
-        // A mount point cannot be replaced, and the folder above it need not be ours to write.
-        Err(_) if dir.is_dir() => inside(dir, made),
+/// What is being built inside a folder is called so, with something random behind it.
+pub(super) const STAGING: &str = ".mayfly-";
+/// What was built inside a folder, and is about to move up.
+pub(super) const WHOLE: &str = ".mayfly-whole";
+
+/// Writes everything that a folder is to hold into an empty one, and flushes it.
+pub(super) type Fill<'a> = &'a dyn Fn(&Path) -> Result<(), InstallationError>;
+
+/// Makes `dir`, which is vacant, what `fill` says.
+pub(super) fn place(dir: &Path, fill: Fill<'_>) -> Result<(), InstallationError> {
+    match beside(dir, fill) {
+        Err(_) if !is_vacant(dir)? => Err(InstallationError::Taken { dir: dir.to_owned() }),
+        Err(_) if dir.is_dir() => inside(dir, fill),
         outcome => outcome,
     }
 }
 
-/// Builds a sibling and renames it. If we die before the rename, `dir` is untouched and a folder
-/// `.mayfly-…` is left beside it; after it, `dir` is complete.
-fn beside(dir: &Path, made: &[Made]) -> io::Result<()> {
+fn beside(dir: &Path, fill: Fill<'_>) -> Result<(), InstallationError> {
     let parent = match dir.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(parent)?;
-    let staging = stage(parent, made)?;
-    fs::rename(staging.path(), dir)?;
-    // It is not there any more, and must not be looked for.
-    let _ = staging.keep();
+    fs::create_dir_all(parent).map_err(at(parent))?;
+    let mut prefix = OsString::from(".");
+    prefix.push(dir.file_name().unwrap_or_default());
+    prefix.push(STAGING);
+    let taken = || InstallationError::Taken { dir: dir.to_owned() };
+    let staging = Staging::new(parent, &prefix, fill)?.ok_or_else(taken)?;
+    staging.rename(dir)?;
     sync(parent)
 }
 
-/// Builds a folder inside and moves its files up, the chain last. If we die in between, `dir` holds
-/// some of them and is refused as occupied until somebody empties it.
-fn inside(dir: &Path, made: &[Made]) -> io::Result<()> {
-    let staging = stage(dir, made)?;
-    for (moved, file) in made.iter().enumerate() {
-        if let Err(error) = fs::rename(staging.path().join(file.name), dir.join(file.name)) {
-            for file in made.iter().take(moved) {
-                fs::remove_file(dir.join(file.name))?;
-            }
-            return Err(error);
+fn inside(dir: &Path, fill: Fill<'_>) -> Result<(), InstallationError> {
+    let taken = || InstallationError::Taken { dir: dir.to_owned() };
+    let _lock = lock(dir).map_err(at(dir))?.ok_or_else(taken)?;
+    let whole = dir.join(WHOLE);
+    if !whole.is_dir() {
+        let staging = Staging::new(dir, OsStr::new(STAGING), fill)?.ok_or_else(taken)?;
+        // Under the lock: nobody else of us puts anything here any more.
+        if !is_vacant(dir)? {
+            return Err(taken());
         }
+        staging.rename(&whole)?;
+        sync(dir)?;
     }
-    staging.close()?;
+    move_up(&whole, dir)
+}
+
+/// Moves what is in `whole` into `dir`, over nothing. Whoever dies here is followed by one who goes on.
+fn move_up(whole: &Path, dir: &Path) -> Result<(), InstallationError> {
+    for entry in fs::read_dir(whole).map_err(at(whole))? {
+        let from = entry.map_err(at(whole))?.path();
+        let to = dir.join(from.file_name().unwrap_or_default());
+        let moved = match from.is_dir() {
+            // Fails over everything but an empty folder.
+            true => fs::rename(&from, &to),
+            false => move_file(&from, &to),
+        };
+        moved.map_err(at(&to))?;
+    }
+    sync(dir)?;
+    fs::remove_dir(whole).map_err(at(whole))?;
     sync(dir)
 }
 
-/// Writes `made` into a new folder in `parent`, which vanishes if it is dropped. Only its owner can
-/// enter it.
-fn stage(parent: &Path, made: &[Made]) -> io::Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".mayfly-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    let staging = builder.tempdir_in(parent)?;
-    for file in made {
-        write(&staging.path().join(file.name), file)?;
-    }
-    sync(staging.path())?;
-    Ok(staging)
+/// A rename that fails where there is a file already.
+fn move_file(from: &Path, to: &Path) -> io::Result<()> {
+    TempPath::try_from_path(from)?.persist_noclobber(to).map_err(|failed| {
+        // Dropped, it would be deleted.
+        let _ = failed.path.keep();
+        failed.error
+    })
 }
 
-fn write(path: &Path, made: &Made) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(
-        &mut options,
-        match made.secrecy {
-            Secrecy::Private => 0o600,
-            Secrecy::Public => 0o644,
-        },
-    );
-    let mut file = options.open(path)?;
-    file.write_all(&made.contents)?;
-    file.sync_all()
+/// A folder being filled, locked as long as somebody fills it; it vanishes if it is dropped.
+struct Staging {
+    folder: TempDir,
+    _lock: Option<File>,
+}
+
+impl Staging {
+    /// Fills a new folder in `parent`, which only its owner can enter, after those that crashes left.
+    /// None when somebody else swept it away, who makes the same folder.
+    fn new(
+        parent: &Path,
+        prefix: &OsStr,
+        fill: Fill<'_>,
+    ) -> Result<Option<Self>, InstallationError> {
+        sweep(parent, prefix);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(prefix);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let folder = builder.tempdir_in(parent).map_err(at(parent))?;
+        // Once it is ours and still there it stays; a file system without such locks sweeps nothing.
+        let lock = lock(folder.path()).unwrap_or(None);
+        if !folder.path().is_dir() {
+            return Ok(None);
+        }
+        fill(folder.path())?;
+        sync(folder.path())?;
+        Ok(Some(Self { folder, _lock: lock }))
+    }
+
+    /// Makes it `path`, which is an empty folder or not there.
+    fn rename(self, path: &Path) -> Result<(), InstallationError> {
+        fs::rename(self.folder.path(), path).map_err(at(path))?;
+        // It is not there any more, and must not be looked for.
+        let _ = self.folder.keep();
+        Ok(())
+    }
+}
+
+/// Removes the folders in `parent` that somebody who died began to fill.
+fn sweep(parent: &Path, prefix: &OsStr) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let began = name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
+        if began
+            && name != WHOLE
+            && let Ok(Some(_dead)) = lock(&entry.path())
+        {
+            // One that stays is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Locks the folder itself until the file is dropped; none when somebody else has.
+fn lock(dir: &Path) -> io::Result<Option<File>> {
+    let file = File::open(dir)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// Makes the names in a folder durable.
-fn sync(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+fn sync(dir: &Path) -> Result<(), InstallationError> {
+    File::open(dir).and_then(|file| file.sync_all()).map_err(at(dir))
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> InstallationError {
+    move |error| InstallationError::io(path, &error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zeroize::Zeroizing;
-
-    fn made() -> [Made; 2] {
-        [("a.key", Secrecy::Private), ("b.pem", Secrecy::Public)].map(|(name, secrecy)| Made {
-            name,
-            contents: Zeroizing::new(name.as_bytes().to_vec()),
-            secrecy,
-        })
-    }
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();
@@ -105,29 +179,105 @@ mod tests {
         names
     }
 
+    fn fill(dir: &Path) -> Result<(), InstallationError> {
+        fs::write(dir.join("a.key"), "ours").unwrap();
+        fs::create_dir(dir.join("ct")).unwrap();
+        fs::write(dir.join("ct/log"), "ours").unwrap();
+        Ok(())
+    }
+
+    fn taken(dir: &Path) -> Result<(), InstallationError> {
+        Err(InstallationError::Taken { dir: dir.to_owned() })
+    }
+
     /// What happens at a mount point, without one.
     #[test]
     fn fills_a_folder_from_inside() {
         let dir = tempfile::tempdir().unwrap();
-        inside(dir.path(), &made()).unwrap();
-        assert_eq!(names(dir.path()), ["a.key", "b.pem"]);
-        assert_eq!(fs::read(dir.path().join("b.pem")).unwrap(), b"b.pem");
+        inside(dir.path(), &fill).unwrap();
+        assert_eq!(names(dir.path()), ["a.key", "ct"]);
+        assert_eq!(fs::read(dir.path().join("ct/log")).unwrap(), b"ours");
     }
 
     #[test]
-    fn a_folder_that_cannot_be_filled_is_as_it_was() {
+    fn whoever_comes_second_touches_nothing() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("data");
+        // The first one is done while the second one is at it.
+        let late = |staging: &Path| {
+            if !dir.exists() {
+                fs::create_dir(&dir).unwrap();
+                fs::write(dir.join("a.key"), "theirs").unwrap();
+            }
+            fill(staging)
+        };
+        assert_eq!(place(&dir, &late), taken(&dir));
+        assert_eq!(inside(&dir, &late), taken(&dir));
+        assert_eq!(names(&dir), ["a.key"]);
+        assert_eq!(fs::read(dir.join("a.key")).unwrap(), b"theirs");
+        assert_eq!(names(parent.path()), ["data"]);
+    }
+
+    #[test]
+    fn one_at_a_time_fills_a_folder_from_inside() {
         let dir = tempfile::tempdir().unwrap();
-        // A folder in the way of the second file.
-        fs::create_dir(dir.path().join("b.pem")).unwrap();
-        assert!(inside(dir.path(), &made()).is_err());
-        assert_eq!(names(dir.path()), ["b.pem"]);
+        let _first = lock(dir.path()).unwrap().unwrap();
+        assert_eq!(inside(dir.path(), &fill), taken(dir.path()));
+        assert!(names(dir.path()).is_empty());
+    }
+
+    /// Wherever somebody died who filled it from inside, the next one goes on.
+    #[test]
+    fn goes_on_where_somebody_died() {
+        for moved in [&[][..], &["a.key"], &["ct"], &["a.key", "ct"]] {
+            let dir = tempfile::tempdir().unwrap();
+            let whole = dir.path().join(WHOLE);
+            fs::create_dir(&whole).unwrap();
+            fill(&whole).unwrap();
+            for name in moved {
+                fs::rename(whole.join(name), dir.path().join(name)).unwrap();
+            }
+            assert_eq!(is_vacant(dir.path()), Ok(true), "{moved:?}");
+            place(dir.path(), &|_| Ok(())).unwrap();
+            assert_eq!(names(dir.path()), ["a.key", "ct"], "{moved:?}");
+            assert_eq!(fs::read(dir.path().join("a.key")).unwrap(), b"ours");
+        }
+    }
+
+    #[test]
+    fn moves_up_over_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = dir.path().join(WHOLE);
+        fs::create_dir(&whole).unwrap();
+        fill(&whole).unwrap();
+        fs::write(dir.path().join("a.key"), "theirs").unwrap();
+        assert!(move_up(&whole, dir.path()).is_err());
+        assert_eq!(fs::read(dir.path().join("a.key")).unwrap(), b"theirs");
+        assert_eq!(fs::read(whole.join("a.key")).unwrap(), b"ours");
+    }
+
+    #[test]
+    fn sweeps_away_what_crashes_left_and_nothing_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("data");
+        for name in [".data.mayfly-dead", ".data.mayfly-live", ".other.mayfly-dead"] {
+            fs::create_dir(parent.path().join(name)).unwrap();
+        }
+        let live = lock(&parent.path().join(".data.mayfly-live")).unwrap();
+        assert!(live.is_some());
+        place(&dir, &fill).unwrap();
+        assert_eq!(names(parent.path()), [".data.mayfly-live", ".other.mayfly-dead", "data"]);
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(".mayfly-dead")).unwrap();
+        place(dir.path(), &fill).unwrap();
+        assert_eq!(names(dir.path()), ["a.key", "ct"]);
     }
 
     #[test]
     fn nothing_is_left_beside_a_folder_that_could_not_be_made() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("data"), "in the way").unwrap();
-        assert!(place(&dir.path().join("data"), &made()).is_err());
+        assert!(place(&dir.path().join("data"), &fill).is_err());
         assert_eq!(names(dir.path()), ["data"]);
     }
 }

@@ -20,6 +20,7 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, LOCATION, USER_AGENT,
 };
+use hyper::http::uri::Scheme;
 use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -115,6 +116,32 @@ pub enum FetchError {
     ForeignKeys(String),
 }
 
+impl FetchError {
+    /// The trouble in a word for strangers: what stands where on our network, and what it said, is for
+    /// the operator.
+    pub fn trouble(&self) -> &'static str {
+        match self {
+            Self::TimedOut | Self::Connect(io::ErrorKind::TimedOut) => "no answer in time",
+            Self::Busy => "too many wait for its keys already",
+            Self::Connect(io::ErrorKind::ConnectionRefused) => "connection refused",
+            Self::Resolve(_) | Self::Connect(_) | Self::Proxy(_) => "no connection",
+            Self::Tls(_) => "TLS failed",
+            Self::Status { status: 404 | 410, .. } => "its keys are not found",
+            Self::Status { .. } => "it answered with an error",
+            Self::Bearer(_)
+            | Self::Broken
+            | Self::Redirect(_)
+            | Self::TooLarge(_)
+            | Self::Encoded(_)
+            | Self::NotJson { .. }
+            | Self::Member { .. }
+            | Self::OtherIssuer(_)
+            | Self::Url(_)
+            | Self::ForeignKeys(_) => "its answer is not usable",
+        }
+    }
+}
+
 /// Fetches documents for configured issuers. Cloning shares its connections.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
@@ -195,6 +222,10 @@ impl Fetcher {
             return Err(FetchError::OtherIssuer(said.to_owned()));
         }
         let keys = parse(member("jwks_uri")?)?;
+        // Attack: an issuer out there that has us ask, and believe, what listens on our own loopback.
+        if url.scheme() == Some(&Scheme::HTTPS) && keys.scheme() != Some(&Scheme::HTTPS) {
+            return Err(FetchError::Url(keys.to_string()));
+        }
         if origin == Origin::Own && !same_origin(&keys, &url) {
             return Err(FetchError::ForeignKeys(keys.to_string()));
         }

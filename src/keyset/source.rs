@@ -8,10 +8,11 @@
 //! A fetch is a task of its own: who asked for it may go away, the next one finds it under way.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::keyset::Limits;
@@ -21,6 +22,20 @@ use crate::keyset::fetch::{FetchError, Keys};
 #[derive(Debug, Default)]
 pub struct Source {
     state: Mutex<State>,
+    /// How many wait for a flight.
+    waiting: AtomicUsize,
+}
+
+/// How long keys last, and who may wait for them.
+///
+/// Attack: whoever waits holds a place among the exchanges under way, and a token without a signature
+/// is enough to wait. One issuer that does not answer must not have them all.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// How long keys last, and how many may wait for this issuer.
+    pub limits: &'a Limits,
+    /// The places of all who may wait, for this issuer and others.
+    pub line: &'a Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +55,15 @@ struct Held {
     fetched: Instant,
 }
 
+/// One of those who wait, counted until it is dropped.
+struct Waiter<'a>(&'a AtomicUsize);
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// A flight that may be waited for.
 struct Flight(watch::Receiver<()>);
 
@@ -54,15 +78,17 @@ impl Source {
     /// The keys: those held, unless they are too old, else what `fetch` yields.
     ///
     /// # Errors
-    /// Why the last fetch failed, when there are no keys to fall back on.
+    /// Why the last fetch failed, when there are no keys to fall back on; [`FetchError::Busy`] when too
+    /// many wait for it.
     pub async fn keys<F>(
         self: &Arc<Self>,
-        limits: &Limits,
+        terms: Terms<'_>,
         fetch: impl FnOnce() -> F,
     ) -> Result<Keys, FetchError>
     where
         F: Future<Output = Result<Keys, FetchError>> + Send + 'static,
     {
+        let limits = terms.limits;
         let flight = {
             let mut state = self.lock();
             if let Some(keys) = state.younger_than(limits.fresh) {
@@ -74,7 +100,7 @@ impl Source {
             }
             flight.ok_or_else(|| state.failure())?
         };
-        flight.landed().await;
+        self.wait_for(flight, terms).await?;
         let state = self.lock();
         state.younger_than(limits.stale).ok_or_else(|| state.failure())
     }
@@ -83,19 +109,19 @@ impl Source {
     /// issuer was asked so recently that it is not asked again.
     ///
     /// # Errors
-    /// Why the last fetch failed, unless it did not.
+    /// Why the last fetch failed, unless it did not; [`FetchError::Busy`] when too many wait for it.
     pub async fn newer<F>(
         self: &Arc<Self>,
         known: &Keys,
-        limits: &Limits,
+        terms: Terms<'_>,
         fetch: impl FnOnce() -> F,
     ) -> Result<Option<Keys>, FetchError>
     where
         F: Future<Output = Result<Keys, FetchError>> + Send + 'static,
     {
-        let flight = self.fly(&mut self.lock(), limits.refetch, fetch);
+        let flight = self.fly(&mut self.lock(), terms.limits.refetch, fetch);
         if let Some(flight) = flight {
-            flight.landed().await;
+            self.wait_for(flight, terms).await?;
         }
         let state = self.lock();
         match &state.failed {
@@ -106,6 +132,16 @@ impl Source {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for `flight` to land, where there is a place for one more who waits.
+    async fn wait_for(&self, flight: Flight, terms: Terms<'_>) -> Result<(), FetchError> {
+        let one_more = |waiting| (waiting < terms.limits.waiters).then_some(waiting + 1);
+        let counted = self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        let _waiter = counted.map(|_| Waiter(&self.waiting)).map_err(|_| FetchError::Busy)?;
+        let _place = terms.line.try_acquire().map_err(|_| FetchError::Busy)?;
+        flight.landed().await;
+        Ok(())
     }
 
     /// Joins the flight under way, or starts one, unless the last one was less than `pause` ago.
@@ -184,6 +220,11 @@ mod tests {
         Limits { fresh: HOUR, stale: HOUR, failed: HOUR, refetch: HOUR, ..Limits::default() }
     }
 
+    fn terms(limits: &Limits) -> Terms<'_> {
+        static LINE: Semaphore = Semaphore::const_new(100);
+        Terms { limits, line: &LINE }
+    }
+
     fn some() -> Keys {
         Arc::new([])
     }
@@ -206,7 +247,7 @@ mod tests {
                     let _ = gate.changed().await;
                     Ok(some())
                 };
-                source.keys(&limits(), fetch).await.unwrap()
+                source.keys(terms(&limits()), fetch).await.unwrap()
             });
         }
         while flights.load(Ordering::SeqCst) == 0 {
@@ -222,25 +263,25 @@ mod tests {
     async fn a_flight_that_crashes_keeps_nobody_waiting() {
         let source = Arc::<Source>::default();
         let crash = || async { panic!("a bug") };
-        assert_eq!(source.keys(&limits(), crash).await.unwrap_err(), FetchError::Broken);
-        source.keys(&limits(), || async { Ok(some()) }).await.unwrap();
+        assert_eq!(source.keys(terms(&limits()), crash).await.unwrap_err(), FetchError::Broken);
+        source.keys(terms(&limits()), || async { Ok(some()) }).await.unwrap();
     }
 
     #[tokio::test]
     async fn that_others_keep_us_busy_is_not_remembered() {
         let source = Arc::<Source>::default();
         let busy = || async { Err(FetchError::Busy) };
-        assert_eq!(source.keys(&limits(), busy).await.unwrap_err(), FetchError::Busy);
-        source.keys(&limits(), || async { Ok(some()) }).await.unwrap();
+        assert_eq!(source.keys(terms(&limits()), busy).await.unwrap_err(), FetchError::Busy);
+        source.keys(terms(&limits()), || async { Ok(some()) }).await.unwrap();
     }
 
     #[tokio::test]
     async fn stale_keys_are_there_at_once() {
         let source = Arc::<Source>::default();
         let limits = Limits { fresh: Duration::ZERO, failed: Duration::ZERO, ..limits() };
-        let first = source.keys(&limits, || async { Ok(some()) }).await.unwrap();
+        let first = source.keys(terms(&limits), || async { Ok(some()) }).await.unwrap();
         for _ in 0..3 {
-            let keys = source.keys(&limits, pending).await.unwrap();
+            let keys = source.keys(terms(&limits), pending).await.unwrap();
             assert!(Arc::ptr_eq(&keys, &first));
         }
     }
@@ -248,12 +289,13 @@ mod tests {
     #[tokio::test]
     async fn newer_keys_are_asked_for_seldom_and_found_when_somebody_else_did() {
         let source = Arc::<Source>::default();
-        let old = source.keys(&limits(), || async { Ok(some()) }).await.unwrap();
-        assert!(source.newer(&old, &limits(), no_fetch).await.unwrap().is_none());
+        let old = source.keys(terms(&limits()), || async { Ok(some()) }).await.unwrap();
+        assert!(source.newer(&old, terms(&limits()), no_fetch).await.unwrap().is_none());
         let eager = Limits { refetch: Duration::ZERO, ..limits() };
-        let new = source.newer(&old, &eager, || async { Ok(some()) }).await.unwrap().unwrap();
-        let found = source.newer(&old, &limits(), no_fetch).await.unwrap().unwrap();
+        let new =
+            source.newer(&old, terms(&eager), || async { Ok(some()) }).await.unwrap().unwrap();
+        let found = source.newer(&old, terms(&limits()), no_fetch).await.unwrap().unwrap();
         assert!(Arc::ptr_eq(&new, &found));
-        assert!(source.newer(&new, &limits(), no_fetch).await.unwrap().is_none());
+        assert!(source.newer(&new, terms(&limits()), no_fetch).await.unwrap().is_none());
     }
 }

@@ -33,13 +33,15 @@ pub struct Route {
     origin: Origin,
 }
 
-/// How many fetches run at a time.
+/// How many fetches run at a time, and how many exchanges wait for one.
 pub struct Slots {
     all: Semaphore,
     /// Those for issuers that match a pattern.
     wildcards: Semaphore,
     /// Those, and the ones that wait.
     wildcard_queue: Semaphore,
+    line: Semaphore,
+    wildcard_line: Semaphore,
 }
 
 impl Supply {
@@ -117,6 +119,16 @@ impl Slots {
             all: Semaphore::new(limits.fetches),
             wildcards: Semaphore::new(limits.wildcard_fetches),
             wildcard_queue: Semaphore::new(limits.wildcard_queue),
+            line: Semaphore::new(limits.line),
+            wildcard_line: Semaphore::new(limits.wildcard_line),
+        }
+    }
+
+    /// The places of those who wait for a fetch by `route`.
+    pub fn line(&self, route: &Route) -> &Semaphore {
+        match route.origin {
+            Origin::Any => &self.line,
+            Origin::Own => &self.wildcard_line,
         }
     }
 

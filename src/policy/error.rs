@@ -24,12 +24,12 @@ pub enum PolicyError {
         got: String,
     },
     /// No allow rule matches.
-    #[error("no rule of issuer {issuer} allows this{}", hint(nearest.as_ref()))]
+    #[error("no rule of issuer {issuer} allows this{}", hint(nearest.as_deref()))]
     NotAllowed {
         /// The token's `iss`.
         issuer: String,
         /// The rule with the fewest conditions that fail; none where there are no rules.
-        nearest: Option<Near>,
+        nearest: Option<Box<Near>>,
     },
 }
 
@@ -54,13 +54,13 @@ impl PolicyError {
         let fewest = usable.min_by_key(|(_, rule)| rule.failures(found).count());
         let nearest = fewest.and_then(|(position, rule)| {
             let (selector, wanted) = rule.failures(found).next()?;
-            Some(Near {
+            Some(Box::new(Near {
                 rule: rule.label(position).quoted(),
                 why: rule.why.clone(),
                 claim: selector.as_str().to_owned(),
                 wanted: wanted.to_string(),
                 got: found.get(selector).map(shown),
-            })
+            }))
         });
         Self::NotAllowed { issuer: issuer.to_owned(), nearest }
     }

@@ -38,7 +38,7 @@ impl Numbered {
             if number == next && next < MOST {
                 selectors.push(selector.clone());
             }
-            selector.number = Some(number).filter(|number| *number < MOST);
+            selector.number = u8::try_from(number).ok().filter(|_| number < MOST);
         }
         Self { rules, selectors }
     }
@@ -62,7 +62,7 @@ pub(super) struct Found<'c> {
 impl<'c> Found<'c> {
     /// The claim that a selector of these rules means, if the token has it.
     pub fn get(&self, selector: &ClaimSelector) -> Option<&'c Value> {
-        match selector.number.and_then(|number| self.values.get(number)) {
+        match selector.number.and_then(|number| self.values.get(usize::from(number))) {
             Some(value) => *value,
             None => selector.select(self.claims),
         }

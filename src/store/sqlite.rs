@@ -29,6 +29,8 @@ const FORMAT: i64 = 1;
 const APPLICATION: i32 = 0x4d61_7966;
 /// 3.51.3, the first without the WAL-reset bug, by which two connections could damage the file.
 const SQLITE: i32 = 3_051_003;
+/// Holds four entries of a CI provider, or three with long names; a page of 4096 octets would hold one.
+const PAGE_OCTETS: i64 = 8192;
 /// What the write-ahead log is cut back to when a slow reader has let it grow.
 const JOURNAL_OCTETS: i64 = 64 << 20;
 
@@ -154,6 +156,7 @@ fn sync_directory(path: &Path) -> Result<(), StoreError> {
 /// Writes the tables, the owner and the empty head into the empty file at `path`.
 fn fill(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
     let mut connection = connect(path)?;
+    connection.pragma_update(None, "page_size", PAGE_OCTETS)?;
     harden(&connection, path)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(include_str!("sqlite/schema.sql"))?;

@@ -97,6 +97,17 @@ pub enum TokenError {
         /// The token's issuer.
         issuer: String,
     },
+    /// Its issuer has many keys that could have signed it, and those that were tried did not.
+    #[error(
+        "the token's signature does not verify with the first {tried} keys of issuer {issuer} that could \
+         have made it, and no more are tried: have the issuer name its key in each token (\"kid\")"
+    )]
+    TooManyKeys {
+        /// The token's issuer.
+        issuer: String,
+        /// How many keys were tried.
+        tried: usize,
+    },
     /// Checked with another issuer's keys.
     #[error("the token is from issuer {}, not from {configured}", quote(.issuer))]
     IssuerMismatch {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
-use mayfly::config::{self, Config, ConfigErrors, Overrides};
+use mayfly::algorithm::jose::Algorithm;
+use mayfly::config::{self, Changes, Config, ConfigErrors, Overrides};
 use mayfly::issuer::Kind;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -256,6 +258,63 @@ fn the_command_line_wins() {
 }
 
 #[test]
+fn what_tokens_and_keys_must_be_is_read() {
+    let more = "    type: email\n    algorithms: [ES256, EdDSA]\n    max_token_age: 15m\n    bearer_token_file: token\n";
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "mayfly.yaml", &GOOD.replace("    type: email\n", more));
+    let config = config::load(&folder.path().join("mayfly.yaml"), &Overrides::default()).unwrap();
+    let issuer = config.issuers.find("https://idp.example.com").unwrap();
+    assert_eq!(issuer.algorithms, [Algorithm::Es256, Algorithm::EdDsa]);
+    assert_eq!(issuer.max_age, Some(Duration::from_secs(900)));
+    assert_eq!(issuer.bearer_file, Some(folder.path().join("token")));
+    let github = config.issuers.find("https://token.actions.githubusercontent.com").unwrap();
+    assert!(github.algorithms.is_empty() && github.max_age.is_none());
+}
+
+#[test]
+fn what_differs_is_told_in_words() {
+    let folder = TempDir::new().unwrap();
+    let load = |text: &str| {
+        write(folder.path(), "mayfly.yaml", text);
+        config::load(&folder.path().join("mayfly.yaml"), &Overrides::default())
+    };
+    let many: String = (0..12)
+        .map(|at| format!("  - {{ url: https://i{at}.example.com, type: email }}\n"))
+        .collect();
+    let list = "lifetime: 10m\n";
+    let tell = |from: &str, to: &str| {
+        assert!(GOOD.contains(from));
+        let (old, new) = (load(GOOD).unwrap(), load(&GOOD.replacen(from, to, 1)).unwrap());
+        let changes = Changes::between(&old, &new);
+        (changes.to_string(), changes.restart)
+    };
+    let none: Vec<&str> = Vec::new();
+    let comment = tell("issuers:\n", "issuers: # ours\n");
+    assert_eq!(comment, ("nothing changed".to_owned(), none.clone()));
+    let idp = "https://idp.example.com";
+    let audience = tell("    type: email\n", "    type: email\n    audiences: mayfly\n");
+    assert_eq!(audience.0, format!("1 issuer changed ({idp})"));
+    let rule =
+        tell("    type: email\n", "    type: email\n    deny: [ { email: root@x.example } ]\n");
+    assert_eq!(rule.0, format!("rules of 1 issuer changed ({idp})"));
+    let gone = tell(&format!("  - url: {idp}\n    type: email\n"), "");
+    assert_eq!(gone.0, format!("1 issuer removed ({idp})"));
+    let proxy = tell(list, "lifetime: 5m\nproxy: http://proxy:3128\nbackdate: 5s\n");
+    assert_eq!(proxy, ("the proxy changed".to_owned(), vec!["lifetime", "backdate"]));
+    let (more, _) = tell(list, &(many.clone() + list));
+    let start = "12 issuers added (https://i0.example.com, ";
+    assert!(
+        more.starts_with(start) && more.ends_with("https://i9.example.com and 2 more)"),
+        "{more}"
+    );
+    // The order of the file is no property of an issuer.
+    let text = format!("{}{many}", GOOD.replace(list, ""));
+    let moved = GOOD.replace(list, "").replacen("issuers:\n", &format!("issuers:\n{many}"), 1);
+    let changes = Changes::between(&load(&text).unwrap(), &load(&moved).unwrap());
+    assert!(changes.is_empty(), "{changes}");
+}
+
+#[test]
 fn anchors_and_merge_keys_work() {
     let text = GOOD.replacen(
         "    type: email",
@@ -263,6 +322,38 @@ fn anchors_and_merge_keys_work() {
         1,
     );
     assert_eq!(load(&text).unwrap().summaries[1].who, "2 rules");
+}
+
+#[test]
+fn brackets_end_before_they_cost() {
+    let errors = load(&format!("issuers:\n  {}", "{a: ".repeat(200_000))).unwrap_err();
+    assert!(errors.to_string().contains("mayfly.yaml:2: not YAML: more than 1000 brackets"));
+}
+
+#[test]
+fn broken_json_is_not_called_yaml() {
+    let errors = load("{ \"issuers\": [ ").unwrap_err().to_string();
+    assert!(
+        errors.contains("mayfly.yaml:2: neither JSON nor YAML: ")
+            || errors.contains("mayfly.yaml:1: neither JSON nor YAML: "),
+        "{errors}"
+    );
+}
+
+/// What is no file is not waited for; a link to a file is one.
+#[test]
+fn only_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+    for path in [at("pipe"), folder.path().to_owned(), "/dev/zero".into()] {
+        let error = config::load(&path, &Overrides::default()).unwrap_err().to_string();
+        assert!(error.ends_with("cannot be read: it is no regular file"), "{error}");
+    }
+    std::fs::write(at("mayfly.yaml"), GOOD).unwrap();
+    std::os::unix::fs::symlink(at("mayfly.yaml"), at("link.yaml")).unwrap();
+    assert!(config::load(&at("link.yaml"), &Overrides::default()).is_ok());
 }
 
 #[test]

@@ -1,13 +1,22 @@
-//! `mayfly explain` says beforehand what an exchange will answer.
+//! `mayfly explain` says beforehand what an exchange will answer, and how much refusals may say.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use axum::body::Body;
+use axum::http::Request;
 use mayfly::authority::explanation::{Explanation, Signature, explain};
+use mayfly::cli::instance::{Instance, Source};
+use mayfly::cli::requester::Requester;
 use mayfly::http;
 use mayfly::keyset::Keyset;
-use mayfly::time::Timestamp;
+use mayfly::time::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
+use crate::support::issuer::FakeIssuer;
 use crate::vectors::{self, Answer};
 
 /// What the door says before anybody looks at the token.
@@ -119,5 +128,111 @@ fn certificates_agree(answer: &Answer, told: &Explanation) -> Result<(), String>
         san if san["value"] == name => Ok(()),
         san if san["value"].as_str().is_some_and(|value| value.ends_with(&hex)) => Ok(()),
         san => Err(format!("issued for {san}, foretold {name}")),
+    }
+}
+
+/// A folder with an issuer's keys and a configuration that trusts it for people of example.com.
+fn configured(issuer: &FakeIssuer) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("jwks.json"), issuer.jwks().to_string()).expect("a file");
+    let yaml = format!(
+        "issuers:\n  - url: {}\n    type: email\n    keys: {{ file: jwks.json }}\n    allow:\n      \
+         - {{ name: staff, why: ours alone, email: \"*@example.com\" }}\n",
+        issuer.url()
+    );
+    std::fs::write(folder.path().join("mayfly.yaml"), yaml).expect("a file");
+    folder
+}
+
+/// Runs `mayfly explain - arguments` with `token` on stdin; yields exit code, stdout and stderr.
+fn told(folder: &Path, token: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mayfly"))
+        .args(["explain", "-", "--config", "mayfly.yaml"])
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let [out, err] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
+    (output.status.code(), out, err)
+}
+
+#[tokio::test]
+async fn the_command_answers_with_its_exit_code_and_leaves_no_trace() {
+    let issuer = FakeIssuer::start().await;
+    let folder = configured(&issuer);
+    let now = SystemClock.now().as_secs();
+    let token = |email: &str| {
+        issuer.token_at(now, json!({ "email": email, "email_verified": true })) + "\n"
+    };
+
+    let (code, out, err) = told(folder.path(), &token("ann@example.com"), &[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.starts_with("✓ a certificate would be issued\n"), "{out}");
+    assert!(out.contains("✓ signature  by a key of the issuer"), "{out}");
+    assert!(out.contains("✓ allow staff (ours alone) decides: yes"), "{out}");
+    assert!(!out.contains('\u{1b}'), "colour off a terminal:\n{out}");
+
+    let (code, out, err) = told(folder.path(), &token("eve@evil.example"), &["--json"]);
+    assert_eq!((code, err.as_str()), (Some(1), ""), "{out}");
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((&json["would_issue"], &json["reason"]), (&json!(false), &json!("DENIED_BY_RULE")));
+    assert_eq!(json["rules"][0]["why"], "ours alone");
+    assert_eq!(json["certificate"]["san"]["value"], "eve@evil.example");
+
+    let forged = token("ann@example.com").trim().rsplit_once('.').expect("dots").0.to_owned();
+    let forged = format!("{forged}.{}", "A".repeat(86));
+    let (code, out, _) = told(folder.path(), &forged, &[]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("(SIGNATURE_INVALID)"), "{out}");
+    let (code, out, _) = told(folder.path(), &forged, &["--offline"]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("– signature  not checked"), "{out}");
+
+    let (code, _, err) = told(folder.path(), "", &["--fulcio-config", "other.yaml"]);
+    assert_eq!(code, Some(2), "{err}");
+    let mut left: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
+    left.retain(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()));
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn brief_denials_keep_the_rules_to_ourselves() {
+    let issuer = FakeIssuer::start().await;
+    let folder = configured(&issuer);
+    let file = folder.path().join("mayfly.yaml");
+    let full = std::fs::read_to_string(&file).expect("a file");
+    let claims = json!({ "email": "eve@evil.example", "email_verified": true });
+    let token = issuer.token_at(SystemClock.now().as_secs(), claims);
+    let body = Requester::new().and_then(|requester| requester.request(&token)).expect("a request");
+    for (more, message, rule) in [
+        ("data: a\n", "no rule of issuer", json!("staff")),
+        ("data: b\ndenials: full\n", "no rule of issuer", json!("staff")),
+        ("data: c\ndenials: brief\n", "this identity may not have a certificate here", Value::Null),
+    ] {
+        std::fs::write(&file, format!("{more}{full}")).expect("a file");
+        let source = Source { config: Some(file.clone()), ..Source::default() };
+        let config = source.config().unwrap_or_else(|error| panic!("{error}"));
+        let instance = Instance::create_and_open(config).unwrap_or_else(|error| panic!("{error}"));
+        let request = Request::post("/api/v2/signingCert")
+            .header("content-type", "application/json")
+            .body(Body::from(body.clone()))
+            .expect("a request");
+        let answer = instance.router().oneshot(request).await.expect("infallible");
+        assert_eq!(answer.status(), 403);
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.expect("a body");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert!(body["message"].as_str().is_some_and(|text| text.starts_with(message)), "{body}");
+        let (info, request) = (&body["details"][0], &body["details"][1]);
+        assert_eq!(info["reason"], "DENIED_BY_RULE");
+        assert_eq!(info["metadata"]["issuer"], issuer.url());
+        assert_eq!(info["metadata"]["rule"], rule);
+        assert!(request["requestId"].as_str().is_some_and(|id| !id.is_empty()), "{body}");
+        instance.authority.log.close().await;
     }
 }

@@ -334,6 +334,8 @@ async fn keys_are_fetched_from_https_urls_only() {
     let fake = FakeIssuer::start().await;
     let urls = [
         "http://example.com/keys",
+        "http://localhost/keys",
+        "http://127.0.0.1:9/keys",
         "ftp://localhost/keys",
         "file:///etc/passwd",
         "https://user@localhost/keys",
@@ -498,6 +500,43 @@ async fn fetches_for_patterns_are_few_and_leave_room_for_others() {
     assert!(fake.requests(Endpoint::Discovery) <= 2);
     fake.heal();
     assert!(tasks.join_all().await.iter().all(Result::is_ok));
+}
+
+/// A hundred exchanges for one issuer that is silent: how many are turned away, and that others are not.
+async fn those_who_wait(pattern: &str, path: fn(usize) -> String, limits: Limits, places: usize) {
+    let (fake, named) = (FakeIssuer::start().await, FakeIssuer::start().await);
+    let slow = trusting(&fake, &format!("{}{pattern}", fake.url()));
+    let keyset = Arc::new(keyset([slow, trusting(&named, &named.url())], limits));
+    fake.fail(Endpoint::Discovery, Fault::Silent);
+    let mut tasks = JoinSet::new();
+    for number in 0..100 {
+        let iss = format!("{}{}", fake.url(), path(number));
+        let (keyset, token) = (Arc::clone(&keyset), fake.token(json!({ "iss": iss })));
+        tasks.spawn(async move { verify(&keyset, &token).await });
+    }
+    for _ in 0..100 - places {
+        let turned_away = tasks.join_next().await.unwrap().unwrap().unwrap_err();
+        let busy = matches!(turned_away, KeysetError::Unreachable { cause: FetchError::Busy, .. });
+        assert!(busy, "{turned_away}");
+    }
+    verify(&keyset, &named.token(json!({}))).await.unwrap();
+    fake.heal();
+    assert!(tasks.join_all().await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn few_wait_for_one_issuer_and_the_others_are_not_kept_waiting() {
+    let one = Limits { waiters: 5, ..patient() };
+    those_who_wait("", |_| String::new(), one, 5).await;
+    let all = Limits { wildcard_line: 7, ..patient() };
+    those_who_wait("/m/*", |number| format!("/m/{}", number % 20), all, 7).await;
+}
+
+#[test]
+fn those_who_wait_leave_places_for_other_exchanges() {
+    let limits = Limits::default();
+    assert!(limits.waiters < limits.line);
+    assert!(limits.line + limits.wildcard_line <= 1024 * 2 / 3);
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ fn queued(log: &Log, number: u64) -> Result<Append<'_>, LogError> {
 }
 
 async fn tile(log: &Log, kind: TileKind, index: u64, width: u16) -> Option<Vec<u8>> {
-    log.tile(TilePath { kind, index, width }).await.unwrap()
+    log.tile(TilePath { kind, index, width }).await.unwrap().map(Vec::from)
 }
 
 /// The entries that the log serves in its data tiles, each checked for where it stands.

@@ -12,6 +12,7 @@ mod golden;
 mod bites;
 mod presets;
 mod log;
+mod first_start;
 mod kill;
 mod signers;
 mod http;

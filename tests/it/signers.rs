@@ -266,6 +266,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 fn options(curve: Curve) -> Options<'static> {
     Options {
+        url: "https://mayfly.example.com",
         organization: "example.com",
         common_name: "mayfly",
         curve,

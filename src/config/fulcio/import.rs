@@ -142,14 +142,14 @@ impl Writer<'_> {
                     self.line(format!("url: {}", scalar(url)));
                 }
                 self.audiences(issuer, &preset.audiences);
-                self.common(node, issuer);
+                self.common(issuer);
                 self.rules(issuer, Some(&preset));
             }
             None => {
                 self.made.text += &format!("  - url: {}\n", scalar(url));
                 self.kind(node, issuer);
                 self.audiences(issuer, &[]);
-                self.common(node, issuer);
+                self.common(issuer);
                 self.rules(issuer, None);
             }
         }
@@ -168,14 +168,17 @@ impl Writer<'_> {
     }
 
     /// What an issuer of any type may have.
-    fn common(&mut self, node: &Node, issuer: &Issuer) {
+    fn common(&mut self, issuer: &Issuer) {
         if let Some(claim) = &issuer.challenge_claim {
             self.line(format!("challenge_claim: {}", scalar(claim)));
         }
-        if issuer.roots.is_some() {
+        if let Some(pem) = &issuer.roots {
             self.line("ca: |");
-            let pem = member(node, "ca-cert").and_then(Node::scalar).unwrap_or_default();
+            let pem = String::from_utf8_lossy(pem);
             pem.trim().lines().for_each(|line| self.line(format!("  {}", line.trim())));
+        }
+        if let Some(file) = &issuer.bearer_file {
+            self.line(format!("bearer_token_file: {}", scalar(&file.display().to_string())));
         }
     }
 
@@ -328,6 +331,8 @@ fn differences(one: &Provider, other: &Provider) -> Vec<&'static str> {
         ("constants", same(&one.constants, &other.constants)),
         ("defaults", same(&one.defaults, &other.defaults)),
         ("required", same(&one.required, &other.required)),
+        ("choices", same(&one.choices, &other.choices)),
+        ("starts_with", same(&one.starts_with, &other.starts_with)),
         ("san", one.san == other.san),
         ("extensions", same::<(Extension, Template)>(&one.extensions, &other.extensions)),
     ];

@@ -27,7 +27,7 @@ pub(super) fn warn(rule: &Rule, place: &Cursor<'_>) {
         let names = NAMES.iter().filter(|(claim, begins, _)| {
             selector.as_str() == *claim && holds_name(pattern, begins)
         });
-        for (claim, _, numbers) in names.filter(|(.., numbers)| !numbers.iter().any(|n| has(&n))) {
+        for (claim, _, numbers) in names.filter(|(.., numbers)| !numbers.iter().any(has)) {
             let numbers = numbers.join(" or ");
             place.warn(format!(
                 "{claim} is a name, which somebody else may take once it is given up: \

@@ -103,7 +103,9 @@ fn token(error: &TokenError) -> Metadata {
         TokenError::NoSuchKey { issuer, key_id, algorithm } => issued_by(issuer)
             .and_if("key_id", key_id.as_ref())
             .and("algorithm", &algorithm.to_string()),
-        TokenError::SignatureInvalid { issuer } => issued_by(issuer),
+        TokenError::SignatureInvalid { issuer } | TokenError::TooManyKeys { issuer, .. } => {
+            issued_by(issuer)
+        }
         TokenError::IssuerMismatch { issuer, configured } => {
             issued_by(issuer).and("wanted", configured)
         }
@@ -144,10 +146,17 @@ fn identity(error: &IdentityError) -> Metadata {
         IdentityError::SubjectForeign { subject, domain } => {
             about("sub").and("wanted", domain).and("got", subject)
         }
-        IdentityError::TooLong => Metadata::default(),
+        IdentityError::TooLong { part, limit } => {
+            Metadata::default().and("extension", part).and("wanted", &at_most(*limit))
+        }
+        IdentityError::TooLarge { limit } => Metadata::default().and("wanted", &at_most(*limit)),
         IdentityError::SanEmpty { provider } => Metadata::default().and("provider", provider),
         IdentityError::Url { url, .. } => Metadata::default().and("got", url),
     }
+}
+
+fn at_most(octets: usize) -> String {
+    format!("at most {octets} octets")
 }
 
 fn possession(error: &PossessionError) -> Metadata {
@@ -173,10 +182,8 @@ fn policy(error: &PolicyError) -> Metadata {
             metadata.and("claim", claim).and("got", got)
         }
         PolicyError::NotAllowed { issuer, nearest: None } => issued_by(issuer),
-        PolicyError::NotAllowed {
-            issuer,
-            nearest: Some(Near { rule, why, claim, wanted, got }),
-        } => {
+        PolicyError::NotAllowed { issuer, nearest: Some(near) } => {
+            let Near { rule, why, claim, wanted, got } = near.as_ref();
             let metadata = issued_by(issuer).and("rule", bare(rule)).and_if("why", why.as_ref());
             metadata.and("claim", claim).and("wanted", wanted).and_if("got", got.as_ref())
         }
@@ -201,13 +208,13 @@ mod tests {
     fn not_allowed(got: &str) -> Refusal {
         Refusal::Policy(PolicyError::NotAllowed {
             issuer: "https://a.example".to_owned(),
-            nearest: Some(Near {
+            nearest: Some(Box::new(Near {
                 rule: "\"release\"".to_owned(),
                 why: Some("tags only".to_owned()),
                 claim: "ref".to_owned(),
                 wanted: "refs/tags/v*".to_owned(),
                 got: Some(got.to_owned()),
-            }),
+            })),
         })
     }
 

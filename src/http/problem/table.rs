@@ -55,6 +55,7 @@ fn token(error: &TokenError) -> &'static str {
         TokenError::ClaimType { .. }            => "CLAIM_INVALID",
         TokenError::NoSuchKey { .. }            => "SIGNATURE_INVALID",
         TokenError::SignatureInvalid { .. }     => "SIGNATURE_INVALID",
+        TokenError::TooManyKeys { .. }          => "SIGNATURE_INVALID",
         TokenError::IssuerMismatch { .. }       => "ISSUER_MISMATCH",
         TokenError::AudienceMismatch { .. }     => "AUDIENCE_MISMATCH",
         TokenError::Expired { .. }              => "TOKEN_EXPIRED",
@@ -76,7 +77,8 @@ fn identity(error: &IdentityError) -> &'static str {
         IdentityError::SubjectIsEmail { .. }    => "SUBJECT_INVALID",
         IdentityError::SubjectInvalid { .. }    => "SUBJECT_INVALID",
         IdentityError::SubjectForeign { .. }    => "SUBJECT_INVALID",
-        IdentityError::TooLong                  => "IDENTITY_INVALID",
+        IdentityError::TooLong { .. }           => "IDENTITY_INVALID",
+        IdentityError::TooLarge { .. }          => "IDENTITY_INVALID",
         IdentityError::SanEmpty { .. }          => "IDENTITY_INVALID",
         IdentityError::Url { .. }               => "IDENTITY_INVALID",
     }
@@ -106,12 +108,15 @@ fn policy(error: &PolicyError) -> &'static str {
 }
 
 /// Our faults, each in words for strangers; the cause stands in our own log alone. An issuer's trouble
-/// is not ours, and said as it is.
+/// is not ours, and said in a word.
 pub fn failed(failure: &Failure) -> (Row, Message) {
     let (row, what) = match failure {
-        Failure::IssuerUnreachable { sentence, .. } => {
+        Failure::IssuerUnreachable { issuer, trouble, .. } => {
             let row = Row("ISSUER_UNREACHABLE", Code::Unavailable, LATER);
-            return (row, Message::Said(sentence.clone()));
+            let sentence = format!(
+                "issuer {issuer} does not answer ({trouble}); this is not the token's fault, try again"
+            );
+            return (row, Message::Said(sentence));
         }
         Failure::Profile(error) => profile(error),
         Failure::Check(_) => (

@@ -13,14 +13,14 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::select;
-use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 
 use super::super::envelope::Peer;
 use super::line::Line;
+use super::outgoing::Outgoing;
 use super::pulse::Pulse;
-use super::{Limits, Server};
+use super::{Limits, Mood, Server, Surroundings};
 
 /// The longest header block, octets.
 const HEADERS: usize = 32 << 10;
@@ -52,45 +52,61 @@ pub async fn run(
     server: Arc<Server>,
     stream: TcpStream,
     peer: SocketAddr,
-    ending: watch::Receiver<bool>,
+    mut around: Surroundings,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "the peer is gone already");
         return;
     }
     let Some(tls) = &server.tls else {
-        return http(&server, stream, peer, ending).await;
+        return http(&server, stream, peer, around).await;
     };
-    match timeout(server.limits.handshake, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => http(&server, stream, peer, ending).await,
+    let handshake = timeout(server.limits.handshake, tls.acceptor().accept(stream));
+    let handshake = select! {
+        handshake = handshake => handshake,
+        _ = around.mood.wait_for(|mood| *mood == Mood::Ending) => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => http(&server, stream, peer, around).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
         Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
     }
 }
 
-async fn http<S>(server: &Server, stream: S, peer: SocketAddr, mut ending: watch::Receiver<bool>)
+async fn http<S>(server: &Server, stream: S, peer: SocketAddr, mut around: Surroundings)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &server.limits;
     let pulse = Pulse::new();
     let line = Line::new(stream, pulse.clone(), limits.stall);
-    let heart = pulse.clone();
+    let (heart, outgoing) = (pulse.clone(), Outgoing::new(&around.answers));
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         let beat = heart.begin();
         request.extensions_mut().insert(Peer(peer.ip().to_canonical()));
         let answer = server.router.clone().call(request.map(Body::new));
-        async move {
-            let answer = answer.await;
-            drop(beat);
-            answer
-        }
+        let outgoing = outgoing.clone();
+        async move { answer.await.map(|answer| outgoing.send(answer, beat)) }
     });
     let builder = builder(limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(line), service));
 
-    let mut told = false;
-    while let Some(due) = pulse.due(limits) {
+    let mut leave = None;
+    loop {
+        let mood = *around.mood.borrow_and_update();
+        let due = match leave {
+            Some(until) => pulse.farewell(until, limits),
+            None if mood == Mood::Ending => None,
+            None => pulse.due(limits, mood == Mood::Crowded),
+        };
+        let Some(due) = due else {
+            if leave.is_some() {
+                return;
+            }
+            leave = Some(Instant::now() + GOODBYE);
+            connection.as_mut().graceful_shutdown();
+            continue;
+        };
         select! {
             outcome = connection.as_mut() => {
                 if let Err(error) = outcome {
@@ -98,15 +114,10 @@ where
                 }
                 return;
             }
-            _ = ending.wait_for(|ending| *ending), if !told => {
-                told = true;
-                connection.as_mut().graceful_shutdown();
-            }
+            _ = around.mood.changed(), if leave.is_none() => {}
             () = sleep_until(due) => {}
         }
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = timeout(GOODBYE, connection).await;
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {

@@ -5,15 +5,19 @@
 //! is (until the connection has been idle for too long). Written by the [line](super::line) and the
 //! service, read by the connection's task.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::Limits;
 
 /// A write of this many octets or fewer may be HTTP/2's small talk (acknowledgements, pings), which
 /// must not keep a connection alive.
 const SMALL_TALK: usize = 64;
+
+/// How often we look whether the last requests of a peer that was told to leave have ended.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The start of HTTP/2's preface, which no method of HTTP/1 shares.
 const PREFACE: [u8; 2] = *b"PR";
@@ -27,7 +31,11 @@ struct State {
     preface: usize,
     /// Since when a request's headers are awaited.
     expecting: Option<Instant>,
+    /// How many requests there were: the name of the next.
+    begun: u64,
     under_way: usize,
+    /// Of the answers under way, when each last got on.
+    leaving: HashMap<u64, Instant>,
     /// When there was last a sign of life.
     last: Instant,
 }
@@ -39,7 +47,9 @@ impl Pulse {
         Self(Arc::new(Mutex::new(State {
             preface: 0,
             expecting: Some(now),
+            begun: 0,
             under_way: 0,
+            leaving: HashMap::new(),
             last: now,
         })))
     }
@@ -74,30 +84,61 @@ impl Pulse {
         let mut state = self.state();
         state.expecting = None;
         state.under_way += 1;
-        Beat(self.clone())
+        state.begun += 1;
+        Beat(self.clone(), state.begun)
     }
 
     /// When to look again; nothing when the peer's time is up. What is due may come nearer in the
     /// meantime, but never nearer than the next look.
-    pub fn due(&self, limits: &Limits) -> Option<Instant> {
+    pub fn due(&self, limits: &Limits, crowded: bool) -> Option<Instant> {
+        let bound = if crowded { limits.crowded } else { Duration::MAX };
+        let (headers, idle) = (limits.headers.min(bound), limits.idle.min(bound));
         let (state, now) = (self.state(), Instant::now());
-        let look = now + limits.headers.min(limits.idle);
+        let look = now + headers.min(idle).min(limits.stall);
         let until = match state.expecting {
-            _ if state.under_way > 0 => return Some(look),
-            Some(since) => since + limits.headers,
-            None => state.last + limits.idle,
+            _ if state.under_way > 0 => {
+                return (!state.is_stuck(now, limits.stall)).then_some(look);
+            }
+            Some(since) => since + headers,
+            None => state.last + idle,
         };
         (now < until).then_some(until.min(look))
     }
+
+    /// The same once the peer has been told to leave, `until` when it may take its time with that:
+    /// what is under way may end.
+    pub fn farewell(&self, until: Instant, limits: &Limits) -> Option<Instant> {
+        let (state, now) = (self.state(), Instant::now());
+        if now < until {
+            return Some(until);
+        }
+        let goes_on = state.under_way > 0 && !state.is_stuck(now, limits.stall);
+        goes_on.then_some(now + LOOK)
+    }
 }
 
-/// A request under way.
-pub struct Beat(Pulse);
+impl State {
+    /// Whether the peer takes nothing of an answer.
+    fn is_stuck(&self, now: Instant, stall: Duration) -> bool {
+        self.leaving.values().any(|moved| now.duration_since(*moved) > stall)
+    }
+}
+
+/// A request under way: until the last octet of its answer is gone.
+pub struct Beat(Pulse, u64);
+
+impl Beat {
+    /// The answer begins to leave, or the peer took some of it.
+    pub fn gets_on(&self) {
+        self.0.state().leaving.insert(self.1, Instant::now());
+    }
+}
 
 impl Drop for Beat {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.under_way = state.under_way.saturating_sub(1);
+        state.leaving.remove(&self.1);
         state.last = Instant::now();
     }
 }

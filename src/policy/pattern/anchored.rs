@@ -56,9 +56,9 @@ impl Anchored {
 fn compile(source: &str) -> Result<Regex, RegexError> {
     let mut builder = RegexBuilder::new(source);
     let regex = builder.size_limit(MAX_COMPILED).dfa_size_limit(MAX_STATES).build();
-    regex.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => RegexError::TooLarge,
-        other => RegexError::Syntax(last_line(&other.to_string()).to_owned()),
+    regex.map_err(|error| match matches!(error, regex::Error::CompiledTooBig(_)) {
+        true => RegexError::TooLarge,
+        false => RegexError::Syntax(last_line(&error.to_string()).to_owned()),
     })
 }
 

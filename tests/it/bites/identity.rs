@@ -28,7 +28,10 @@ fn bite(
 }
 
 pub fn bites() -> Vec<Bite> {
-    [claims(), emails(), subjects(), names(), urls()].into_iter().flatten().collect()
+    [claims(), values(), emails(), subjects(), names(), lengths(), urls()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn claims() -> Vec<Bite> {
@@ -56,6 +59,39 @@ fn claims() -> Vec<Bite> {
             },
             "CLAIM_INVALID",
         ),
+    ]
+}
+
+/// What GitLab's preset asks of claims that choose a host, or heads and tags.
+fn values() -> Vec<Bite> {
+    #[track_caller]
+    fn value(change: fn(&mut Ask), name: &str, wanted: &str, value: &str) -> Bite {
+        let (name, wanted, value) = (name.to_owned(), wanted.to_owned(), value.to_owned());
+        let error = IdentityError::ClaimValue { name, wanted, value };
+        bite("gitlab/self-managed", change, error, "CLAIM_INVALID")
+    }
+    let kind = |change, kind| value(change, "ref_type", "branch or tag", kind);
+    let own = "text that begins with gitlab.golden.example/";
+    let file = |change, file| value(change, "ci_config_ref_uri", own, file);
+    vec![
+        kind(|ask| ask.claims["ref_type"] = json!("merge_request"), "merge_request"),
+        kind(|ask| ask.claims["ref_type"] = json!("Branch"), "Branch"),
+        kind(|ask| ask.claims["ref_type"] = json!(true), "true"),
+        file(
+            |ask| {
+                ask.claims["ci_config_ref_uri"] = json!("gitlab.com/acme/app//a.yml@refs/heads/m")
+            },
+            "gitlab.com/acme/app//a.yml@refs/heads/m",
+        ),
+        file(
+            |ask| ask.claims["ci_config_ref_uri"] = json!("GITLAB.golden.example/x"),
+            "GITLAB.golden.example/x",
+        ),
+        file(
+            |ask| ask.claims["ci_config_ref_uri"] = json!("gitlab.golden.example:443/x"),
+            "gitlab.golden.example:443/x",
+        ),
+        file(|ask| ask.claims["ci_config_ref_uri"] = json!("x"), "x"),
     ]
 }
 
@@ -105,7 +141,7 @@ fn subjects() -> Vec<Bite> {
             |ask| ask.claims["sub"] = json!("alice!golden.example"),
             IdentityError::SubjectInvalid {
                 subject: "alice!golden.example".to_owned(),
-                wanted: "a user name: not blank, without `!` and without control characters",
+                wanted: "a user name: without `!`, invisible characters, or a space at the beginning or end",
             },
             "SUBJECT_INVALID",
         ),
@@ -132,7 +168,6 @@ fn world(change: fn(&mut Parts), error: IdentityError) -> Bite {
 /// What no claim alone can do: the templates must be odd.
 fn names() -> Vec<Bite> {
     vec![
-        world(|parts| host(parts, &"x".repeat(65_537)), IdentityError::TooLong),
         world(
             |parts| provider(parts, |provider| provider.san = None),
             IdentityError::SanEmpty { provider: "github".to_owned() },
@@ -159,6 +194,37 @@ fn names() -> Vec<Bite> {
 fn workflow(change: fn(&mut Ask), text: &str, error: UrlError) -> Bite {
     let error = url(&format!("https://github.com/{text}"), error);
     bite("github/push", change, error, "IDENTITY_INVALID")
+}
+
+/// A token of 48 KiB must not become a certificate of 300.
+fn lengths() -> Vec<Bite> {
+    let too_long = |part, limit| IdentityError::TooLong { part, limit };
+    vec![
+        bite(
+            "github/push",
+            |ask| ask.claims["workflow"] = json!("x".repeat(46 * 1024)),
+            too_long("github-workflow-name", 8192),
+            "IDENTITY_INVALID",
+        ),
+        bite(
+            "github/push",
+            |ask| ask.claims["job_workflow_ref"] = json!("x".repeat(2048)),
+            too_long("subject alternative name", 2048),
+            "IDENTITY_INVALID",
+        ),
+        bite(
+            "github/push",
+            |ask| ask.claims["sha"] = json!("x".repeat(7000)),
+            IdentityError::TooLarge { limit: 12_288 },
+            "IDENTITY_INVALID",
+        ),
+        bite(
+            "kubernetes/service-account",
+            |ask| ask.claims["sub"] = json!("x".repeat(8193)),
+            too_long("subject", 8192),
+            "IDENTITY_INVALID",
+        ),
+    ]
 }
 
 fn urls() -> Vec<Bite> {

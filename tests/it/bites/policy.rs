@@ -20,12 +20,14 @@ pub fn bites() -> Vec<Bite> {
         claim: "event_name".to_owned(),
         got: "push".to_owned(),
     };
-    let near = |rule: &str, claim: &str, wanted: &str, got: &str| Near {
-        rule: rule.to_owned(),
-        why: None,
-        claim: claim.to_owned(),
-        wanted: wanted.to_owned(),
-        got: Some(got.to_owned()),
+    let near = |rule: &str, claim: &str, wanted: &str, got: &str| {
+        Box::new(Near {
+            rule: rule.to_owned(),
+            why: None,
+            claim: claim.to_owned(),
+            wanted: wanted.to_owned(),
+            got: Some(got.to_owned()),
+        })
     };
     let not_allowed = |issuer: &str, nearest| {
         let error = PolicyError::NotAllowed { issuer: issuer.to_owned(), nearest };

@@ -35,7 +35,7 @@ fn unread(change: fn(&mut Ask), part: Part, fault: JsonError) -> Bite {
 }
 
 pub fn bites() -> Vec<Bite> {
-    [form(), json_text(), header(), claims(), signature(), times(), issuers()]
+    [form(), json_text(), header(), claims(), signature(), times(), terms(), issuers()]
         .into_iter()
         .flatten()
         .collect()
@@ -163,7 +163,23 @@ fn signature() -> Vec<Bite> {
             "SIGNATURE_INVALID",
         ),
         bite(|ask| ask.token = borrow, forged(), "SIGNATURE_INVALID"),
+        // Nine keys of the right name and kind, none of them the one.
+        world(
+            |parts| parts.issuer(|issuer| issuer.keys = Keys::Inline(strangers().into())),
+            Outcome::new(
+                TokenError::TooManyKeys { issuer: GITHUB.to_owned(), tried: 8 },
+                400,
+                "SIGNATURE_INVALID",
+            ),
+        ),
     ]
+}
+
+/// Nine times the key of RFC 8037 appendix A.2, under the name of another.
+fn strangers() -> Vec<u8> {
+    let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let key = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "golden", "x": x });
+    json!({ "keys": vec![key; 9] }).to_string().into_bytes()
 }
 
 /// The token with a signature that is good, of other claims.
@@ -208,6 +224,37 @@ fn times() -> Vec<Bite> {
     ]
 }
 
+/// What the configuration asks of one issuer's tokens beside.
+fn terms() -> Vec<Bite> {
+    let ghe = || "https://token.actions.acme.ghe.com".to_owned();
+    let too_old = TokenError::TooOld {
+        issuer: ghe(),
+        age: Duration::from_secs(601),
+        most: Duration::from_secs(600),
+    };
+    let rs256 = TokenError::AlgorithmNotAllowed {
+        issuer: GITHUB.to_owned(),
+        algorithm: Algorithm::EdDsa,
+        allowed: vec![Algorithm::Rs256],
+    };
+    vec![
+        Bite::ask(
+            "github/ghe-com",
+            |ask| ask.claims["iat"] = json!(MIDNIGHT - 601),
+            Outcome::new(too_old, 400, "TOKEN_TOO_OLD"),
+        ),
+        Bite::ask(
+            "github/ghe-com",
+            |ask| drop(ask.claims.as_object_mut().expect("claims").remove("iat")),
+            Outcome::new(TokenError::AgeUnknown { issuer: ghe() }, 400, "CLAIM_MISSING"),
+        ),
+        world(
+            |parts| parts.issuer(|issuer| issuer.algorithms = vec![Algorithm::Rs256]),
+            Outcome::new(rs256, 400, "ALGORITHM_NOT_ALLOWED"),
+        ),
+    ]
+}
+
 fn issuers() -> Vec<Bite> {
     let unknown = |issuer: &str, nearest: Option<&str>| KeysetError::UnknownIssuer {
         issuer: issuer.to_owned(),
@@ -233,6 +280,7 @@ fn issuers() -> Vec<Bite> {
             Outcome::new(
                 IssueError::Failed(Failure::IssuerUnreachable {
                     issuer: GITHUB.to_owned(),
+                    trouble: "connection refused",
                     sentence: refused.to_owned(),
                 }),
                 503,

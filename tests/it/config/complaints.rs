@@ -132,6 +132,32 @@ fn a_key_stands_once() {
     );
 }
 
+/// What `choices` and `starts_with` of a hand-written `type: ci` take.
+#[test]
+fn checked_claims_are_maps_of_texts() {
+    let ci = |keys: &str| {
+        format!(
+            "issuers:\n  - url: https://*.example.com/a\n    type: ci\n    allow: anybody\n    san: \"{{{{ .sub }}}}\"\n    {keys}\n"
+        )
+    };
+    let complaint = |keys: &str| load(&ci(keys)).map(|_| ()).unwrap_err().to_string();
+    assert!(load(&ci("choices: { kind: [ branch, tag ] }")).is_ok());
+    assert!(load(&ci("starts_with: { sub: https://ci.example.com/ }")).is_ok());
+    assert!(
+        complaint("choices: { kind: [] }")
+            .contains("issuers[0].choices.kind: expected text or a list")
+    );
+    assert!(complaint("choices: [ kind ]").contains("issuers[0].choices: expected a map"));
+    assert!(
+        complaint("starts_with: { sub: \"\" }")
+            .contains("issuers[0].starts_with.sub: expected text")
+    );
+    assert!(
+        complaint("starts_with: { sub: \"https://*/\" }")
+            .contains("is the issuer's host, and a pattern has many")
+    );
+}
+
 #[test]
 fn text_that_is_no_yaml_says_where() {
     check(
@@ -451,6 +477,23 @@ fn a_rule_speaks_of_itself_in_one_line() {
 }
 
 /// Compares what is odd about [`GOOD`] with the owner's number replaced.
+#[test]
+fn a_denial_that_absence_slips_through_is_odd() {
+    let warned = |deny: &str| {
+        load(&GOOD.replace("lifetime: 10m", &format!("#{deny}")).replacen(
+            "    allow:",
+            &format!("    deny: [ {deny} ]\n    allow:"),
+            1,
+        ))
+        .unwrap()
+        .warnings
+    };
+    let odd = "mayfly.yaml:5: issuers[0].deny[0]: `not` denies no token that has no environment at all: to deny those, too, leave this out and write `environment: …` with what may pass into every rule of `allow`";
+    assert_eq!(warned("{ environment: { not: production } }"), [odd]);
+    assert_eq!(warned("{ environment: [ a, { not: production } ] }"), [odd]);
+    assert_eq!(warned("{ environment: staging }"), [""; 0]);
+}
+
 #[track_caller]
 fn check_warnings(to: &str, expected: &[&str]) {
     let text = GOOD.replacen("repository_owner_id: 9919", to, 1);

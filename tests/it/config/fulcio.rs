@@ -252,3 +252,13 @@ fn what_fulcio_loads_and_never_uses_is_left_out_with_a_warning() {
         ],
     );
 }
+
+#[test]
+fn the_clusters_own_issuer_is_asked_as_upstream_asks_it() {
+    let text = "oidc-issuers:\n  https://kubernetes.default.svc:\n    issuer-url: https://kubernetes.default.svc\n    client-id: sigstore\n    type: kubernetes\n";
+    let config = load(text, false).unwrap();
+    // Outside of a cluster both files are missing, and that is said.
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+    assert!(config.warnings[0].contains("/var/run/fulcio/ca.crt is not there"));
+    assert!(config.warnings[1].contains("serviceaccount/token is not there"));
+}

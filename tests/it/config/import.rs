@@ -46,12 +46,14 @@ fn issuers(config: &Config) -> Vec<String> {
             .iter()
             .map(|(name, template)| format!("{} {template:?}", name.name()));
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             sorted(provider.constants.iter().map(pair).collect()),
             sorted(provider.defaults.iter().map(pair).collect()),
             sorted(extensions.collect()),
             provider.san,
             provider.required,
+            provider.choices,
+            provider.starts_with,
             provider.older,
         )
     };

@@ -37,6 +37,7 @@ impl TestAuthority {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let options = Options {
+            url: "https://test",
             organization: "test",
             common_name: "test",
             curve: Curve::P256,

@@ -273,6 +273,36 @@ async fn connections_over_the_cap_wait_for_a_place() {
 }
 
 #[tokio::test]
+async fn whoever_wants_nothing_has_to_go_when_there_is_hardly_room() {
+    let limits = short(|limits| {
+        (limits.connections, limits.crowded) = (2, SHORT);
+        limits.headers = Duration::from_secs(60);
+    });
+    let server = Running::start_with(hello(), None, limits).await;
+    let (mut idle, mut silent) = (server.connect().await, server.connect().await);
+    idle.write_all(GET).await.unwrap();
+    one(&mut idle).await;
+    silent.write_all(b"GET / HT").await.unwrap();
+    assert_eq!(server.get("/").await.text(), "hello");
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_does_not_keep_us_from_ending() {
+    let limits = short(|limits| limits.headers = Duration::from_secs(60));
+    let server = Running::start_with(hello(), None, limits).await;
+    let mut silent = Vec::new();
+    for words in [&b""[..], b"GET / HT", PREFACE, GET] {
+        let mut stream = server.connect().await;
+        stream.write_all(words).await.unwrap();
+        silent.push(stream);
+    }
+    assert_eq!(server.get("/").await.text(), "hello");
+    let began = Instant::now();
+    assert_eq!(server.ended().await, 0);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn requests_under_way_finish_after_the_end() {
     let (router, inside, leave) = gate();
     let mut server = Running::start(router).await;
@@ -314,6 +344,27 @@ async fn a_peer_that_does_not_read_is_cut() {
     stream.readable().await.unwrap();
     assert_eq!(server.ended().await, 0);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+/// SETTINGS that let no octet of any answer through.
+const SHUT: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_of_an_answer_is_let_go() {
+    let limits = short(|limits| limits.stall = SHORT);
+    let server = Running::start_with(hello(), None, limits).await;
+    let (mut read, mut write) = server.connect().await.into_split();
+    write.write_all(&[PREFACE, SHUT, &request_frame(1)].concat()).await.unwrap();
+    let pinging = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while write.write_all(PING).await.is_ok() {
+            ticks.tick().await;
+        }
+    });
+    let (kinds, error) = frames(&drained(&mut read).await);
+    assert!(kinds.contains(&HEADERS), "no answer: {kinds:?}");
+    assert_eq!(error, Some(0), "{kinds:?}");
+    timeout(PATIENCE, pinging).await.unwrap().unwrap();
 }
 
 /// Shakes hands with a client that trusts `root` alone, and says what it speaks.

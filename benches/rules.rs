@@ -1,0 +1,113 @@
+//! What a thousand rules on one issuer cost, beside a whole issuance.
+//!
+//! `cargo bench --bench rules` prints, in CPU time: an issuance through the real router with the durable
+//! log, with a thousand rules of which the last allows; and of that what the decision takes, for rules of
+//! several forms. It fails when the decision takes more than [`MOST`] of an issuance.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+
+use mayfly::cli::instance::Running;
+use mayfly::time::{Clock, SystemClock};
+use mayfly::token::{Claims, UnverifiedToken};
+
+mod support;
+
+use support::{Issuer, instance, issue, measure, median, micros};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const RULES: usize = 1000;
+const ROUNDS: usize = 5;
+const IN_FLIGHT: usize = 8;
+const EACH: usize = 128;
+const DECISIONS: usize = 2000;
+
+/// The share of an issuance that a thousand rules may take.
+const MOST: f64 = 0.05;
+
+/// Name and conditions of rule number {n}, which all but match.
+const FORMS: [(&str, &str); 5] = [
+    ("a number", "repository_owner_id: \"1{n}\""),
+    ("a name", "repository: acme/app{n}"),
+    (
+        "a name with stars, and a list",
+        "ref: [ refs/heads/main, \"refs/tags/v*\" ]\n        repository: \"acme/*{n}\"",
+    ),
+    ("a pointer, and not", "sub: { not: \"repo:other/*\" }\n        /repository_id: \"{n}\""),
+    ("a regex", "repository: { regex: \"acme/app-{n}[a-z]*\" }"),
+];
+
+fn main() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(run(folder.path()));
+}
+
+async fn run(folder: &Path) {
+    let issuer = Issuer::new();
+    let mut worst: f64 = 0.0;
+    for (at, (name, form)) in FORMS.into_iter().enumerate() {
+        let folder = folder.join(at.to_string());
+        std::fs::create_dir(&folder).expect("a folder");
+        let instance = instance(&folder, &issuer, &rules(form));
+        let whole = issuance(&instance, &issuer).await;
+        let claims = claims(&instance, &issuer).await;
+        let mut decisions = Vec::new();
+        for _ in 0..ROUNDS {
+            decisions.push(measure(DECISIONS, async || decide(&instance, &claims)).await);
+        }
+        let decision = median(&mut decisions);
+        let share = decision.as_secs_f64() / whole;
+        println!(
+            "{RULES} rules on {name:<30} {:>6.1} µs of {:>6.1} µs an issuance: {:>4.1} %",
+            micros(decision),
+            whole * 1e6,
+            100.0 * share
+        );
+        worst = worst.max(share);
+        instance.authority.log.close().await;
+    }
+    // Without optimization the comparison says nothing.
+    assert!(cfg!(debug_assertions) || worst < MOST, "rules take {:.1} %", 100.0 * worst);
+}
+
+/// A thousand rules of a form, and one that allows.
+fn rules(form: &str) -> String {
+    let mut yaml = String::new();
+    for n in 1..RULES {
+        writeln!(yaml, "      - {}", form.replace("{n}", &n.to_string())).expect("memory");
+    }
+    yaml + "      - repository_owner_id: \"9919\"\n"
+}
+
+/// Seconds of CPU that an issuance takes.
+async fn issuance(instance: &Running, issuer: &Issuer) -> f64 {
+    let router = instance.router();
+    let bodies: Vec<String> = (0..IN_FLIGHT).map(|at| issuer.body(at)).collect();
+    // Pages, caches and connections first.
+    issue(&router, &bodies, EACH).await;
+    let mut wholes = Vec::new();
+    for _ in 0..ROUNDS {
+        let all = IN_FLIGHT * EACH;
+        wholes.push(measure(all, async || issue(&router, &bodies, EACH).await).await);
+    }
+    median(&mut wholes).as_secs_f64()
+}
+
+/// The claims of a job.
+async fn claims(instance: &Running, issuer: &Issuer) -> Claims {
+    let token = UnverifiedToken::parse(&issuer.token(0)).expect("a token");
+    let verified = instance.authority.trust.load().keyset.verify(token, SystemClock.now()).await;
+    verified.expect("a token that holds")
+}
+
+fn decide(instance: &Running, claims: &Claims) {
+    for _ in 0..DECISIONS {
+        assert!(
+            black_box(instance.authority.trust.load().policy.decide(black_box(claims))).is_ok()
+        );
+    }
+}
