@@ -237,7 +237,7 @@ mod tests {
         );
         assert_eq!(
             NARROW.table(table(), 1),
-            "index  san\n0      https://ci.examp…p/release@main\n1      x\n"
+            "index  san\n0      https://ci.examp…app/release@main\n1      x\n"
         );
     }
 

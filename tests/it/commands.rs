@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -429,28 +429,34 @@ fn the_sample_is_a_configuration() {
     assert_eq!(out, std::fs::read_to_string(sample).unwrap());
 }
 
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What the demo serves is found by the example in the help of `log search`.
 #[test]
 fn the_example_of_search_finds_the_demo() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_mayfly"))
-        .arg("demo")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let demo = Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("demo").stdout(Stdio::piped()).spawn();
+    let mut demo = Killed(demo.unwrap());
+    let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let search = lines.find(|line| line.contains(" log search --config ")).expect("a suggestion");
     let config = search.split_whitespace().last().unwrap().to_owned();
     let (help, _) = check(&["log", "search", "--help"], 0);
-    let example =
-        help.lines().find(|line| line.contains("since=24h")).filter(|l| l.contains("log search"));
+    let example = help.lines().find(|line| line.trim().starts_with("mayfly log search repository="));
     let terms = example.expect("an example").replace("refs/tags/*", "refs/heads/*");
     let mut arguments: Vec<&str> = terms.split_whitespace().skip(1).collect();
     arguments.extend(["--config", &config]);
     let (out, _) = check(&arguments, 0);
     assert!(out.contains("acme/app"), "{arguments:?} finds: {out}");
     assert!(out.lines().all(|line| line == line.trim_end()), "blanks at an end: {out:?}");
-    demo.kill().unwrap();
-    demo.wait().unwrap();
+    drop(demo);
     // It was killed, and could not remove its folder.
     std::fs::remove_dir_all(Path::new(&config).parent().unwrap()).unwrap();
 }

@@ -89,9 +89,9 @@ fn every_example_holds() {
 fn a_typo_in_a_rule_is_seen_and_nothing_else() {
     for preset in presets() {
         let name = text(&preset, "name");
-        for claim in golden_claims(name) {
-            assert_eq!(warnings(&preset, &claim), [""; 0], "{name}");
-        }
+        let claims = golden_claims(name);
+        let odd: Vec<String> = claims.iter().flat_map(|claim| warnings(&preset, claim)).collect();
+        assert_eq!(odd, [""; 0], "{name}");
         let any = preset["claims"].as_sequence().is_some_and(|claims| claims.contains(&"*".into()));
         let odd = warnings(&preset, "no_such_claim");
         assert_eq!(odd.len(), usize::from(!any), "{name}: {odd:?}");

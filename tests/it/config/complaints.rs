@@ -497,7 +497,10 @@ fn a_denial_that_absence_slips_through_is_odd() {
 #[track_caller]
 fn check_warnings(to: &str, expected: &[&str]) {
     let text = GOOD.replacen("repository_owner_id: 9919", to, 1);
-    assert_eq!(load(&text).unwrap().warnings, expected);
+    let mut warnings = load(&text).unwrap().warnings;
+    // GitLab's claims under GitHub's preset are odd for a reason of their own.
+    warnings.retain(|warning| !warning.contains("have no claim"));
+    assert_eq!(warnings, expected);
 }
 
 #[test]
