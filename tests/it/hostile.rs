@@ -72,9 +72,11 @@ const PUBLIC: [&str; 40] = [
 
 /// One hostile caller.
 struct Row {
-    id: &'static str,
+    id: Text,
     act: Act,
     expect: Expect,
+    /// Words of the refusal: each is refused for what is wrong with it, and not for a slip of ours.
+    words: Text,
     allowance: u64,
 }
 
@@ -84,6 +86,7 @@ enum Act {
     Course(Course),
 }
 
+type Text = &'static str;
 type Course = for<'a> fn(&'a Bench) -> Pin<Box<dyn Future<Output = Answer> + 'a>>;
 
 /// What may be answered.
@@ -118,12 +121,12 @@ impl Expect {
 }
 
 impl Row {
-    fn ask(id: &'static str, expect: Expect, body: fn(&Bench) -> Value) -> Self {
-        Self { id, act: Act::Ask(body), expect, allowance: ALLOWANCE }
+    fn ask(id: Text, expect: Expect, words: Text, body: fn(&Bench) -> Value) -> Self {
+        Self { id, act: Act::Ask(body), expect, words, allowance: ALLOWANCE }
     }
 
-    fn course(id: &'static str, expect: Expect, course: Course) -> Self {
-        Self { id, act: Act::Course(course), expect, allowance: ALLOWANCE }
+    fn course(id: Text, expect: Expect, words: Text, course: Course) -> Self {
+        Self { id, act: Act::Course(course), expect, words, allowance: ALLOWANCE }
     }
 
     fn within(self, allowance: u64) -> Self {
@@ -138,11 +141,11 @@ impl Row {
             Act::Course(course) => course(bench).await,
         };
         let grown = bench.peak().saturating_sub(resident) / 1024;
-        println!("{id}: {:?}, {grown} MiB", answer.status);
         assert!(self.expect.allows(answer.status), "{id}: {:?} to get {answer:?}", self.expect);
         assert!(grown <= self.allowance, "{id}: {grown} MiB more, {} allowed", self.allowance);
         assert_eq!(bench.canary(), 0, "{id}: somebody was called");
         if self.expect != Expect::Issued {
+            assert!(answer.says(self.words), "{id}: {:?} is not said in {answer:?}", self.words);
             assert!(answer.certificate().is_none(), "{id}: a certificate in {answer:?}");
             assert_eq!(bench.head().await, before, "{id}: something was logged");
         }

@@ -20,11 +20,11 @@ async fn who_chooses_how_to_be_verified_is_withstood() {
 pub fn rows() -> Vec<Row> {
     use Expect::{Issued, TokenRefused};
     vec![
-        Row::ask("AL-001a", TokenRefused, |bench| {
+        Row::ask("AL-001a", TokenRefused, "\"none\" is not supported", |bench| {
             let claims = whole(mail(&bench.issuer, "/mail"));
             ask(&format!("{}.", unsigned(&json!({ "alg": "none" }), &claims)), ALICE)
         }),
-        Row::ask("AL-003a", TokenRefused, |bench| {
+        Row::ask("AL-003a", TokenRefused, "\"HS256\" is not supported", |bench| {
             let jwks = bench.issuer.jwks();
             let key = jwks["keys"].as_array().expect("keys").iter().find(|key| key["kty"] == "RSA");
             let number = |name: &str| {
@@ -34,21 +34,27 @@ pub fn rows() -> Vec<Row> {
             let spki = pem::encode("PUBLIC KEY", &rsa_spki(&number("n"), &number("e")));
             hashed(bench, "rsa", spki.as_bytes())
         }),
-        Row::ask("AL-006", TokenRefused, |bench| {
+        Row::ask("AL-006", TokenRefused, "does not verify", |bench| {
             let token = bench.token(mail(&bench.issuer, "/mail"));
             let [header, claims, _] = parts(&token);
             ask(&format!("{header}.{claims}.{}", coded([0; 64])), ALICE)
         }),
-        Row::ask("AL-011", TokenRefused, |bench| {
+        Row::ask("AL-011", TokenRefused, "header has \"jwk\"", |bench| {
             let mut key = p256(&bench.twin.jwks());
             key.as_object_mut().expect("a key").remove("kid");
             let header = json!({ "kid": null, "jwk": key });
             ask(&bench.twin.sign(Alg::Es256, header, whole(mail(&bench.issuer, "/mail"))), ALICE)
         }),
-        Row::ask("AL-015a", TokenRefused, |bench| hashed(bench, "../../../../../../dev/null", b"")),
-        Row::course("AL-019", TokenRefused, |bench| Box::pin(unknown_keys(bench))),
-        Row::course("AL-020", TokenRefused, |bench| Box::pin(each_others_key(bench))),
-        Row::ask("AL-047", Issued, |bench| {
+        Row::ask("AL-015a", TokenRefused, "\"HS256\" is not supported", |bench| {
+            hashed(bench, "../../../../../../dev/null", b"")
+        }),
+        Row::course("AL-019", TokenRefused, "no ES256 key with the id", |bench| {
+            Box::pin(unknown_keys(bench))
+        }),
+        Row::course("AL-020", TokenRefused, "does not verify", |bench| {
+            Box::pin(each_others_key(bench))
+        }),
+        Row::ask("AL-047", Issued, "", |bench| {
             ask(&bench.token(mail(&bench.issuer, "/m/fresh")), ALICE)
         }),
     ]

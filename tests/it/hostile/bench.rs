@@ -57,6 +57,13 @@ impl Answer {
         Self { status, body: body.to_owned() }
     }
 
+    /// Whether its message has these words. A connection that was closed says nothing.
+    pub fn says(&self, words: &str) -> bool {
+        let body: Option<Value> = serde_json::from_str(&self.body).ok();
+        let message = body.as_ref().and_then(|body| body["message"].as_str());
+        self.status.is_none() || message.is_some_and(|message| message.contains(words))
+    }
+
     /// The certificate in it, DER.
     pub fn certificate(&self) -> Option<Vec<u8>> {
         let (_, rest) = self.body.split_once("-----BEGIN CERTIFICATE-----")?;

@@ -16,8 +16,9 @@ async fn who_does_not_come_to_the_point_is_withstood() {
 
 pub fn rows() -> Vec<Row> {
     vec![
-        Row::course("HT-010", Expect::TurnedAway, |bench| Box::pin(flood(bench))).within(32),
-        Row::course("RS-001", Expect::Issued, |bench| Box::pin(crawl(bench))),
+        Row::course("HT-010", Expect::TurnedAway, "too large", |bench| Box::pin(flood(bench)))
+            .within(32),
+        Row::course("RS-001", Expect::Issued, "", |bench| Box::pin(crawl(bench))),
     ]
 }
 

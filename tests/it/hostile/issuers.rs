@@ -15,20 +15,24 @@ async fn who_vouches_for_himself_is_withstood() {
 pub fn rows() -> Vec<Row> {
     use Expect::{TokenRefused, Unavailable};
     vec![
-        Row::ask("IS-001", TokenRefused, |bench| by(bench, bench.canary_url())),
-        Row::ask("IS-002", TokenRefused, |bench| by(bench, bench.issuer.url() + "/mail/")),
-        Row::ask("IS-013a", TokenRefused, |bench| {
+        Row::ask("IS-001", TokenRefused, "is not configured", |bench| {
+            by(bench, bench.canary_url())
+        }),
+        Row::ask("IS-002", TokenRefused, "is not configured", |bench| {
+            by(bench, bench.issuer.url() + "/mail/")
+        }),
+        Row::ask("IS-013a", TokenRefused, "no claim \"iss\"", |bench| {
             let claims = without(whole(mail(&bench.issuer, "/mail")), "iss");
             ask(&bench.issuer.sign(Alg::Es256, json!({}), claims), ALICE)
         }),
-        Row::ask("IS-014", TokenRefused, |bench| {
+        Row::ask("IS-014", TokenRefused, "is not configured", |bench| {
             let pattern = bench.issuer.url() + "/m/x";
             by(bench, format!("{}/?{pattern}", bench.canary_url()))
         }),
-        Row::course("DC-003", Unavailable, |bench| {
+        Row::course("DC-003", Unavailable, "does not answer", |bench| {
             Box::pin(fails(bench, Fault::Silent, "/m/mute"))
         }),
-        Row::course("DC-009", Unavailable, |bench| {
+        Row::course("DC-009", Unavailable, "redirects to where we do not follow", |bench| {
             let elsewhere = Fault::Redirect(bench.canary_url() + "/");
             Box::pin(fails(bench, elsewhere, "/m/elsewhere"))
         }),

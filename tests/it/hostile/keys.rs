@@ -37,21 +37,23 @@ async fn who_proves_nothing_is_withstood() {
 pub fn rows() -> Vec<Row> {
     use Expect::{Issued, KeyRefused};
     vec![
-        Row::ask("PK-010-1024", KeyRefused, |bench| {
+        Row::ask("PK-010-1024", KeyRefused, "this one has 1024", |bench| {
             let (key, proof) = small_rsa(ALICE);
             ask_for(&token(bench), &key, &proof)
         }),
-        Row::ask("PK-035a", KeyRefused, |bench| {
+        Row::ask("PK-035a", KeyRefused, "small order", |bench| {
             // The neutral element, for which R = 1 and S = 0 sign everything.
             let mut one = [0; 32];
             one[0] = 1;
             ask_for(&token(bench), &spki(ED25519, &one), &[one, [0; 32]].concat())
         }),
-        Row::ask("PP-004", KeyRefused, |bench| ask(&token(bench), "bob@hostile.test")),
-        Row::ask("CS-004", KeyRefused, |bench| {
+        Row::ask("PP-004", KeyRefused, "not a signature of", |bench| {
+            ask(&token(bench), "bob@hostile.test")
+        }),
+        Row::ask("CS-004", KeyRefused, "not signed by the key", |bench| {
             by_request(bench, |der| *der.last_mut().expect("an octet") ^= 1)
         }),
-        Row::course("CS-020", Issued, |bench| Box::pin(names_of_others(bench))),
+        Row::course("CS-020", Issued, "", |bench| Box::pin(names_of_others(bench))),
     ]
 }
 
