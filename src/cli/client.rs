@@ -129,16 +129,12 @@ pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Why the server's certificate is not taken, in words.
 fn certificate_problem(error: &CertificateError) -> String {
-    // webpki's own errors come in a box whose only window is `Debug`.
-    let is_ca = |other: &rustls::OtherError| format!("{other:?}").contains("CaUsedAsEndEntity");
-    match error {
-        CertificateError::UnknownIssuer => {
-            "its TLS certificate is from a CA that this system does not trust".to_owned()
-        }
-        CertificateError::Other(other) if is_ca(other) => {
-            "its TLS certificate is marked as a CA's; a server needs one with basicConstraints CA:FALSE"
-                .to_owned()
-        }
-        other => format!("its TLS certificate cannot be used: {other}"),
+    if *error == CertificateError::UnknownIssuer {
+        return "its TLS certificate is from a CA that this system does not trust".to_owned();
     }
+    // webpki's own errors come in a box whose only window is `Debug`.
+    if format!("{error:?}").contains("CaUsedAsEndEntity") {
+        return "its TLS certificate is marked as a CA's; a server needs one with basicConstraints CA:FALSE".to_owned();
+    }
+    format!("its TLS certificate cannot be used: {error}")
 }

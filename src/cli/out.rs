@@ -131,9 +131,11 @@ impl Out {
 ///
 /// [`CommandError::Enough`], or [`CommandError::Failed`] for anything else.
 pub fn written(outcome: io::Result<()>) -> Result<(), CommandError> {
-    outcome.map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => CommandError::Enough,
-        _ => CommandError::Failed(format!("cannot write to standard output: {error}")),
+    outcome.map_err(|error| {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return CommandError::Enough;
+        }
+        CommandError::Failed(format!("cannot write to standard output: {error}"))
     })
 }
 

@@ -443,13 +443,15 @@ impl Drop for Killed {
 /// What the demo serves is found by the example in the help of `log search`.
 #[test]
 fn the_example_of_search_finds_the_demo() {
-    let demo = Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("demo").stdout(Stdio::piped()).spawn();
+    let demo =
+        Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("demo").stdout(Stdio::piped()).spawn();
     let mut demo = Killed(demo.unwrap());
     let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let search = lines.find(|line| line.contains(" log search --config ")).expect("a suggestion");
     let config = search.split_whitespace().last().unwrap().to_owned();
     let (help, _) = check(&["log", "search", "--help"], 0);
-    let example = help.lines().find(|line| line.trim().starts_with("mayfly log search repository="));
+    let example =
+        help.lines().find(|line| line.trim().starts_with("mayfly log search repository="));
     let terms = example.expect("an example").replace("refs/tags/*", "refs/heads/*");
     let mut arguments: Vec<&str> = terms.split_whitespace().skip(1).collect();
     arguments.extend(["--config", &config]);
