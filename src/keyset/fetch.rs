@@ -473,8 +473,7 @@ mod tests {
             let name = proptest::sample::select(names.to_vec()).prop_map(str::to_owned);
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
-                proptest::collection::hash_map(name, inner, 0..8)
-                    .prop_map(|members| Value::from_iter(members)),
+                proptest::collection::hash_map(name, inner, 0..8).prop_map(Value::from_iter),
             ]
         })
     }

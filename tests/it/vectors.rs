@@ -214,7 +214,7 @@ pub fn configuration() -> Config {
 /// The same, imported.
 fn imported(about: &Value, base: &str) -> Config {
     let folder = tempfile::tempdir().expect("a folder");
-    let imported = config::import_fulcio(&fulcio_file(folder.path(), &about, base), true);
+    let imported = config::import_fulcio(&fulcio_file(folder.path(), about, base), true);
     let imported = imported.unwrap_or_else(|errors| panic!("{errors}"));
     let file = folder.path().join("mayfly.yaml");
     std::fs::write(&file, &imported.text).expect("a file");
