@@ -4,6 +4,10 @@
 //! signatures), the whole issuance through the real router with the durable log, and the share that the
 //! floor has of it. Rounds of both alternate, so that a machine that slows down slows both.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mayfly::cli::bench::cpu;
+use mayfly::token::UnverifiedToken;
 use std::path::Path;
 use std::time::Duration;
 
@@ -58,8 +62,41 @@ async fn run(folder: &Path) {
         100.0 * floor.as_secs_f64() / whole.as_secs_f64()
     );
     latency("alone", &router, &bodies[..1]).await;
+    refusals();
     latency("16 at once", &router, &bodies).await;
     instance.authority.log.close().await;
+}
+
+/// What it costs to refuse the largest token there may be, in shapes that are dear to read.
+fn refusals() {
+    const LARGEST: usize = 64 * 1024;
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let header = part(r#"{"alg":"RS256","kid":"bench"}"#);
+    let claims = LARGEST * 3 / 4 - 200;
+    let tokens = [
+        ("dots", ".".repeat(LARGEST)),
+        (
+            "one claim",
+            format!("{header}.{}.AA", part(&format!("{{\"a\":\"{}\"}}", "x".repeat(claims)))),
+        ),
+        ("nesting", format!("{header}.{}.AA", part(&format!("{{\"a\":{}", "[".repeat(claims))))),
+        (
+            "many claims",
+            format!("{header}.{}.AA", part(&format!("{{{}\"iss\":1}}", claims_of(claims / 12)))),
+        ),
+    ];
+    for (name, token) in tokens {
+        let before = cpu::of_self().expect("Linux");
+        for _ in 0..100 {
+            assert!(UnverifiedToken::parse(std::hint::black_box(&token)).is_err());
+        }
+        let each = (cpu::of_self().expect("Linux") - before) / 100;
+        println!("refusing 64 KiB of {name:<14} {:>7.1} µs of CPU", micros(each));
+    }
+}
+
+fn claims_of(count: usize) -> String {
+    (0..count).map(|at| format!("\"c{at:05}\":0,")).collect()
 }
 
 /// Latencies on the wall: for the reader, not for a threshold.

@@ -14,6 +14,7 @@ pub mod address;
 mod bearer;
 mod clients;
 pub mod fetch;
+mod hosts;
 pub mod probe;
 mod source;
 mod supply;
@@ -55,7 +56,7 @@ pub struct Limits {
     pub fetches: usize,
     /// Fetches at a time for issuers that match a pattern, out of those above.
     pub wildcard_fetches: usize,
-    /// Fetches for such issuers that are under way or wait for a slot.
+    /// Fetches for such issuers that are under way or wait for a slot. One host may have half of either.
     pub wildcard_queue: usize,
     /// Exchanges that wait for one issuer's keys; the next one is turned away at once.
     pub waiters: usize,

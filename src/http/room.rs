@@ -108,10 +108,12 @@ impl Share {
     fn take(&self, octets: usize) -> Result<(), Fault> {
         let held = &self.0;
         let sum = held.octets.load(Ordering::Acquire).saturating_add(octets);
-        let bound = match sum {
-            ..=FIRST => held.room,
-            ..=NEXT => held.room / 6 * 5,
-            _ => held.room / 6 * 4,
+        let bound = if sum <= FIRST {
+            held.room
+        } else if sum <= NEXT {
+            held.room / 6 * 5
+        } else {
+            held.room / 6 * 4
         };
         if !held.all.take(octets, bound) {
             return Err(Fault::NoRoom);

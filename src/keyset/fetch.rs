@@ -213,23 +213,7 @@ impl Fetcher {
         let base = issuer.strip_suffix('/').unwrap_or(issuer);
         let url = parse(&format!("{base}/.well-known/openid-configuration"))?;
         let document = self.object(&url).await?;
-        let member = |member| {
-            let text = document.get(member).and_then(Value::as_str);
-            text.ok_or_else(|| FetchError::Member { url: url.to_string(), member })
-        };
-        let said = member("issuer")?;
-        if said != issuer {
-            return Err(FetchError::OtherIssuer(said.to_owned()));
-        }
-        let keys = parse(member("jwks_uri")?)?;
-        // Attack: an issuer out there that has us ask, and believe, what listens on our own loopback.
-        if url.scheme() == Some(&Scheme::HTTPS) && keys.scheme() != Some(&Scheme::HTTPS) {
-            return Err(FetchError::Url(keys.to_string()));
-        }
-        if origin == Origin::Own && !same_origin(&keys, &url) {
-            return Err(FetchError::ForeignKeys(keys.to_string()));
-        }
-        Ok(keys)
+        key_set_url(&document, issuer, &url, origin)
     }
 
     /// The keys of the set at `url`.
@@ -307,6 +291,32 @@ pub enum Origin {
 
 /// An issuer's keys, in its order.
 pub type Keys = Arc<[Arc<VerifyingKey>]>;
+
+/// Where the discovery document of `issuer`, found at `url`, says that its keys are.
+fn key_set_url(
+    document: &serde_json::Map<String, Value>,
+    issuer: &str,
+    url: &Uri,
+    origin: Origin,
+) -> Result<Uri, FetchError> {
+    let member = |member| {
+        let text = document.get(member).and_then(Value::as_str);
+        text.ok_or_else(|| FetchError::Member { url: url.to_string(), member })
+    };
+    let said = member("issuer")?;
+    if said != issuer {
+        return Err(FetchError::OtherIssuer(said.to_owned()));
+    }
+    let keys = parse(member("jwks_uri")?)?;
+    // Attack: an issuer out there that has us ask, and believe, what listens on our own loopback.
+    if url.scheme() == Some(&Scheme::HTTPS) && keys.scheme() != Some(&Scheme::HTTPS) {
+        return Err(FetchError::Url(keys.to_string()));
+    }
+    if origin == Origin::Own && !same_origin(&keys, url) {
+        return Err(FetchError::ForeignKeys(keys.to_string()));
+    }
+    Ok(keys)
+}
 
 /// The keys of a key set (RFC 7517 §5) that is fetched from, or configured at, `place`. Odd keys are
 /// skipped.
@@ -416,4 +426,78 @@ fn cause(error: &(dyn Error + 'static)) -> FetchError {
         };
     }
     error.source().map_or(FetchError::Broken, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::token::json;
+
+    const ISSUER: &str = "https://idp.example.com";
+
+    /// A string that is none of ours, or one that is, or is nearly.
+    fn text() -> impl Strategy<Value = String> {
+        let known = [
+            "https://idp.example.com",
+            "https://idp.example.com/keys",
+            "http://127.0.0.1/k",
+            "https://evil.example/k",
+            "keys",
+            "RSA",
+            "EC",
+            "OKP",
+            "P-256",
+            "Ed25519",
+            "AQAB",
+            "sig",
+        ];
+        prop_oneof![
+            proptest::sample::select(known.to_vec()).prop_map(str::to_owned),
+            any::<String>()
+        ]
+    }
+
+    /// JSON that an issuer could send in place of a discovery document or a key set.
+    fn document() -> impl Strategy<Value = Value> {
+        let names =
+            ["issuer", "jwks_uri", "keys", "kty", "crv", "n", "e", "x", "y", "kid", "alg", "use"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 64, 8, move |inner| {
+            let name = proptest::sample::select(names.to_vec()).prop_map(str::to_owned);
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                proptest::collection::hash_map(name, inner, 0..8)
+                    .prop_map(|members| Value::from_iter(members)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_document_is_too_much(document in document()) {
+            let url = parse(&format!("{ISSUER}/.well-known/openid-configuration")).unwrap();
+            let Some(members) = document.as_object() else { return Ok(()) };
+            for origin in [Origin::Own, Origin::Any] {
+                if let Ok(keys) = key_set_url(members, ISSUER, &url, origin) {
+                    prop_assert_eq!(keys.scheme(), Some(&Scheme::HTTPS));
+                    prop_assert!(origin == Origin::Any || same_origin(&keys, &url));
+                }
+            }
+            let _ = super::keys(members, ISSUER);
+        }
+
+        #[test]
+        fn no_octets_are_too_much(octets: Vec<u8>) {
+            if let Ok(members) = json::parse_object(&octets) {
+                let _ = super::keys(&members, ISSUER);
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::Uri;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::issuer::{self, Issuer};
 use crate::keyset::Limits;
@@ -11,6 +11,7 @@ use crate::keyset::address::Reach;
 use crate::keyset::bearer::Bearer;
 use crate::keyset::clients::Clients;
 use crate::keyset::fetch::{self, FetchError, Fetcher, Keys, Origin};
+use crate::keyset::hosts::{Entry, Hosts};
 use crate::keyset::source::Source;
 use crate::token::json;
 
@@ -40,6 +41,8 @@ pub struct Slots {
     wildcards: Semaphore,
     /// Those, and the ones that wait.
     wildcard_queue: Semaphore,
+    /// Those of one host.
+    hosts: Hosts,
     line: Semaphore,
     wildcard_line: Semaphore,
 }
@@ -81,7 +84,7 @@ impl Route {
     /// # Errors
     /// Every [`FetchError`] but [`FetchError::TimedOut`].
     pub async fn keys(&self, iss: &str, slots: &Slots) -> Result<Keys, FetchError> {
-        let _slots = slots.of(self.origin).await?;
+        let _slots = slots.of(self.origin, iss).await?;
         self.fetcher.keys(&self.locate(iss).await?).await
     }
 
@@ -119,6 +122,10 @@ impl Slots {
             all: Semaphore::new(limits.fetches),
             wildcards: Semaphore::new(limits.wildcard_fetches),
             wildcard_queue: Semaphore::new(limits.wildcard_queue),
+            hosts: Hosts::new(
+                limits.wildcard_fetches.div_ceil(2),
+                limits.wildcard_queue.div_ceil(2),
+            ),
             line: Semaphore::new(limits.line),
             wildcard_line: Semaphore::new(limits.wildcard_line),
         }
@@ -133,16 +140,24 @@ impl Slots {
     }
 
     /// What a fetch must hold while it runs.
-    async fn of(&self, origin: Origin) -> Result<Vec<SemaphorePermit<'_>>, FetchError> {
-        let mut held = Vec::new();
+    async fn of(&self, origin: Origin, iss: &str) -> Result<Slot<'_>, FetchError> {
+        let (mut held, mut host) = (Vec::new(), None);
         if origin == Origin::Own {
             // Attack: tokens that name ever new issuers. Beyond the queue they are turned away at once.
+            let entry = self.hosts.enter(iss).ok_or(FetchError::Busy)?;
             held.push(self.wildcard_queue.try_acquire().map_err(|_| FetchError::Busy)?);
+            host = Some((entry.turn().await.ok_or(FetchError::Busy)?, entry));
             held.push(self.wildcards.acquire().await.map_err(|_| FetchError::Busy)?);
         }
         held.push(self.all.acquire().await.map_err(|_| FetchError::Busy)?);
-        Ok(held)
+        Ok(Slot { _held: held, _host: host })
     }
+}
+
+/// What a fetch holds while it runs.
+struct Slot<'a> {
+    _held: Vec<SemaphorePermit<'a>>,
+    _host: Option<(OwnedSemaphorePermit, Entry<'a>)>,
 }
 
 fn inline(issuer: &Issuer, text: &[u8]) -> Result<Keys, SetupError> {

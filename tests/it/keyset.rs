@@ -479,8 +479,9 @@ async fn an_issuer_that_is_named_may_keep_its_keys_elsewhere() {
 #[tokio::test]
 async fn fetches_for_patterns_are_few_and_leave_room_for_others() {
     let (fake, named) = (FakeIssuer::start().await, FakeIssuer::start().await);
-    let limits = Limits { fetches: 3, wildcard_fetches: 2, wildcard_queue: 4, ..patient() };
-    let issuers = [trusting(&fake, &format!("{}/m/*", fake.url())), trusting(&named, &named.url())];
+    let limits = Limits { fetches: 5, wildcard_fetches: 4, wildcard_queue: 8, ..patient() };
+    let tenants = |fake: &FakeIssuer| trusting(fake, &format!("{}/m/*", fake.url()));
+    let issuers = [tenants(&fake), trusting(&named, &named.url()), tenants(&named)];
     let keyset = Arc::new(keyset(issuers, limits));
     fake.fail(Endpoint::Discovery, Fault::Silent);
     let mut tasks = JoinSet::new();
@@ -497,6 +498,8 @@ async fn fetches_for_patterns_are_few_and_leave_room_for_others() {
         );
     }
     verify(&keyset, &named.token(json!({}))).await.unwrap();
+    let elsewhere = named.token(json!({ "iss": format!("{}/m/a", named.url()) }));
+    verify(&keyset, &elsewhere).await.unwrap();
     assert!(fake.requests(Endpoint::Discovery) <= 2);
     fake.heal();
     assert!(tasks.join_all().await.iter().all(Result::is_ok));

@@ -14,6 +14,7 @@ mod presets;
 mod log;
 mod first_start;
 mod kill;
+mod hostile;
 mod signers;
 mod http;
 mod vectors;

@@ -20,10 +20,12 @@ impl Peers {
     /// A connection of the peer at `address`, unless it has as many as it may.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
         let address = address.to_canonical();
-        let most = match address {
-            _ if address.is_loopback() => self.most,
-            _ if is_private(address) => self.most.div_ceil(2),
-            _ => self.most.div_ceil(4),
+        let most = if address.is_loopback() {
+            self.most
+        } else if is_private(address) {
+            self.most.div_ceil(2)
+        } else {
+            self.most.div_ceil(4)
         };
         let peer = peer(address);
         let mut open = self.open();

@@ -132,6 +132,11 @@ impl Beat {
     pub fn gets_on(&self) {
         self.0.state().leaving.insert(self.1, Instant::now());
     }
+
+    /// There is no more of the answer yet: the peer cannot take any.
+    pub fn waits_for_us(&self) {
+        self.0.state().leaving.remove(&self.1);
+    }
 }
 
 impl Drop for Beat {

@@ -58,6 +58,11 @@ impl Server {
         }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has written to stderr so far.
     pub fn said(&self) -> String {
         self.said.lock().expect("nobody panicked").clone()
