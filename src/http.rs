@@ -157,10 +157,12 @@ fn fulcio() -> Router<App> {
         .route_layer(from_fn(cors::answer))
 }
 
-/// Takes runs of slashes in the path for one.
+/// Takes runs of slashes in the path of an API for one. Only there: a tile by two paths would be two
+/// tiles to a cache.
 fn single_slashes(mut request: Request) -> Request {
     if request.uri().path().contains("//")
         && let Some(uri) = squeezed(request.uri())
+        && uri.path().starts_with("/api")
     {
         *request.uri_mut() = uri;
     }
@@ -201,6 +203,7 @@ mod tests {
         check("//api/v2/signingCert", "/api/v2/signingCert");
         check("/api///v2//signingCert/?a=//b", "/api/v2/signingCert/?a=//b");
         check("http://h//api", "http://h/api");
+        check("/ct/2026/tile//0/000", "/ct/2026/tile//0/000");
         check("*", "*");
     }
 

@@ -58,7 +58,8 @@ pub enum TokenError {
     UnsupportedAlgorithm(String),
     /// A header member that would let the token choose how it is checked.
     #[error(
-        "the token's header has \"{0}\", which is not accepted: keys come from the issuer alone"
+        "the token's header has \"{0}\", which is not accepted: a token names neither its key nor other \
+         ways to read it"
     )]
     ForbiddenHeader(&'static str),
     /// `kid` is not a string.
