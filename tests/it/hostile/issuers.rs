@@ -32,7 +32,7 @@ pub fn rows() -> Vec<Row> {
         Row::course("DC-003", Unavailable, "does not answer", |bench| {
             Box::pin(fails(bench, Fault::Silent, "/m/mute"))
         }),
-        Row::course("DC-009", Unavailable, "redirects to where we do not follow", |bench| {
+        Row::course("DC-009", Unavailable, "its answer is not usable", |bench| {
             let elsewhere = Fault::Redirect(bench.canary_url() + "/");
             Box::pin(fails(bench, elsewhere, "/m/elsewhere"))
         }),
