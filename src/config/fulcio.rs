@@ -68,6 +68,12 @@ pub(super) fn read(root: &Cursor<'_>, overrides: &Overrides) -> Option<Config> {
     mayfly::around(root, trusted.collect(), overrides)
 }
 
+/// Whether this is a `mayfly.yaml`: upstream ignores keys that it does not know, and would find no issuer.
+pub(super) fn is_ours(root: &Cursor<'_>) -> bool {
+    let keys = root.node.map().into_iter().flatten().filter_map(|entry| entry.key.text());
+    keys.into_iter().any(|key| key == "issuers")
+}
+
 /// The issuers that a token can match, fixed ones first, each with its place in the file.
 fn issuers<'a>(section: &Section<'a>) -> Vec<(Cursor<'a>, Issuer)> {
     let providers = Providers::read(section.get("ci-issuer-metadata"));

@@ -262,3 +262,13 @@ fn the_clusters_own_issuer_is_asked_as_upstream_asks_it() {
     assert!(config.warnings[0].contains("/var/run/fulcio/ca.crt is not there"));
     assert!(config.warnings[1].contains("serviceaccount/token is not there"));
 }
+
+#[test]
+fn a_mayfly_yaml_is_not_taken_for_a_fulcio_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mayfly.yaml");
+    std::fs::write(&file, "url: http://127.0.0.1:5555\nissuers: []\n").unwrap();
+    let errors = config::load_fulcio(&file, &Overrides::default()).unwrap_err().to_string();
+    assert!(errors.contains("this is a mayfly.yaml"), "{errors}");
+    assert!(errors.contains("--config"), "{errors}");
+}
