@@ -70,14 +70,39 @@ fn variable(names: &[&str]) -> Option<String> {
 }
 
 /// A proxy as environments write it: perhaps without a scheme, perhaps with a password.
+///
+/// A user or password with an octet that a URL does not hold as it is (RFC 3986 §3.2.1) is refused:
+/// two readers would part it in two ways, and one of them would ask straight.
 fn from_environment(cursor: &Cursor<'_>, value: String) -> Option<String> {
     let url = if value.contains("://") { value } else { format!("http://{value}") };
-    let bare = match url.split_once("://").zip(url.rsplit_once('@')) {
-        Some(((scheme, _), (_, host))) => format!("{scheme}://{host}"),
-        None => url.clone(),
+    let Some(((scheme, rest), (_, host))) = url.split_once("://").zip(url.rsplit_once('@')) else {
+        judge(cursor, &url)?;
+        return Some(url);
     };
-    judge(cursor, &bare)?;
+    let credentials = rest.strip_suffix(host).and_then(|rest| rest.strip_suffix('@'));
+    if !credentials.is_some_and(is_userinfo) {
+        return cursor.fail(
+            "the user or password in HTTPS_PROXY holds a character that a URL does not: write it as % \
+             and two hexadecimal digits, such as %40 for @ and %2F for /",
+        );
+    }
+    judge(cursor, &format!("{scheme}://{host}"))?;
     Some(url)
+}
+
+/// Whether `text` is a user, or a user and a password, as URLs hold them (RFC 3986 §3.2.1).
+fn is_userinfo(text: &str) -> bool {
+    let mut octets = text.bytes();
+    while let Some(octet) = octets.next() {
+        let held = match octet {
+            b'%' => (0..2).all(|_| octets.next().is_some_and(|digit| digit.is_ascii_hexdigit())),
+            _ => octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:".contains(&octet),
+        };
+        if !held {
+            return false;
+        }
+    }
+    true
 }
 
 /// Complains about what is no proxy of ours, without repeating it: there may be a password in it.
@@ -94,5 +119,49 @@ fn judge(cursor: &Cursor<'_>, url: &str) -> Option<()> {
             "expected `environment`, or an HTTP proxy such as http://proxy.example.com:3128 (a user \
              and a password belong into HTTPS_PROXY)",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::client::proxy::matcher::Matcher;
+
+    use super::is_userinfo;
+
+    /// Every octet that we let stand, the client's own reader lets stand too, and asks the proxy.
+    #[test]
+    fn what_is_held_is_what_the_client_reads() {
+        let to = "https://issuer.example/".parse().expect("a URL");
+        let read = |text: &str| {
+            let url = format!("http://{text}@127.0.0.1:3128");
+            let proxy = Matcher::builder().https(url).build().intercept(&to)?;
+            Some(proxy.uri().authority()?.to_string())
+        };
+        for octet in 0_u8..=255 {
+            let text = format!("user:a{}b", char::from(octet));
+            if is_userinfo(&text) {
+                assert_eq!(read(&text).as_deref(), Some("127.0.0.1:3128"), "{text}");
+            }
+        }
+        assert_eq!(read("user:a%5Eb").as_deref(), Some("127.0.0.1:3128"));
+    }
+
+    #[test]
+    fn what_two_readers_would_part_differently_is_not_held() {
+        assert!(is_userinfo("user:pass") && is_userinfo("user") && is_userinfo("u:p%40ss%2F"));
+        for text in [
+            "u:p@ss",
+            "u:p/x",
+            "u:p#x",
+            "u:p?x",
+            "u:p w",
+            "u:p^w",
+            "u:p\u{e9}",
+            "u:%4",
+            "u:%zz",
+            "u:\n",
+        ] {
+            assert!(!is_userinfo(text), "{text:?}");
+        }
     }
 }

@@ -140,12 +140,13 @@ async fn what_does_not_hold_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environments_proxy_counts_when_the_file_says_so() {
     let bench = Bench::new().await;
-    let run = |yaml: &str| {
+    let under = |proxy: &str, yaml: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        command.env("HTTPS_PROXY", "http://user:secret@127.0.0.1:1").env("NO_PROXY", "x.example");
+        command.env("HTTPS_PROXY", proxy).env("NO_PROXY", "x.example");
         let output = bench.run(command, yaml, &[]);
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     };
+    let run = |yaml: &str| under("http://user:secret@127.0.0.1:1", yaml);
     let far = "    keys: { url: https://idp.test/keys }\n";
     let out = run(&bench.yaml(far));
     assert!(out.contains("its name does not resolve"), "{out}");
@@ -154,6 +155,11 @@ async fn the_environments_proxy_counts_when_the_file_says_so() {
     assert!(!out.contains("secret"), "{out}");
     let near = "proxy: environment\n".to_owned() + &bench.yaml("");
     assert!(run(&near).contains("keys           ok"), "loopback goes straight");
+    for secret in ["secret^", "secret/x", "sec@ret", "secret#", "secret\u{e9}"] {
+        let out = under(&format!("http://user:{secret}@127.0.0.1:1"), &near);
+        assert!(out.contains("the user or password in HTTPS_PROXY holds"), "{out}");
+        assert!(!out.contains("secret") && !out.contains("ret@"), "{out}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
