@@ -10,14 +10,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What tells a file from the one that was at its path before: device, inode, length, and when it was
-/// last written, in seconds and nanoseconds.
+/// last written and last changed in any way (nobody can set the latter back), in seconds and
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp(u64, u64, u64, i64, i64);
+pub struct Stamp(u64, u64, u64, [i64; 2], [i64; 2]);
 
 impl Stamp {
     /// The stamp of a file.
     pub(super) fn of(file: &Metadata) -> Self {
-        Self(file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+        let (written, changed) =
+            ([file.mtime(), file.mtime_nsec()], [file.ctime(), file.ctime_nsec()]);
+        Self(file.dev(), file.ino(), file.len(), written, changed)
     }
 }
 
