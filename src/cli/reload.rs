@@ -8,8 +8,9 @@
 //!                       again at each look until it holds
 //! ```
 //!
-//! A file that is being written differs from one look to the next, so that nobody reads half of it. A
-//! look sees writes in place, renames and Kubernetes' symbolic links alike (see [`Files`]).
+//! A file that is being written differs from one look to the next, so that only a write that stalls is
+//! read halfway; an issuer that lost its rules that way is pointed out. A look sees writes in place,
+//! renames and Kubernetes' symbolic links alike (see [`Files`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +100,9 @@ impl Reloader {
         self.broken.clear();
         self.reloads += 1;
         for warning in &new.warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Some(warning) = changes.warning() {
             tracing::warn!("{warning}");
         }
         for key in &changes.restart {

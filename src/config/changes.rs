@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use crate::config::Config;
 use crate::issuer::{Issuer, IssuerId};
+use crate::policy::Allow;
 
 /// How many issuers a line names.
 const NAMED: usize = 10;
@@ -21,6 +22,8 @@ pub struct Changes {
     pub changed: Vec<String>,
     /// With other rules.
     pub rules: Vec<String>,
+    /// Among those, the ones whose `allow` or `deny` is gone altogether.
+    pub opened: Vec<String>,
     /// Whether issuers are asked through another proxy.
     pub proxy: bool,
     /// The keys at the top of the file whose change counts from the next start on.
@@ -46,6 +49,12 @@ impl Changes {
             if differs(|print| print.rules) {
                 changes.rules.push(url.to_owned());
             }
+            let opens = before.get(url).zip(after.get(url));
+            if opens.is_some_and(|(old, new)| {
+                (old.restricts && !new.restricts) || (old.denies && !new.denies)
+            }) {
+                changes.opened.push(url.to_owned());
+            }
         }
         let gone = old.issuers.iter().filter(|issuer| !after.contains_key(issuer.url.as_str()));
         changes.removed = gone.map(|issuer| issuer.url.clone()).collect();
@@ -57,8 +66,14 @@ impl Changes {
 
     /// Whether anything differs that a running instance takes up.
     pub fn is_empty(&self) -> bool {
-        let Self { added, removed, changed, rules, proxy, restart: _ } = self;
+        let Self { added, removed, changed, rules, opened: _, proxy, restart: _ } = self;
         !proxy && [added, removed, changed, rules].iter().all(|urls| urls.is_empty())
+    }
+
+    /// What somebody should look at: half of a file that was being written reads like this too.
+    pub fn warning(&self) -> Option<String> {
+        let issuers = part("", &self.opened, "lost `allow` or `deny`")?;
+        Some(format!("{issuers}: more tokens are granted from here on; is the file whole?"))
     }
 }
 
@@ -99,13 +114,20 @@ fn part(of: &str, urls: &[String], verb: &str) -> Option<String> {
 struct Print {
     issuer: u64,
     rules: u64,
+    /// Not anybody may.
+    restricts: bool,
+    /// Some may not.
+    denies: bool,
 }
 
 fn prints(config: &Config) -> HashMap<&str, Print> {
+    let rules_of = |issuer: &Issuer| config.policy.rules(issuer.id);
     let print = |issuer: &Issuer| Print {
         // Where it stands in the file is no property of an issuer.
         issuer: hash(&Issuer { id: IssuerId(0), ..issuer.clone() }),
-        rules: hash(&config.policy.rules(issuer.id)),
+        rules: hash(&rules_of(issuer)),
+        restricts: rules_of(issuer).is_none_or(|rules| matches!(rules.allow, Allow::Rules(_))),
+        denies: rules_of(issuer).is_some_and(|rules| !rules.deny.is_empty()),
     };
     config.issuers.iter().map(|issuer| (issuer.url.as_str(), print(issuer))).collect()
 }

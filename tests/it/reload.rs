@@ -175,6 +175,24 @@ async fn what_needs_a_restart_is_named() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_lost_its_rules_is_pointed_out() {
+    let allow = "    allow: [ { email: a@example.com } ]\n";
+    let deny = "    deny: [ { email: b@example.com } ]\n";
+    let bench = Bench::serving(&(yaml(&[A]) + allow + deny));
+    let lost = "1 issuer lost `allow` or `deny` (https://a.example.com): more tokens are granted";
+    bench.write(&(yaml(&[A]) + allow));
+    bench.says(lost, 1).await;
+    bench.write(&(yaml(&[A]) + &allow.replace("a@", "c@") + deny));
+    bench.says("rules of 1 issuer changed", 2).await;
+    bench.write(&yaml(&[A]));
+    bench.says("rules of 1 issuer changed", 3).await;
+    bench.says(lost, 2).await;
+    bench.write(&(yaml(&[A]) + allow));
+    bench.says("rules of 1 issuer changed", 4).await;
+    assert_eq!(bench.server.said().matches(lost).count(), 2);
+}
+
+#[tokio::test]
 async fn a_request_under_way_ends_under_the_trust_it_began_with() {
     let issuer = FakeIssuer::start_plain().await;
     let bench = Bench::serving(&yaml(&[&issuer.url()]));
