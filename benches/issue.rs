@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 mod support;
 
-use support::{Issuer, instance, issue, measure, median, micros, one};
+use support::{Issuer, in_folder, instance, issue, measure, median, micros, one};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,9 +31,7 @@ const RULE: &str =
     "      - repository_owner_id: \"9919\"\n        ref: [ refs/heads/main, \"refs/tags/v*\" ]\n";
 
 fn main() {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(run(folder.path()));
+    in_folder(run);
 }
 
 async fn run(folder: &Path) {

@@ -14,7 +14,7 @@ use mayfly::token::{Claims, UnverifiedToken};
 
 mod support;
 
-use support::{Issuer, instance, issue, measure, median, micros};
+use support::{Issuer, in_folder, instance, issue, measure, median, micros};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,9 +41,7 @@ const FORMS: [(&str, &str); 5] = [
 ];
 
 fn main() {
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(run(folder.path()));
+    in_folder(run);
 }
 
 async fn run(folder: &Path) {

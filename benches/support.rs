@@ -21,6 +21,13 @@ use tower::ServiceExt;
 
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
+/// Runs a bench with a folder of its own, on the disk that holds the build.
+pub fn in_folder(run: impl AsyncFnOnce(&Path)) {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(run(folder.path()));
+}
+
 /// CPU time of one of `count` that `work` does.
 pub async fn measure(count: usize, work: impl AsyncFnOnce()) -> Duration {
     let before = cpu::of_self().expect("Linux");

@@ -59,6 +59,23 @@ pub struct Issuer {
 }
 
 impl Issuer {
+    /// An issuer for tests, of service accounts at `url`, first in its configuration.
+    #[cfg(test)]
+    pub(crate) fn assumed(url: &str) -> Self {
+        Self {
+            id: IssuerId(0),
+            url: url.to_owned(),
+            audiences: vec!["sigstore".to_owned()],
+            kind: Kind::Kubernetes,
+            keys: Keys::Discovery,
+            roots: None,
+            bearer_file: None,
+            algorithms: Vec::new(),
+            max_age: None,
+            challenge_claim: None,
+        }
+    }
+
     /// Whether its URL is a pattern.
     pub fn is_pattern(&self) -> bool {
         self.url.contains('*')
@@ -292,18 +309,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn issuer(id: usize, url: &str) -> Issuer {
-        Issuer {
-            id: IssuerId(id),
-            url: url.to_owned(),
-            audiences: vec!["sigstore".to_owned()],
-            kind: Kind::Kubernetes,
-            keys: Keys::Discovery,
-            roots: None,
-            bearer_file: None,
-            algorithms: Vec::new(),
-            max_age: None,
-            challenge_claim: None,
-        }
+        Issuer { id: IssuerId(id), ..Issuer::assumed(url) }
     }
 
     pub(super) fn issuers(urls: &[&str]) -> Issuers {

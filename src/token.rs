@@ -363,7 +363,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::issuer::{IssuerId, Keys, Kind};
     use crate::time::{Clock, SystemClock};
 
     const URL: &str = "https://issuer.example";
@@ -405,18 +404,8 @@ mod tests {
     }
 
     fn issuer(url: &str) -> Arc<Issuer> {
-        Arc::new(Issuer {
-            id: IssuerId(0),
-            url: url.to_owned(),
-            audiences: vec!["sigstore".to_owned(), "mayfly".to_owned()],
-            kind: Kind::Kubernetes,
-            keys: Keys::Discovery,
-            roots: None,
-            bearer_file: None,
-            algorithms: Vec::new(),
-            max_age: None,
-            challenge_claim: None,
-        })
+        let audiences = vec!["sigstore".to_owned(), "mayfly".to_owned()];
+        Arc::new(Issuer { audiences, ..Issuer::assumed(url) })
     }
 
     fn good() -> Value {

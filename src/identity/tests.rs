@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::issuer::{ClaimPath, HostRule, Issuer, IssuerId, Keys, Provider, derive};
+use crate::issuer::{ClaimPath, HostRule, Issuer, Provider, derive};
 use crate::template::Template;
 
 const CASES: &str = include_str!("../../tests/vectors/fulcio/cases.jsonl");
@@ -55,18 +55,7 @@ impl Recording {
             "ci-provider" => Kind::Ci(Arc::new(self.provider(&text("ci-provider").unwrap()))),
             older => Kind::Ci(Arc::new(super::older::provider(older).unwrap())),
         };
-        Issuer {
-            id: IssuerId(0),
-            url: self.text(&url),
-            audiences: vec!["sigstore".to_owned()],
-            kind,
-            keys: Keys::Discovery,
-            roots: None,
-            bearer_file: None,
-            algorithms: Vec::new(),
-            max_age: None,
-            challenge_claim: None,
-        }
+        Issuer { kind, ..Issuer::assumed(&self.text(&url)) }
     }
 
     fn provider(&self, name: &str) -> Provider {

@@ -5,25 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::issuer::{Issuer, Keys, Kind};
+use crate::issuer::Issuer;
 
 fn claims(extra: Value) -> Claims {
     let mut members = json!({ "iss": "https://ci.example", "sub": "job" });
     let members = members.as_object_mut().unwrap();
     members.extend(extra.as_object().unwrap().clone());
-    let issuer = Issuer {
-        id: IssuerId(0),
-        url: "https://ci.example".to_owned(),
-        audiences: vec!["sigstore".to_owned()],
-        kind: Kind::Kubernetes,
-        keys: Keys::Discovery,
-        roots: None,
-        bearer_file: None,
-        algorithms: Vec::new(),
-        max_age: None,
-        challenge_claim: None,
-    };
-    Claims::assumed(Arc::new(issuer), members.clone())
+    Claims::assumed(Arc::new(Issuer::assumed("https://ci.example")), members.clone())
 }
 
 fn rule(name: Option<&str>, conditions: &[(&str, &str)]) -> Rule {

@@ -17,6 +17,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -221,12 +222,9 @@ const HEADERS: u8 = 1;
 const GOAWAY: u8 = 7;
 const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0are you?";
 
-#[tokio::test]
-async fn an_idle_peer_is_told_to_go_however_much_it_pings() {
-    let server = Running::start_with(hello(), None, short(|limits| limits.idle = SHORT)).await;
-    let (mut read, mut write) = server.connect().await.into_split();
-    write.write_all(PREFACE).await.unwrap();
-    write.write_all(&request_frame(1)).await.unwrap();
+/// Pings for as long as the peer takes it: the connection ends without an error all the same, after
+/// the answer to what was asked.
+async fn is_told_to_go_though_it_pings(mut read: OwnedReadHalf, mut write: OwnedWriteHalf) {
     let pinging = tokio::spawn(async move {
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         while write.write_all(PING).await.is_ok() {
@@ -237,6 +235,15 @@ async fn an_idle_peer_is_told_to_go_however_much_it_pings() {
     assert!(kinds.contains(&HEADERS), "no answer: {kinds:?}");
     assert_eq!(error, Some(0), "{kinds:?}");
     timeout(PATIENCE, pinging).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_peer_is_told_to_go_however_much_it_pings() {
+    let server = Running::start_with(hello(), None, short(|limits| limits.idle = SHORT)).await;
+    let (read, mut write) = server.connect().await.into_split();
+    write.write_all(PREFACE).await.unwrap();
+    write.write_all(&request_frame(1)).await.unwrap();
+    is_told_to_go_though_it_pings(read, write).await;
 }
 
 #[tokio::test]
@@ -353,18 +360,9 @@ const SHUT: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
 async fn a_peer_that_takes_nothing_of_an_answer_is_let_go() {
     let limits = short(|limits| limits.stall = SHORT);
     let server = Running::start_with(hello(), None, limits).await;
-    let (mut read, mut write) = server.connect().await.into_split();
+    let (read, mut write) = server.connect().await.into_split();
     write.write_all(&[PREFACE, SHUT, &request_frame(1)].concat()).await.unwrap();
-    let pinging = tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(Duration::from_millis(20));
-        while write.write_all(PING).await.is_ok() {
-            ticks.tick().await;
-        }
-    });
-    let (kinds, error) = frames(&drained(&mut read).await);
-    assert!(kinds.contains(&HEADERS), "no answer: {kinds:?}");
-    assert_eq!(error, Some(0), "{kinds:?}");
-    timeout(PATIENCE, pinging).await.unwrap().unwrap();
+    is_told_to_go_though_it_pings(read, write).await;
 }
 
 /// Shakes hands with a client that trusts `root` alone, and says what it speaks.
