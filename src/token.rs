@@ -101,14 +101,8 @@ impl UnverifiedToken {
 
     /// Whether `key` is one that this token could be signed by: it has the token's `kid`, if the
     /// token names one, and fits the token's algorithm.
-    pub fn may_be_signed_by(&self, key: &VerifyingKey) -> bool {
+    fn may_be_signed_by(&self, key: &VerifyingKey) -> bool {
         (self.key_id.is_none() || self.key_id() == key.key_id()) && key.fits(self.algorithm)
-    }
-
-    /// Whether the signature is by `key`.
-    pub fn is_signed_by(&self, key: &VerifyingKey) -> bool {
-        self.may_be_signed_by(key)
-            && key.verifies(self.algorithm, self.signed.as_bytes(), &self.signature)
     }
 
     /// The token's claims, given that one of `keys` signed it, and that it is for us, now.
@@ -181,7 +175,9 @@ impl UnverifiedToken {
 
     fn check_signature(&self, keys: &[Arc<VerifyingKey>]) -> Result<(), TokenError> {
         let fitting = || keys.iter().filter(|key| self.may_be_signed_by(key));
-        if fitting().take(KEYS_TRIED).any(|key| self.is_signed_by(key)) {
+        let signed = self.signed.as_bytes();
+        let signs = |key: &Arc<VerifyingKey>| key.verifies(self.algorithm, signed, &self.signature);
+        if fitting().take(KEYS_TRIED).any(signs) {
             return Ok(());
         }
         let (issuer, algorithm) = (self.issuer.clone(), self.algorithm);

@@ -8,6 +8,7 @@ use crate::possession::Proof;
 
 use super::App;
 use super::bearer::METADATA;
+use super::body;
 use super::envelope::{RequestId, Sender};
 
 pub mod fulcio;
@@ -21,12 +22,9 @@ use fulcio::{
     SigningCertificate, SigningCertificateEmbeddedSct, TrustBundle,
 };
 
-/// The longest message that is taken, octets.
-const LONGEST: usize = 4 << 20;
-
 /// The gRPC services, by path.
 pub(super) fn routes(app: &App) -> Router<App> {
-    let authority = CaServer::new(app.clone()).max_decoding_message_size(LONGEST);
+    let authority = CaServer::new(app.clone()).max_decoding_message_size(body::FULCIO);
     let health = tonic_health::pb::health_server::HealthServer::new(app.clone());
     Router::new()
         .route_service("/dev.sigstore.fulcio.v2.CA/{method}", authority)

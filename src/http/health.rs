@@ -23,13 +23,11 @@ use crate::time::{Clock, Timestamp};
 
 use super::App;
 use super::answers;
+use super::grpc::fulcio::ca_server::SERVICE_NAME;
 
 /// How long a failure of ours counts. Short: while unready we may see no exchange that would show us
 /// well again.
 const MEMORY: Duration = Duration::from_secs(15);
-
-/// The gRPC service whose health is our readiness.
-const AUTHORITY: &str = "dev.sigstore.fulcio.v2.CA";
 
 /// A part of us that keeps us from issuing, and how: words that strangers may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +113,7 @@ impl health_server::Health for App {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
-        let serves = request.get_ref().service != AUTHORITY || troubles(self).await.is_empty();
+        let serves = request.get_ref().service != SERVICE_NAME || troubles(self).await.is_empty();
         let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
         Ok(tonic::Response::new(HealthCheckResponse { status: status.into() }))
     }

@@ -150,7 +150,8 @@ impl HttpBody for Measured {
             };
         };
         let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-        match self.share.take(data.map_or(0, Bytes::len)) {
+        // The end of a body takes nothing, however full it has become meanwhile.
+        match data.map_or(Ok(()), |data| self.share.take(data.len())) {
             Ok(()) => Poll::Ready(frame),
             Err(fault) => self.share.fail(fault),
         }
@@ -206,6 +207,22 @@ mod tests {
             small.push(share);
         }
         assert_eq!(small.len(), 64);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_there_may_end_though_others_have_filled_the_room() {
+        let room = Room::new(12 * FIRST, PATIENCE);
+        let (mut large, share) = room.receive(Body::from(vec![0; FIRST + 1]));
+        large.frame().await.unwrap().unwrap();
+        let mut small = Vec::new();
+        while room.held.held() + FIRST <= 12 * FIRST {
+            let (body, share) = room.receive(Body::from(vec![0; FIRST]));
+            body.collect().await.unwrap();
+            small.push(share);
+        }
+        assert!(room.held.held() > 12 * FIRST / 6 * 5);
+        assert!(large.frame().await.is_none());
+        assert!(share.problem().is_none());
     }
 
     /// A body of which nothing arrives.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -11,13 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::tlog::merkle::Hash;
+
 /// Serves `trusted_root` as it is; keys change with a restart, so it is made once.
 pub fn routes<S: Clone + Send + Sync + 'static>(trusted_root: String) -> Router<S> {
-    let hash: String = digest(&SHA256, trusted_root.as_bytes())
-        .as_ref()
-        .iter()
-        .map(|o| format!("{o:02x}"))
-        .collect();
+    let hash = Hash::of(&[trusted_root.as_bytes()]);
     let file = Arc::new(File { text: trusted_root, etag: format!("\"{hash}\"") });
     Router::new().route("/trusted_root.json", get(answer).with_state(file))
 }

@@ -26,16 +26,16 @@ impl Hosts {
 
     /// A fetch for the host of `url`, unless too many wait already.
     pub fn enter(&self, url: &str) -> Option<Entry<'_>> {
-        let host = host(url);
+        let host = host(url).to_ascii_lowercase();
         let mut hosts = self.asked();
         let fresh = || Asked { all: 0, turns: Arc::new(Semaphore::new(self.fetches)) };
-        let asked = hosts.entry(host.to_owned()).or_insert_with(fresh);
+        let asked = hosts.entry(host.clone()).or_insert_with(fresh);
         if asked.all >= self.queue {
             return None;
         }
         asked.all += 1;
         let turns = Arc::clone(&asked.turns);
-        Some(Entry { hosts: self, host: host.to_owned(), turns })
+        Some(Entry { hosts: self, host, turns })
     }
 
     fn asked(&self) -> MutexGuard<'_, HashMap<String, Asked>> {
@@ -70,7 +70,7 @@ impl Drop for Entry<'_> {
 }
 
 /// Host and port of a URL.
-fn host(url: &str) -> &str {
+pub(super) fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or_default()
 }
@@ -83,7 +83,7 @@ mod tests {
     fn one_host_does_not_have_all_places_and_is_forgotten() {
         let hosts = Hosts::new(1, 2);
         let one = hosts.enter("https://a.example/1").unwrap();
-        let _two = hosts.enter("https://a.example/2").unwrap();
+        let _two = hosts.enter("https://A.example/2").unwrap();
         assert!(hosts.enter("https://a.example").is_none());
         assert!(hosts.enter("https://b.example/1").is_some());
         drop(one);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::Uri;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
+use super::hosts::host;
 use crate::issuer::{self, Issuer};
 use crate::keyset::Limits;
 use crate::keyset::address::Reach;
@@ -174,8 +175,7 @@ fn usable(issuer: &Issuer, url: &str) -> Result<Uri, SetupError> {
 
 /// Whether the host of an issuer's URL is written out: nobody else chooses it.
 fn names_host(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    !host.split('/').next().unwrap_or_default().contains('*')
+    !host(url).contains('*')
 }
 
 /// Why an issuer, as configured, cannot be asked for keys.

@@ -27,8 +27,8 @@ const PREFACE: [u8; 2] = *b"PR";
 pub struct Pulse(Arc<Mutex<State>>);
 
 struct State {
-    /// The first octets read, as long as they look like HTTP/2's preface.
-    preface: usize,
+    /// How many of the first octets read are HTTP/2's preface; nothing once one was not.
+    preface: Option<usize>,
     /// Since when a request's headers are awaited.
     expecting: Option<Instant>,
     /// How many requests there were: the name of the next.
@@ -45,7 +45,7 @@ impl Pulse {
     pub fn new() -> Self {
         let now = Instant::now();
         Self(Arc::new(Mutex::new(State {
-            preface: 0,
+            preface: Some(0),
             expecting: Some(now),
             begun: 0,
             under_way: 0,
@@ -62,11 +62,12 @@ impl Pulse {
     pub fn heard(&self, octets: &[u8]) {
         let mut state = self.state();
         for octet in octets.iter().take(PREFACE.len()) {
-            if PREFACE.get(state.preface) == Some(octet) {
-                state.preface += 1;
-            }
+            state.preface = state.preface.and_then(|at| match PREFACE.get(at) {
+                Some(next) => (next == octet).then_some(at + 1),
+                None => Some(at),
+            });
         }
-        let speaks_h2 = state.preface == PREFACE.len();
+        let speaks_h2 = state.preface == Some(PREFACE.len());
         if state.under_way == 0 && state.expecting.is_none() && !speaks_h2 && !octets.is_empty() {
             state.expecting = Some(Instant::now());
         }
@@ -145,5 +146,24 @@ impl Drop for Beat {
         state.under_way = state.under_way.saturating_sub(1);
         state.leaving.remove(&self.1);
         state.last = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_awaited_anew_of_whoever_did_not_begin_with_the_preface() {
+        let awaited = |reads: &[&[u8]]| {
+            let pulse = Pulse::new();
+            pulse.heard(reads[0]);
+            drop(pulse.begin());
+            reads[1..].iter().for_each(|octets| pulse.heard(octets));
+            pulse.state().expecting.is_some()
+        };
+        assert!(awaited(&[b"POST / HTTP/1.1", b"RPC"]));
+        assert!(awaited(&[b"GET / HTTP/1.1", b"PRI"]));
+        assert!(!awaited(&[b"PRI * HTTP/2.0", b"RPC"]));
     }
 }
