@@ -205,7 +205,7 @@ fn foreign_folders_and_keys_are_refused() {
     let mut server = Server::start(&["--config", text(&file), "--listen", "127.0.0.1:0"]);
     server.kill();
     std::fs::copy(two.join("data/log.key"), one.join("data/log.key")).unwrap();
-    refused("a foreign log key", "log");
+    refused("a foreign log key", "the store belongs to the log");
 
     // A folder that holds something else.
     let other = folder.path().join("other");
@@ -228,6 +228,7 @@ fn the_readme_tells_the_truth() {
     };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mayfly.yaml");
+    assert!(!block("yaml").is_empty());
     for yaml in block("yaml") {
         std::fs::write(&file, &yaml).unwrap();
         let loaded = config::load(&file, &Overrides::default());

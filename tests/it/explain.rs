@@ -94,7 +94,7 @@ fn agree(answer: &Answer, told: &Explanation, signature: Signature) -> Result<us
     match &told.outcome {
         _ if DOOR.contains(&reason) || passed_over => Ok(0),
         // A quirk of version 1: that there is no key is said before the token is looked at.
-        _ if reason == "KEY_MISSING" => Ok(0),
+        _ if reason == "KEY_MISSING" && told.outcome.is_err() => Ok(0),
         Ok(_) if POSSESSION.contains(&reason) => Ok(1),
         Err(error) if reason == http::reason(error) && body["message"] == error.to_string() => {
             Ok(1)

@@ -144,7 +144,9 @@ impl Row {
         assert!(self.expect.allows(answer.status), "{id}: {:?} to get {answer:?}", self.expect);
         assert!(grown <= self.allowance, "{id}: {grown} MiB more, {} allowed", self.allowance);
         assert_eq!(bench.canary(), 0, "{id}: somebody was called");
-        if self.expect != Expect::Issued {
+        if self.expect == Expect::Issued {
+            assert!(answer.certificate().is_some(), "{id}: no certificate in {answer:?}");
+        } else {
             assert!(answer.says(self.words), "{id}: {:?} is not said in {answer:?}", self.words);
             assert!(answer.certificate().is_none(), "{id}: a certificate in {answer:?}");
             assert_eq!(bench.head().await, before, "{id}: something was logged");
