@@ -42,7 +42,7 @@ pub struct LogTrust {
 
 /// `trusted_root.json` of one authority and its certificate log.
 ///
-/// `url` is the authority's own; the chain's validity begins with its issuing certificate.
+/// `url` is the authority's own; the chain's validity begins when all its certificates hold.
 pub fn trusted_root(url: &str, chain: &Chain, log: &LogTrust) -> Value {
     let certificates: Vec<Value> =
         chain.ders().iter().map(|der| json!({ "rawBytes": STANDARD.encode(der) })).collect();

@@ -77,7 +77,9 @@ pub async fn findings(config: Config) -> Result<Vec<Finding>, CommandError> {
 async fn instance(config: Config) -> Vec<Line> {
     if installation::is_vacant(&config.data).unwrap_or(false) {
         let folder = config.data.display();
-        let none = format!("{folder} is empty: `mayfly init` or the first `mayfly serve` makes it");
+        let none = format!(
+            "{folder} is absent or empty: `mayfly init` or `mayfly serve --create` makes it"
+        );
         return vec![Line { what: "data folder".to_owned(), outcome: Outcome::Untried(none) }];
     }
     let instance = match Instance::at_rest(config) {
