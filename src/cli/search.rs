@@ -69,11 +69,12 @@ fn split(terms: &[String], now: Timestamp) -> Result<(Timestamp, Vec<&str>), Com
     for term in terms {
         match term.strip_prefix("since=") {
             Some(ago) => {
-                since = now.minus(duration(ago).ok_or_else(|| {
+                let ago = now.minus(duration(ago).ok_or_else(|| {
                     CommandError::Usage(format!(
                         "{term}: expected a time like since=24h or since=7d"
                     ))
                 })?);
+                since = since.max(ago);
             }
             None => rest.push(term.as_str()),
         }
@@ -174,6 +175,17 @@ mod tests {
         assert_eq!(duration("7d"), Some(Duration::from_secs(604_800)));
         for wrong in ["", "h", "24", "24y", "-1h", "99999999999999999999d"] {
             assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn of_two_times_both_must_hold() {
+        let now = Timestamp::from_secs(1_000_000);
+        for terms in [["since=1h", "since=7d"], ["since=7d", "since=1h"]] {
+            let terms = terms.map(str::to_owned);
+            let (since, rest) = split(&terms, now).unwrap();
+            assert_eq!(since, Timestamp::from_secs(1_000_000 - 3600));
+            assert!(rest.is_empty());
         }
     }
 
