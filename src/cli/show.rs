@@ -76,11 +76,20 @@ fn index(which: &str, store: &dyn Store) -> Result<u64, CommandError> {
         return Ok(index);
     }
     let nothing = || CommandError::Failed(format!("the log has no entry {which} (it has {end})"));
-    let serial = which.replace(':', "").to_lowercase();
+    let serial = as_recorded(which);
     let terms = Terms::parse([format!("serial={serial}").as_str()]).map_err(CommandError::usage)?;
     let wanted = |record: &Record| record.matches(&terms);
     let found = super::search::find(store, 1, wanted)?;
     found.first().and_then(|record| record.index).ok_or_else(nothing)
+}
+
+/// A serial number as records have it: the octets of its DER, whatever zeros it is written with.
+fn as_recorded(serial: &str) -> String {
+    let digits = serial.replace(':', "").to_lowercase();
+    let digits = digits.trim_start_matches('0');
+    let even = "0".repeat(digits.len() % 2);
+    let sign = if even.is_empty() && digits.starts_with(|first| first >= '8') { "00" } else { "" };
+    format!("{sign}{even}{digits}")
 }
 
 /// The precertificate that the log keeps as entry `index`.
@@ -255,6 +264,21 @@ mod tests {
         }
         assert_eq!(certificate(b""), None);
         assert_eq!(certificate(b"holiday.jpg"), None);
+    }
+
+    #[test]
+    fn a_serial_number_is_found_with_any_zeros() {
+        for (asked, recorded) in [
+            ("007f01", "7f01"),
+            ("7F:01", "7f01"),
+            ("ff01", "00ff01"),
+            ("00ff01", "00ff01"),
+            ("0000ff01", "00ff01"),
+            ("f01", "0f01"),
+            ("0f01", "0f01"),
+        ] {
+            assert_eq!(as_recorded(asked), recorded, "{asked}");
+        }
     }
 
     #[test]
