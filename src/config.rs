@@ -25,6 +25,7 @@ mod files;
 mod fulcio;
 mod issuers;
 mod kinds;
+mod log;
 mod mayfly;
 mod node;
 mod presets;
@@ -38,6 +39,7 @@ mod trusted;
 pub use crate::config::changes::Changes;
 pub use crate::config::files::{Files, Stamp};
 pub use crate::config::fulcio::Imported;
+pub use crate::config::log::{LogConfig, Readers};
 pub use crate::config::mayfly::TABLES;
 pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
@@ -77,6 +79,8 @@ pub struct Config {
     pub files: Files,
     /// What callers are told of the rules that refuse them.
     pub denials: Denials,
+    /// Who may read what was issued, and what is kept of it.
+    pub log: LogConfig,
     /// What is odd in the file and harmless: one sentence each, with file and line.
     pub warnings: Vec<String>,
     /// The issuers in words, in the order of the file.

@@ -159,6 +159,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         lifetime,
         backdate,
         denials,
+        log,
         issuers: _,
         policy: _,
         proxy: _,
@@ -175,5 +176,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("lifetime", format!("{lifetime:?}")),
         ("backdate", format!("{backdate:?}")),
         ("denials", format!("{denials:?}")),
+        ("log", format!("{:?}", (&log.readers, &log.records, &log.mark))),
+        ("keep_refusals", format!("{:?}", log.keep_refusals)),
     ]
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::address::Address;
 use crate::config::issuers::{self, ISSUER, KEYS};
+use crate::config::log::{self, LOG, LogConfig, RECORDS};
 use crate::config::proxy;
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::trusted::{Trusted, assemble};
@@ -27,8 +28,10 @@ const TOP: Table = Table {
         "lifetime",
         "backdate",
         "denials",
+        "log",
+        "keep_refusals",
     ],
-    later: &["keep_refusals", "limit"],
+    later: &["limit"],
     strict: true,
 };
 
@@ -43,7 +46,7 @@ const AUTHORITY: Table = Table {
 };
 
 /// Every map of `mayfly.yaml` whose keys are fixed.
-pub const TABLES: &[Table] = &[TOP, TLS, ISSUER, KEYS, AUTHORITY];
+pub const TABLES: &[Table] = &[TOP, TLS, ISSUER, KEYS, AUTHORITY, LOG, RECORDS];
 
 /// Keys on devices and in clouds: promised, and refused until they work.
 const LATER_KEYS: &[&str] = &["pkcs11:", "awskms://", "gcpkms://", "azurekms://", "hashivault://"];
@@ -88,6 +91,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         section.get("backdate").map_or(Some(Duration::ZERO), |cursor| cursor.duration(BACKDATES));
     let proxy = proxy::read(&section);
     let denials = section.get("denials").map_or(Some(Denials::Full), read_denials);
+    let log = log::read(&section, folder);
     let issuers = section.require("issuers").and_then(|cursor| issuers::read(cursor, folder));
     let (issuers, policy, summaries) = assemble(issuers?);
     Some(Config {
@@ -103,6 +107,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         proxy: proxy?,
         files: Files::default(),
         denials: denials?,
+        log: log?,
         warnings: Vec::new(),
         summaries,
     })
@@ -134,6 +139,7 @@ pub(super) fn around(
         proxy: Proxy::None,
         files: Files::default(),
         denials: Denials::Full,
+        log: LogConfig::default(),
         warnings: Vec::new(),
         summaries,
     })

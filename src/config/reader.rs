@@ -174,7 +174,7 @@ impl<'a> Cursor<'a> {
         self.expected("true or false")
     }
 
-    /// A duration within bounds: a whole number and `s`, `m` or `h`.
+    /// A duration within bounds: a whole number and `s`, `m`, `h` or `d`.
     pub fn duration(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
         let (Value::Whole(text) | Value::Text(text)) = &self.node.value else {
             return self.expected("a duration such as 90s or 10m");
@@ -281,6 +281,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         's' => 1,
         'm' => 60,
         'h' => 3600,
+        'd' => 86_400,
         _ => return None,
     };
     let plain = !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());

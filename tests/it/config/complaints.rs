@@ -54,7 +54,7 @@ fn an_unknown_key_shows_the_known_ones_and_a_later_one_says_so() {
         "lifetime: 10m",
         "lifetimes: 10m",
         &[
-            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, proxy, no_proxy, issuers, authority, lifetime, backdate, denials",
+            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, proxy, no_proxy, issuers, authority, lifetime, backdate, denials, log, keep_refusals",
         ],
     );
     check(
@@ -100,6 +100,21 @@ fn what_tokens_and_keys_must_be_is_checked() {
         "  - url: https://*.idp.example.com\n    allow: anybody\n    bearer_token_file: token\n",
         &[
             "mayfly.yaml:10: issuers[1].bearer_token_file: a credential is shown to one host only, and a pattern has many",
+        ],
+    );
+}
+
+#[test]
+fn who_reads_is_anyone_nobody_or_a_file_of_tokens() {
+    check("lifetime: 10m", "log: { readers: anyone, records: { token_file: t }, mark: m }", &[]);
+    check(
+        "lifetime: 10m",
+        "log: { readers: all, records: { token_file: 7 }, key: k }\nkeep_refusals: 400d",
+        &[
+            "mayfly.yaml:10: log.readers: expected anyone, nobody or { token_file: FILE }, got \"all\"",
+            "mayfly.yaml:10: log.records.token_file: expected text, got a number: put it in quotes",
+            "mayfly.yaml:10: log.key: unknown key; known here: readers, records, mark",
+            "mayfly.yaml:11: keep_refusals: expected a duration from 0s to 31622400s, got 400d",
         ],
     );
 }
