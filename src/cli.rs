@@ -152,6 +152,17 @@ impl CommandError {
         Self::Failed(format!("{}: {error}", path.display()))
     }
 
+    /// What it says, for a line that has its own beginning.
+    fn message(&self) -> String {
+        match self {
+            Self::Failed(message) | Self::Usage(message) | Self::Configuration(message) => {
+                message.trim_end().to_owned()
+            }
+            Self::Refused | Self::Enough => String::new(),
+            Self::Clap(error) => error.to_string(),
+        }
+    }
+
     /// What the process exits with.
     pub fn exit_code(&self) -> u8 {
         match self {

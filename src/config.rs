@@ -270,6 +270,17 @@ impl Config {
         self.listen.ip().is_loopback() && is_local
     }
 
+    /// The authority's files, where they are not those that a data folder has of its own.
+    pub fn given_authority(&self) -> Option<&AuthorityFiles> {
+        let own = AuthorityFiles::below(&self.data);
+        let same = |one: &Path, other: &Path| {
+            std::path::absolute(one).ok() == std::path::absolute(other).ok()
+        };
+        let AuthorityFiles { key, chain, passphrase_file: _ } = &self.authority;
+        let is_own = same(key, &own.key) && same(chain, &own.chain);
+        (!is_own).then_some(&self.authority)
+    }
+
     fn gathered(self, Gathered { warnings, files }: Gathered) -> Self {
         Self { warnings, files, ..self }
     }

@@ -58,16 +58,44 @@ impl Files {
 pub struct Options<'a> {
     /// The one name that clients use; the log is named after it, and keeps that name.
     pub url: &'a str,
-    /// `O` of both certificates: who runs the authority.
-    pub organization: &'a str,
-    /// `CN` of the intermediate; the root's has ` root` behind it.
-    pub common_name: &'a str,
-    /// The curve of the authority's two keys. The log's is always P-256, which all clients verify.
-    pub curve: Curve,
-    /// Encrypts the keys.
+    /// The authority.
+    pub authority: Authority<'a>,
+    /// Encrypts the keys that are made, and decrypts the key that is there.
     pub passphrase: Option<&'a str>,
     /// The time now.
     pub now: Timestamp,
+}
+
+/// The authority of a new installation.
+#[derive(Clone, Copy, Debug)]
+pub enum Authority<'a> {
+    /// It is made with the rest.
+    New {
+        /// `O` of both certificates, and `CN` of the intermediate; the root's has ` root` behind it.
+        name: &'a str,
+        /// The curve of its two keys. The log's is always P-256, which all clients verify.
+        curve: Curve,
+    },
+    /// It is there already, outside the folder; a log is all that is made.
+    Given {
+        /// Its chain, PEM.
+        chain: &'a Path,
+        /// The key of its issuing certificate.
+        key: &'a Path,
+    },
+}
+
+impl Options<'_> {
+    /// The files of the installation, of which `dir` has what is made.
+    fn files(&self, dir: &Path) -> Files {
+        let files = Files::in_dir(dir);
+        match self.authority {
+            Authority::New { .. } => files,
+            Authority::Given { chain, key } => {
+                Files { chain: chain.to_owned(), authority_key: key.to_owned(), ..files }
+            }
+        }
+    }
 }
 
 /// Keys and chain, opened and checked against each other.
@@ -138,7 +166,7 @@ fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), Installa
         let path = dir.join(made.name);
         write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
     }
-    let opened = open(dir, options.passphrase, options.now)?;
+    let opened = open_files(&options.files(dir), options.passphrase, options.now)?;
     let year: String = options.now.to_string().chars().take(4).collect();
     let host = options.url.split_once("://").map_or(options.url, |(_, host)| host);
     let log_id = Hash::of(&[opened.log.public_key()]).0;
@@ -188,14 +216,37 @@ pub fn open_files(
     passphrase: Option<&str>,
     now: Timestamp,
 ) -> Result<Installation, InstallationError> {
-    let pem =
-        fs::read(&files.chain).map_err(|error| InstallationError::io(&files.chain, &error))?;
-    let chain = Chain::from_pem(&pem, now)
-        .map_err(|error| InstallationError::Chain { path: files.chain.clone(), error })?;
-    let authority = FileSigner::open(&files.authority_key, passphrase)?;
+    let (chain, authority) = open_authority(&files.chain, &files.authority_key, passphrase, now)?;
     let log = FileSigner::open(&files.log_key, passphrase)?;
     check(&chain, &authority, &log)?;
     Ok(Installation { chain: Arc::new(chain), authority: Arc::new(authority), log: Arc::new(log) })
+}
+
+/// Opens an authority that may have no log yet, and checks it.
+///
+/// # Errors
+///
+/// [`InstallationError`], one variant for each rule.
+pub fn open_authority(
+    chain: &Path,
+    key: &Path,
+    passphrase: Option<&str>,
+    now: Timestamp,
+) -> Result<(Chain, FileSigner), InstallationError> {
+    let pem = fs::read(chain).map_err(|error| InstallationError::io(chain, &error))?;
+    let path = chain;
+    let chain = Chain::from_pem(&pem, now)
+        .map_err(|error| InstallationError::Chain { path: path.to_owned(), error })?;
+    let authority = FileSigner::open(key, passphrase)?;
+    check_key(&chain, &authority)?;
+    Ok((chain, authority))
+}
+
+fn check_key(chain: &Chain, authority: &dyn Signer) -> Result<(), InstallationError> {
+    match authority.public_key() == chain.spki() {
+        true => Ok(()),
+        false => Err(InstallationError::WrongKey),
+    }
 }
 
 /// Whether keys and chain belong together, wherever the keys live.
@@ -209,9 +260,7 @@ pub fn check(
     authority: &dyn Signer,
     log: &dyn Signer,
 ) -> Result<(), InstallationError> {
-    if authority.public_key() != chain.spki() {
-        return Err(InstallationError::WrongKey);
-    }
+    check_key(chain, authority)?;
     if authority.public_key() == log.public_key() {
         return Err(InstallationError::SharedKey);
     }
@@ -315,9 +364,7 @@ mod tests {
 
     const OPTIONS: Options<'_> = Options {
         url: "https://mayfly.example.com",
-        organization: "example.com",
-        common_name: "mayfly",
-        curve: Curve::P256,
+        authority: Authority::New { name: "mayfly.example.com", curve: Curve::P256 },
         passphrase: None,
         now: NOW,
     };
@@ -381,7 +428,14 @@ mod tests {
     #[test]
     fn the_largest_curve_on_request() {
         let parent = tempfile::tempdir().unwrap();
-        create(parent.path(), &Options { curve: Curve::P384, ..OPTIONS }).unwrap();
+        create(
+            parent.path(),
+            &Options {
+                authority: Authority::New { name: "mayfly.example.com", curve: Curve::P384 },
+                ..OPTIONS
+            },
+        )
+        .unwrap();
         let opened = open(parent.path(), None, NOW).unwrap();
         assert_eq!(opened.authority.algorithm(), SignatureAlgorithm::EcdsaP384Sha384);
         assert_eq!(opened.log.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
@@ -477,7 +531,14 @@ mod tests {
         fs::copy(dir.join("authority.key"), dir.join("log.key")).unwrap();
         assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::SharedKey));
         let parent = tempfile::tempdir().unwrap();
-        create(parent.path(), &Options { curve: Curve::P384, ..OPTIONS }).unwrap();
+        create(
+            parent.path(),
+            &Options {
+                authority: Authority::New { name: "mayfly.example.com", curve: Curve::P384 },
+                ..OPTIONS
+            },
+        )
+        .unwrap();
         fs::copy(parent.path().join("root.key"), dir.join("log.key")).unwrap();
         assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::LogKeyAlgorithm));
     }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::CommandError;
 use super::out::{self, Out};
 use crate::config::{self, Overrides};
-use crate::installation::{self, Curve, Options};
+use crate::installation::{self, Authority, Curve, Options};
 use crate::time::{Clock, SystemClock};
 
 /// Make a new installation: keys, certificates and a commented configuration
@@ -130,15 +130,20 @@ fn first_missing(path: &Path) -> Option<PathBuf> {
 /// # Errors
 ///
 /// [`CommandError::Failed`] when `data` holds anything or cannot be written.
-pub fn make(
+fn make(
     data: &Path,
     url: &str,
     curve: Curve,
     passphrase: Option<&str>,
 ) -> Result<(), CommandError> {
-    let (name, now) = (host(url), SystemClock.now());
-    let options = Options { url, organization: name, common_name: name, curve, passphrase, now };
+    let (authority, now) = (authority(url, curve), SystemClock.now());
+    let options = Options { url, authority, passphrase, now };
     installation::create(data, &options).map_err(CommandError::failed)
+}
+
+/// A new authority, named after the host of `url`.
+pub fn authority(url: &str, curve: Curve) -> Authority<'_> {
+    Authority::New { name: host(url), curve }
 }
 
 /// The passphrase in a file: its first line.

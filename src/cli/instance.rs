@@ -11,16 +11,18 @@ use clap::Args;
 
 use super::CommandError;
 use super::init;
-use crate::authority::{Authority, Serials, Trust};
+use crate::authority::{self, Serials, Trust};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
-use crate::config::{self, Config, ConfigError, ConfigErrors, Overrides};
+use crate::config::{self, AuthorityFiles, Config, ConfigError, ConfigErrors, Overrides};
 use crate::http;
 use crate::http::tls::Tls;
-use crate::installation::{self, Curve, Files, Installation, InstallationError};
+use crate::installation::{
+    self, Authority, Curve, Files, Installation, InstallationError, Options,
+};
 use crate::keyset::Keyset;
 use crate::log::Log;
-use crate::signer::file::{KeyFileError, KeyFileProblem};
+use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::Store;
 use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
@@ -122,11 +124,9 @@ impl Instance {
             authority_key: config.authority.key.clone(),
             log_key: config.data.join("log.key"),
         };
-        let file = config.authority.passphrase_file.as_deref();
-        let passphrase = init::passphrase(file)?;
-        let passphrase = passphrase.as_ref().map(|text| text.as_str());
-        let installation = installation::open_files(&files, passphrase, now);
-        let installation = installation.map_err(|error| unopened(&error, file))?;
+        let installation = with_passphrase(&config.authority, |passphrase| {
+            installation::open_files(&files, passphrase, now)
+        })?;
         let (name, shard) = shard(&config.data)?;
         let trust = LogTrust {
             url: format!("{}/ct/{name}", config.url),
@@ -170,7 +170,7 @@ impl Instance {
         let profile = Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
         let keyset = Keyset::through(&config.proxy, config.issuers.clone());
         let keyset = keyset.map_err(CommandError::failed)?;
-        let authority = Authority {
+        let authority = authority::Authority {
             clock,
             serials: random_serials(),
             trust: ArcSwap::from_pointee(Trust { keyset, policy: config.policy.clone() }),
@@ -189,7 +189,7 @@ impl Instance {
     ///
     /// [`CommandError::Failed`] when the folder holds anything, or as [`Self::open`].
     pub fn create_and_open(config: Config) -> Result<Running, CommandError> {
-        init::make(&config.data, &config.url, Curve::P256, None)?;
+        make(&config)?;
         Self::open(config)
     }
 
@@ -207,6 +207,50 @@ impl Instance {
         let signer = Arc::clone(&self.installation.log);
         Log::open(store, signer, Arc::clone(clock), origin).map_err(CommandError::failed)
     }
+}
+
+/// Makes the data folder: with an authority, unless the configuration names one that is elsewhere.
+/// Yields what it has now, in words.
+///
+/// # Errors
+///
+/// [`CommandError::Failed`] when the folder holds anything, cannot be written, or the authority that is
+/// named does not hold.
+pub fn make(config: &Config) -> Result<&'static str, CommandError> {
+    let (authority, has) = match config.given_authority() {
+        None => (init::authority(&config.url, Curve::P256), "new keys"),
+        Some(AuthorityFiles { chain, key, .. }) => (
+            Authority::Given { chain, key },
+            "the key of a log for the authority that is configured",
+        ),
+    };
+    with_passphrase(&config.authority, |passphrase| {
+        let options = Options { url: &config.url, authority, passphrase, now: SystemClock.now() };
+        installation::create(&config.data, &options)
+    })?;
+    Ok(has)
+}
+
+/// The authority in these files, which may have no log yet.
+///
+/// # Errors
+///
+/// [`CommandError::Usage`] about the passphrase, [`CommandError::Failed`] about the rest.
+pub fn authority(files: &AuthorityFiles) -> Result<(Chain, FileSigner), CommandError> {
+    let AuthorityFiles { chain, key, .. } = files;
+    with_passphrase(files, |passphrase| {
+        installation::open_authority(chain, key, passphrase, SystemClock.now())
+    })
+}
+
+/// What `open` yields, given the passphrase that `files` name.
+fn with_passphrase<T>(
+    files: &AuthorityFiles,
+    open: impl FnOnce(Option<&str>) -> Result<T, InstallationError>,
+) -> Result<T, CommandError> {
+    let file = files.passphrase_file.as_deref();
+    let passphrase = init::passphrase(file)?;
+    open(passphrase.as_ref().map(|text| text.as_str())).map_err(|error| unopened(&error, file))
 }
 
 /// Why keys and chain do not open; a passphrase that does not fit is named by its file.
@@ -271,7 +315,7 @@ pub struct Running {
     /// What its file says.
     pub config: Config,
     /// The authority.
-    pub authority: Arc<Authority>,
+    pub authority: Arc<authority::Authority>,
     /// Its certificate log, as verifiers know it.
     pub trust: LogTrust,
     /// `trusted_root.json`.

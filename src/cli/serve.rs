@@ -10,14 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
-use super::init;
 use super::instance::{self, Instance, Running, Source};
 use super::out::{self, Out};
 use super::reload::Reloader;
 use super::runtime;
 use crate::config::Config;
 use crate::http::server;
-use crate::installation::{self, Curve};
+use crate::installation;
 
 /// Run the authority and its log
 #[derive(Debug, ClapArgs)]
@@ -152,11 +151,9 @@ fn make_data_folder(config: &Config, create: bool) -> Result<(), CommandError> {
             url = config.url,
         )));
     }
-    let passphrase = init::passphrase(config.authority.passphrase_file.as_deref())?;
-    let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    init::make(&config.data, &config.url, Curve::P256, passphrase)?;
+    let has = instance::make(config)?;
     out::aside(format_args!(
-        "mayfly: made a new installation in {data}: new keys, a new log; trust files of another one do not fit\n"
+        "mayfly: made a new installation in {data}: {has}, a new log; trust files of another one do not fit\n"
     ));
     Ok(())
 }

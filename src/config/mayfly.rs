@@ -147,7 +147,7 @@ pub(super) fn around(
 
 impl AuthorityFiles {
     /// The files' places when nothing else is said.
-    fn below(data: &Path) -> Self {
+    pub(super) fn below(data: &Path) -> Self {
         let (key, chain) = (data.join("authority.key"), data.join("authority.pem"));
         Self { key, chain, passphrase_file: None }
     }

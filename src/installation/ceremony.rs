@@ -16,10 +16,11 @@ use pkcs8::PrivateKeyInfoRef;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SerialNumber,
+    SignatureAlgorithm,
 };
 use zeroize::Zeroizing;
 
-use super::Options;
+use super::{Authority, Options};
 use crate::certificate::Serial;
 use crate::pem;
 use crate::time::Timestamp;
@@ -53,41 +54,52 @@ pub(super) enum Secrecy {
     Public,
 }
 
-/// Makes keys and certificates; the chain comes last.
+/// Makes the log's key, and keys and certificates of the authority unless it has them; the chain comes
+/// last.
 pub(super) fn perform(options: &Options<'_>) -> Result<Vec<Made>, String> {
-    let algorithm = match options.curve {
+    let log_key = generate(&PKCS_ECDSA_P256_SHA256)?;
+    let mut made = vec![private("log.key", &log_key, options.passphrase)?];
+    if let Authority::New { name, curve } = options.authority {
+        made.extend(authority(options, name, curve)?);
+    }
+    Ok(made)
+}
+
+fn authority(options: &Options<'_>, name: &str, curve: Curve) -> Result<[Made; 4], String> {
+    let algorithm = match curve {
         Curve::P256 => &PKCS_ECDSA_P256_SHA256,
         Curve::P384 => &PKCS_ECDSA_P384_SHA384,
     };
-    let generate = |algorithm| KeyPair::generate_for(algorithm).map_err(|e| e.to_string());
     let (root_key, intermediate_key) = (generate(algorithm)?, generate(algorithm)?);
-    let log_key = generate(&PKCS_ECDSA_P256_SHA256)?;
 
-    let root_params = root(options)?;
+    let root_params = root(options.now, name)?;
     let root = root_params.self_signed(&root_key).map_err(|e| e.to_string())?;
     let issuer = Issuer::from_params(&root_params, &root_key);
-    let intermediate =
-        intermediate(options)?.signed_by(&intermediate_key, &issuer).map_err(|e| e.to_string())?;
+    let intermediate = intermediate(options.now, name)?
+        .signed_by(&intermediate_key, &issuer)
+        .map_err(|e| e.to_string())?;
 
     let (root, intermediate) = (certificate(root.der()), certificate(intermediate.der()));
-    Ok(vec![
+    Ok([
         private("root.key", &root_key, options.passphrase)?,
         private("authority.key", &intermediate_key, options.passphrase)?,
-        private("log.key", &log_key, options.passphrase)?,
         public("root.pem", root.clone()),
         public("authority.pem", intermediate + &root),
     ])
 }
 
-fn root(options: &Options<'_>) -> Result<CertificateParams, String> {
-    let name = format!("{} root", options.common_name);
-    let mut params = authority(options, &name, ROOT_LIFETIME)?;
+fn generate(algorithm: &'static SignatureAlgorithm) -> Result<KeyPair, String> {
+    KeyPair::generate_for(algorithm).map_err(|error| error.to_string())
+}
+
+fn root(now: Timestamp, name: &str) -> Result<CertificateParams, String> {
+    let mut params = certificate_of(name, &format!("{name} root"), now, ROOT_LIFETIME)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     Ok(params)
 }
 
-fn intermediate(options: &Options<'_>) -> Result<CertificateParams, String> {
-    let mut params = authority(options, options.common_name, INTERMEDIATE_LIFETIME)?;
+fn intermediate(now: Timestamp, name: &str) -> Result<CertificateParams, String> {
+    let mut params = certificate_of(name, name, now, INTERMEDIATE_LIFETIME)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
     params.use_authority_key_identifier_extension = true;
@@ -95,15 +107,16 @@ fn intermediate(options: &Options<'_>) -> Result<CertificateParams, String> {
 }
 
 /// What root and intermediate share.
-fn authority(
-    options: &Options<'_>,
+fn certificate_of(
+    organization: &str,
     common_name: &str,
+    now: Timestamp,
     lifetime: Duration,
 ) -> Result<CertificateParams, String> {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    let start = options.now.floor().minus(BACKDATE);
+    let start = now.floor().minus(BACKDATE);
     let mut distinguished_name = DistinguishedName::new();
-    distinguished_name.push(DnType::OrganizationName, options.organization);
+    distinguished_name.push(DnType::OrganizationName, organization);
     distinguished_name.push(DnType::CommonName, common_name);
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name;

@@ -115,6 +115,44 @@ fn of_two_first_starts_in_a_folder_that_cannot_be_replaced_one_wins() {
     two_at_once(Before::Link);
 }
 
+/// An authority that is configured stays the only one; where it does not hold, nothing is made.
+#[test]
+fn a_first_start_under_an_authority_that_is_there_makes_a_log_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    for home in ["one", "two"] {
+        let mut init = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        assert!(init.arg("init").arg(path(home)).output().expect("it runs").status.success());
+    }
+    let file = path("mayfly.yaml").to_str().expect("UTF-8").to_owned();
+    let configure = |key: &str| {
+        let files = format!("key: {key}/data/authority.key, chain: one/data/authority.pem");
+        let text = format!("listen: 127.0.0.1:0\nissuers: []\nauthority: {{ {files} }}\n");
+        std::fs::write(&file, text).expect("written");
+    };
+    configure("two");
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    let output = serve.args(["serve", "--config", &file]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the authority's key is not the key of the first"), "{said}");
+    assert!(!path("data").exists() && names(folder.path()).len() == 3, "something is left");
+
+    configure("one");
+    let mut server = Server::start(&["--config", &file]);
+    let has = "the key of a log for the authority that is configured";
+    until(|| server.said().contains(has));
+    server.kill();
+    let mut made = names(&path("data"));
+    made.sort();
+    assert_eq!(made, ["ct", "log.key"]);
+    let mut trust = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    trust.args(["trust", "export", "--config", &file]).arg(path("trust"));
+    assert!(trust.output().expect("it runs").status.success());
+    let read = |name: &str| std::fs::read_to_string(path(name)).expect("a chain");
+    assert_eq!(read("trust/ca.pem").trim(), read("one/data/authority.pem").trim());
+}
+
 /// Kills first starts at moments spread over the time that one takes, and when names appear.
 #[track_caller]
 fn killed(before: Before) {

@@ -192,6 +192,31 @@ async fn the_keys_and_the_log_of_the_instance_are_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_is_configured_is_tried_before_the_first_start() {
+    let bench = Bench::new().await;
+    for home in ["one", "two"] {
+        let home = bench.folder.path().join(home);
+        let init = ["init", home.to_str().unwrap()];
+        let made = Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).output().unwrap();
+        assert!(made.status.success());
+    }
+    let under = |key: &str| {
+        let files = format!("{{ key: {key}/data/authority.key, chain: one/data/authority.pem }}");
+        bench.check(&bench.yaml(&format!("authority: {files}\n")), &[])
+    };
+    let (code, out) = under("one");
+    assert_eq!(code, Some(0), "{out}");
+    for line in ["chain          ok ", "authority key  ok ", "data folder    - "] {
+        assert!(out.contains(line), "no {line:?} in:\n{out}");
+    }
+    for (key, words) in [("two", "is not the key of the first"), ("gone", "cannot be read")] {
+        let (code, out) = under(key);
+        assert_eq!(code, Some(1), "{out}");
+        assert!(out.contains("authority      FAILED") && out.contains(words), "{out}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_does_not_hold_asks_nobody() {
     let bench = Bench::new().await;
     let (code, _) = bench.check(&bench.yaml("lifetime: 1s\n"), &[]);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use mayfly::algorithm::SignatureAlgorithm;
 use mayfly::certificate::{Chain, ChainError};
-use mayfly::installation::{self, Curve, Options};
+use mayfly::installation::{self, Authority, Curve, Options};
 use mayfly::possession::PossessionError;
 use mayfly::possession::key::PublicKey;
 use mayfly::possession::strength::KeyError;
@@ -273,9 +273,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 fn options(curve: Curve) -> Options<'static> {
     Options {
         url: "https://mayfly.example.com",
-        organization: "example.com",
-        common_name: "mayfly",
-        curve,
+        authority: Authority::New { name: "mayfly.example.com", curve },
         passphrase: None,
         now: NOW,
     }

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::certificate::Chain;
 use crate::cli::CommandError;
-use crate::cli::instance::Instance;
+use crate::cli::instance::{self, Instance};
 use crate::config::Config;
 use crate::installation;
 use crate::keyset::Keyset;
@@ -26,6 +27,9 @@ const AT_ONCE: usize = 16;
 
 /// What the keys sign to show that they can.
 const SELF_TEST: &[u8] = b"mayfly check --live: a signature of nothing";
+
+/// Where it stands what to do about an instance that does not start.
+const GUIDE: &str = "see \"When it does not start\" in docs/operating.md";
 
 /// What was found out about one thing.
 pub struct Finding {
@@ -76,28 +80,36 @@ pub async fn findings(config: Config) -> Result<Vec<Finding>, CommandError> {
 /// The instance's keys and log.
 async fn instance(config: Config) -> Vec<Line> {
     if installation::is_vacant(&config.data).unwrap_or(false) {
-        let folder = config.data.display();
-        let none = format!(
-            "{folder} is absent or empty: `mayfly init` or `mayfly serve --create` makes it"
-        );
-        return vec![Line { what: "data folder".to_owned(), outcome: Outcome::Untried(none) }];
+        return unmade(&config).await;
     }
     let instance = match Instance::at_rest(config) {
         Ok(instance) => instance,
-        Err(error) => {
-            let words = error.to_string().trim().trim_start_matches("mayfly: ").to_owned();
-            let remedy = "see \"When it does not start\" in docs/operating.md";
-            return vec![Line::fails("data folder", words, remedy)];
-        }
+        Err(error) => return vec![Line::fails("data folder", error.message(), GUIDE)],
     };
-    let chain = instance.chain();
+    let [chain, key] = authority(instance.chain(), instance.installation.authority.as_ref()).await;
+    let log_key = signing_key("log key", instance.installation.log.as_ref()).await;
+    vec![chain, key, log_key, store(&instance)]
+}
+
+/// What there is of an instance before its first start.
+async fn unmade(config: &Config) -> Vec<Line> {
+    let folder = config.data.display();
+    let none =
+        format!("{folder} is absent or empty: `mayfly init` or `mayfly serve --create` makes it");
+    let none = Line { what: "data folder".to_owned(), outcome: Outcome::Untried(none) };
+    match config.given_authority().map(instance::authority) {
+        None => vec![none],
+        Some(Err(error)) => vec![Line::fails("authority", error.message(), GUIDE), none],
+        Some(Ok((chain, signer))) => {
+            let [chain, key] = authority(&chain, &signer).await;
+            vec![chain, key, none]
+        }
+    }
+}
+
+async fn authority(chain: &Chain, signer: &dyn Signer) -> [Line; 2] {
     let until = format!("{} certificates, until {}", chain.pems().len(), chain.not_after());
-    vec![
-        Line::holds("chain", until),
-        signing_key("authority key", instance.installation.authority.as_ref()).await,
-        signing_key("log key", instance.installation.log.as_ref()).await,
-        store(&instance),
-    ]
+    [Line::holds("chain", until), signing_key("authority key", signer).await]
 }
 
 /// A signature of the key holds under its own public half.
@@ -119,15 +131,14 @@ async fn signing_key(what: &str, signer: &dyn Signer) -> Line {
 
 /// The log can be read, and goes on from the head that it has.
 fn store(instance: &Instance) -> Line {
-    let remedy = "see \"When it does not start\" in docs/operating.md";
     let store = match instance.store() {
         Ok(store) => store,
-        Err(error) => return Line::fails("log", error.to_string().trim().to_owned(), remedy),
+        Err(error) => return Line::fails("log", error.message(), GUIDE),
     };
     let owner = Owner { origin: instance.origin(), log_id: instance.trust.id };
     match log::check(store.as_ref(), &owner, SystemClock.now()) {
         Ok(head) => Line::holds("log", format!("{} entries, root {}", head.size, head.root)),
-        Err(error) => Line::fails("log", error.to_string(), remedy),
+        Err(error) => Line::fails("log", error.to_string(), GUIDE),
     }
 }
 

@@ -38,9 +38,7 @@ impl TestAuthority {
         let data = folder.path().join("data");
         let options = Options {
             url: "https://test",
-            organization: "test",
-            common_name: "test",
-            curve: Curve::P256,
+            authority: installation::Authority::New { name: "test", curve: Curve::P256 },
             passphrase: None,
             now,
         };
