@@ -355,16 +355,17 @@ fn read(path: &Path) -> Result<(String, Stamp), String> {
     Ok((text, stamp))
 }
 
-/// At most one octet more than a file may have. The stamp is taken first: a write while we read gives
-/// the file another one.
+/// At most one octet more than a file may have. Its times are taken first: a write while we read gives
+/// the file others.
 fn read_octets(path: &Path) -> std::io::Result<(Vec<u8>, Stamp)> {
     // Opening a pipe would wait for whoever writes into it. A link to a file is a file.
     if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("it is no regular file"));
     }
     let file = std::fs::File::open(path)?;
-    let stamp = Stamp::of(&file.metadata()?);
+    let metadata = file.metadata()?;
     let mut octets = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
+    let stamp = Stamp::of(&metadata, &octets);
     Ok((octets, stamp))
 }

@@ -1,16 +1,17 @@
 //! A running instance takes up a changed configuration: at SIGHUP, or when a file has changed.
 //!
 //! ```text
-//! look, once a second   the same as last time, and not as it was read    → read
-//! SIGHUP                                                                 → read
+//! look, once a second   says the same as last time, and not what is in force  → read
+//! SIGHUP                                                                      → read
 //! read                  holds: whom we trust is replaced, as a whole
 //!                       does not: everything wrong is logged, all stays as it is, and it is read
 //!                       again at each look until it holds
 //! ```
 //!
-//! A file that is being written differs from one look to the next, so that only a write that stalls is
-//! read halfway; an issuer that lost its rules that way is pointed out. A look sees writes in place,
-//! renames and Kubernetes' symbolic links alike (see [`Files`]).
+//! A file that is being written says something else from one look to the next, so that only a write that
+//! stalls is read halfway; an issuer that lost its rules that way is pointed out, and so is a file that
+//! never rests. A look sees writes in place, renames and Kubernetes' symbolic links alike, and does not
+//! mind a file that is only touched (see [`Files`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,9 @@ use crate::config::{Changes, Config, Files};
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// So many looks in a row that each find something else are worth a line.
+const RESTLESS: u32 = 5;
+
 /// Where an instance's configuration comes from, and what is in force of it.
 pub struct Reloader {
     source: Source,
@@ -33,6 +37,8 @@ pub struct Reloader {
     config: Config,
     /// The files at the last look.
     seen: Files,
+    /// How many looks in a row found something else than the one before.
+    restless: u32,
     /// What is wrong with the files as they are; nothing when they hold.
     broken: Vec<String>,
     /// How often others were trusted from then on.
@@ -51,7 +57,8 @@ impl Reloader {
     pub fn new(source: Source, config: Config) -> Result<Self, CommandError> {
         let hangups = signal(SignalKind::hangup()).map_err(CommandError::failed)?;
         let seen = config.files.clone();
-        Ok(Self { source, hangups, config, seen, broken: Vec::new(), reloads: 0, kept: 0 })
+        let (restless, broken) = (0, Vec::new());
+        Ok(Self { source, hangups, config, seen, restless, broken, reloads: 0, kept: 0 })
     }
 
     /// Keeps whom `authority` trusts as the files say, for ever.
@@ -69,16 +76,24 @@ impl Reloader {
         }
     }
 
-    /// Looks at the files; yields whether to read them: they have come to rest, and are others than
-    /// those in force.
+    /// Looks at the files; yields whether to read them: they have come to rest, and say something else
+    /// than what is in force.
     async fn look(&mut self) -> bool {
-        let files = self.config.files.clone();
+        let files = self.seen.clone();
         // Disks can be slow, and the runtime's threads have certificates to issue.
         let Ok(now) = tokio::task::spawn_blocking(move || files.look()).await else {
             return false;
         };
         let at_rest = now == self.seen;
         self.seen = now;
+        self.restless = if at_rest { 0 } else { self.restless.saturating_add(1) };
+        if self.restless == RESTLESS {
+            tracing::warn!(
+                "the configuration was something else at each of {RESTLESS} looks, and is taken up when \
+                 it rests; write it elsewhere and rename it into place, or send SIGHUP to have it read \
+                 as it stands"
+            );
+        }
         at_rest && (!self.broken.is_empty() || self.seen != self.config.files)
     }
 

@@ -91,6 +91,10 @@ impl fmt::Display for Changes {
         if self.proxy {
             parts.push("the proxy changed".to_owned());
         }
+        if !self.restart.is_empty() {
+            let keys: Vec<String> = self.restart.iter().map(|key| format!("`{key}`")).collect();
+            parts.push(format!("changed for the next start: {}", keys.join(", ")));
+        }
         match parts.is_empty() {
             true => f.write_str("nothing changed"),
             false => f.write_str(&parts.join(", ")),

@@ -1,43 +1,76 @@
-//! The files that a configuration was made of, and whether they are still the same.
+//! The files that a configuration was made of, and whether they still say the same.
 //!
 //! A stamp is taken from the very file that was read, through the same handle: whatever happens to the
-//! path afterwards (a write in place, a rename over it, a symbolic link that points elsewhere) gives
-//! the path another stamp.
+//! path afterwards (a write in place, a rename over it, a symbolic link that points elsewhere) has it
+//! read again. What counts then is what it says: a file that was only touched is the same.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::tlog::merkle::Hash;
+
+/// A file as it was read. Two are the same when their octets are.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    place: Place,
+    octets: Hash,
+}
+
+impl PartialEq for Stamp {
+    fn eq(&self, other: &Self) -> bool {
+        self.octets == other.octets
+    }
+}
+
+impl Eq for Stamp {}
+
+impl Stamp {
+    /// The stamp of a file with these octets.
+    pub(super) fn of(file: &Metadata, octets: &[u8]) -> Self {
+        Self { place: Place::of(file), octets: Hash::of(&[octets]) }
+    }
+}
+
 /// What tells a file from the one that was at its path before: device, inode, length, and when it was
 /// last written and last changed in any way (nobody can set the latter back), in seconds and
 /// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp(u64, u64, u64, [i64; 2], [i64; 2]);
+struct Place(u64, u64, u64, [i64; 2], [i64; 2]);
 
-impl Stamp {
-    /// The stamp of a file.
-    pub(super) fn of(file: &Metadata) -> Self {
+impl Place {
+    fn of(file: &Metadata) -> Self {
         let (written, changed) =
             ([file.mtime(), file.mtime_nsec()], [file.ctime(), file.ctime_nsec()]);
         Self(file.dev(), file.ino(), file.len(), written, changed)
     }
 }
 
-/// Files by their paths, with the stamps they had; none where there was no file.
+/// Files by their paths, with the stamps they had; none where there was no file that can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files(BTreeMap<PathBuf, Option<Stamp>>);
 
 impl Files {
+    /// The files at these paths, as they are now.
+    pub fn at<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        Self(paths.into_iter().map(|path| (path.clone(), None)).collect()).look()
+    }
+
     /// Notes a file that was read.
     pub(super) fn insert(&mut self, path: &Path, stamp: Stamp) {
         self.0.insert(path.to_owned(), Some(stamp));
     }
 
-    /// The same paths, as they are now.
+    /// The same paths, as they are now. Only what is another file, or was written to, is read.
     pub fn look(&self) -> Self {
-        let stamp = |path: &PathBuf| std::fs::metadata(path).ok().map(|file| Stamp::of(&file));
-        Self(self.0.keys().map(|path| (path.clone(), stamp(path))).collect())
+        let look = |(path, known): (&PathBuf, &Option<Stamp>)| {
+            let place = std::fs::metadata(path).ok().map(|file| Place::of(&file));
+            let known = known.filter(|known| Some(known.place) == place);
+            let read = || super::read_octets(path).ok().map(|(_, stamp)| stamp);
+            (path.clone(), known.or_else(read))
+        };
+        Self(self.0.iter().map(look).collect())
     }
 
     /// How many there are.
@@ -48,5 +81,40 @@ impl Files {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_counts_and_not_when_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let set_back = || {
+            let file = File::options().append(true).open(&path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+        };
+        let nothing = Files::at([&path]);
+        fs::write(&path, "one").unwrap();
+        set_back();
+        let one = nothing.look();
+        assert_ne!(one, nothing);
+        // As long, as old, and another text.
+        fs::write(&path, "two").unwrap();
+        set_back();
+        let two = one.look();
+        assert_ne!(two, one);
+        fs::write(&path, "two").unwrap();
+        assert_eq!(two.look(), two, "written anew");
+        fs::write(folder.path().join("b"), "two").unwrap();
+        fs::rename(folder.path().join("b"), &path).unwrap();
+        assert_eq!(two.look(), two, "another file that says the same");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(two.look(), nothing);
     }
 }

@@ -300,7 +300,13 @@ fn what_differs_is_told_in_words() {
     let gone = tell(&format!("  - url: {idp}\n    type: email\n"), "");
     assert_eq!(gone.0, format!("1 issuer removed ({idp})"));
     let proxy = tell(list, "lifetime: 5m\nproxy: http://proxy:3128\nbackdate: 5s\n");
-    assert_eq!(proxy, ("the proxy changed".to_owned(), vec!["lifetime", "backdate"]));
+    assert_eq!(
+        proxy,
+        (
+            "the proxy changed, changed for the next start: `lifetime`, `backdate`".to_owned(),
+            vec!["lifetime", "backdate"]
+        )
+    );
     let (more, _) = tell(list, &(many.clone() + list));
     let start = "12 issuers added (https://i0.example.com, ";
     assert!(

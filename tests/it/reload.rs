@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use mayfly::cli::client::{Answer, Client};
 use mayfly::cli::requester::Requester;
@@ -171,7 +171,44 @@ async fn what_needs_a_restart_is_named() {
     bench.comes_to_trust(&[A, B]).await;
     bench.says("`lifetime` has changed; that counts from the next start on", 1).await;
     bench.says("`data` has changed; that counts from the next start on", 1).await;
+    bench.write(&(yaml(&[A, B]).replace("127.0.0.1:0", "127.0.0.1:1") + "data: elsewhere\n"));
+    let said = "configuration reloaded: changed for the next start: `url`, `listen`, `data`, `authority`\"";
+    bench.says(said, 1).await;
     assert!(!bench.path("elsewhere").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_is_touched_without_rest_is_taken_up() {
+    let bench = Bench::serving(&yaml(&[A]));
+    bench.write(&yaml(&[B]));
+    let file = fs::File::options().append(true).open(bench.path("mayfly.yaml")).unwrap();
+    let touching = async {
+        for second in 1.. {
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(second)).unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = bench.comes_to_trust(&[B]) => {}
+        () = touching => {}
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_never_rests_is_pointed_out_and_read_when_asked() {
+    let bench = Bench::serving(&yaml(&[A]));
+    let writing = async {
+        for version in 0.. {
+            bench.write(&format!("{}# {version}\n", yaml(&[B])));
+            bench.client.get("/healthz").await.expect("an answer");
+        }
+    };
+    tokio::select! {
+        () = bench.says("something else at each of 5 looks", 1) => {}
+        () = writing => {}
+    }
+    bench.server.hang_up();
+    bench.comes_to_trust(&[B]).await;
 }
 
 #[tokio::test]
@@ -203,13 +240,17 @@ async fn a_request_under_way_ends_under_the_trust_it_began_with() {
         }
         bench.write(&yaml(&[A]));
         bench.comes_to_trust(&[A]).await;
+        // Whoever begins now is refused, though the keys are still waited for.
+        let later = bench.ask(&issuer, "alice@example.com").await;
         issuer.heal();
+        later
     };
-    let (answer, ()) = tokio::join!(bench.ask(&issuer, "alice@example.com"), change);
+    let (answer, later) = tokio::join!(bench.ask(&issuer, "alice@example.com"), change);
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-    let answer = bench.ask(&issuer, "alice@example.com").await;
-    assert_eq!(answer.status, 400);
-    assert!(String::from_utf8_lossy(&answer.body).contains("ISSUER_UNKNOWN"));
+    for answer in [later, bench.ask(&issuer, "alice@example.com").await] {
+        assert_eq!(answer.status, 400);
+        assert!(String::from_utf8_lossy(&answer.body).contains("ISSUER_UNKNOWN"));
+    }
 }
 
 #[tokio::test]
