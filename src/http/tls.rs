@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +20,7 @@ use rustls::sign::CertifiedKey;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config;
+use crate::config::{self, Files};
 
 /// The port's TLS. Cloning shares it.
 #[derive(Clone)]
@@ -29,7 +28,7 @@ pub struct Tls(Arc<Inner>);
 
 struct Inner {
     files: config::Tls,
-    seen: Mutex<Seen>,
+    seen: Mutex<Files>,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
     provider: Arc<CryptoProvider>,
@@ -45,10 +44,6 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// What tells a file from the one that was at its path before: device, inode, length, and when it was
-/// last written, in seconds and nanoseconds.
-type Seen = [Option<(u64, u64, u64, i64, i64)>; 2];
-
 impl Tls {
     /// Reads certificate and key.
     ///
@@ -57,7 +52,8 @@ impl Tls {
     /// [`TlsError`], naming the file that is at fault.
     pub fn open(files: &config::Tls) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let seen = Mutex::new(look(files));
+        // Before they are read: what is written meanwhile is seen by the next look.
+        let seen = Mutex::new(Files::at([&files.certificate, &files.key]));
         let current = Arc::new(Current(ArcSwap::from_pointee(read(files, &provider)?)));
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -105,7 +101,7 @@ impl Tls {
     pub fn refresh(&self) -> Result<bool, TlsError> {
         let Inner { files, seen, current, provider, .. } = self.0.as_ref();
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = look(files);
+        let now = seen.look();
         if *seen == now {
             return Ok(false);
         }
@@ -113,13 +109,6 @@ impl Tls {
         current.0.store(Arc::new(read(files, provider)?));
         Ok(true)
     }
-}
-
-fn look(files: &config::Tls) -> Seen {
-    [&files.certificate, &files.key].map(|path| {
-        let file = fs::metadata(path).ok()?;
-        Some((file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
-    })
 }
 
 fn read(files: &config::Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {

@@ -405,6 +405,16 @@ async fn tls_takes_up_new_files_and_keeps_the_old_ones_when_they_are_broken() {
     assert_eq!(tls.refresh(), Ok(false), "one broken change is one error");
     assert!(handshake(&server, &first, &["h2"]).await.is_ok());
 
+    // A key that came with its time, or was set back, is as long and as old as the one before.
+    let key = std::fs::File::open(&files.paths.key).unwrap();
+    let written = key.metadata().unwrap().modified().unwrap();
+    let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    assert_eq!(key.metadata().unwrap().len(), pem.len() as u64);
+    std::fs::write(&files.paths.key, pem).unwrap();
+    let key = std::fs::File::options().append(true).open(&files.paths.key).unwrap();
+    key.set_modified(written).unwrap();
+    assert!(matches!(tls.refresh(), Err(TlsError::Unusable(_))));
+
     std::fs::write(&files.paths.certificate, "nothing").unwrap();
     assert!(matches!(tls.refresh(), Err(TlsError::NoCertificate(_))));
     std::fs::remove_file(&files.paths.certificate).unwrap();
