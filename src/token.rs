@@ -159,14 +159,22 @@ impl UnverifiedToken {
 
     /// Whether it is young enough for its issuer, by the configuration.
     ///
+    /// `iat` is by the issuer's clock, so that the age is true but for what the clocks differ. A token from
+    /// the future has the age zero, and no more than the limit may it be ahead: what is accepted is never
+    /// older than twice the limit, nor than the limit and five minutes.
+    ///
     /// # Errors
-    /// [`TokenError::TooOld`], [`TokenError::AgeUnknown`], or [`TokenError::ClaimType`] for `iat`.
+    /// [`TokenError::TooOld`], [`TokenError::NotYetValid`], [`TokenError::AgeUnknown`], or
+    /// [`TokenError::ClaimType`] for `iat`.
     pub fn check_age(&self, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
         let Some(most) = issuer.max_age else { return Ok(()) };
         let issuer = || self.issuer.clone();
         let at = time(&self.members, "iat")?;
         let at = at.ok_or_else(|| TokenError::AgeUnknown { issuer: issuer() })?;
-        let age = now.since(at);
+        let (age, ahead) = (now.since(at), at.since(now));
+        if ahead > most {
+            return Err(TokenError::NotYetValid { claim: "iat", at, ahead });
+        }
         match age <= most {
             true => Ok(()),
             false => Err(TokenError::TooOld { issuer: issuer(), age, most }),
@@ -665,7 +673,7 @@ mod tests {
 
     #[test]
     fn a_token_may_be_too_old_for_its_issuer() {
-        let (signer, most) = (Signer::new("1"), Duration::from_secs(300));
+        let (signer, most) = (Signer::new("1"), Duration::from_secs(60));
         let strict = Arc::new(Issuer { max_age: Some(most), ..Issuer::clone(&issuer(URL)) });
         let judge = |iat: Option<u64>| {
             let mut claims = good();
@@ -676,12 +684,14 @@ mod tests {
             token.verify(&strict, &[signer.key()], Timestamp::from_secs(NOW)).map(|_| ())
         };
         let issuer = URL.to_owned();
-        for iat in [NOW - 300, NOW, NOW + 300] {
+        for iat in [NOW - 60, NOW, NOW + 60] {
             assert_eq!(judge(Some(iat)), Ok(()));
         }
         assert_eq!(judge(None), Err(TokenError::AgeUnknown { issuer: issuer.clone() }));
-        let age = Duration::from_secs(301);
-        assert_eq!(judge(Some(NOW - 301)), Err(TokenError::TooOld { issuer, age, most }));
+        let (age, at) = (Duration::from_secs(61), Timestamp::from_secs(NOW + 61));
+        assert_eq!(judge(Some(NOW - 61)), Err(TokenError::TooOld { issuer, age, most }));
+        let ahead = TokenError::NotYetValid { claim: "iat", at, ahead: age };
+        assert_eq!(judge(Some(NOW + 61)), Err(ahead));
     }
 
     #[test]
