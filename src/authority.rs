@@ -19,6 +19,7 @@ use crate::keyset::{Keyset, KeysetError};
 use crate::log::{Log, LogError};
 use crate::policy::{Judgement, Policy, PolicyError};
 use crate::possession::{PossessionError, Proof};
+use crate::quote::escape;
 use crate::record::{Attempt, Caller};
 use crate::signer::{Signer, SignerError};
 use crate::time::{Clock, Timestamp};
@@ -86,7 +87,9 @@ impl Authority {
     ///
     /// [`IssueError::Refused`] when the request is at fault, [`IssueError::Failed`] when we are.
     pub async fn issue(&self, request: Request) -> Result<Issued, IssueError> {
-        let outcome = self.exchange(&request).await;
+        let mut known = Known::default();
+        let outcome = self.exchange(&request, &mut known).await;
+        let (issuer, subject) = (shown(known.issuer.as_deref()), shown(known.subject.as_deref()));
         let Caller { request_id: request, client } = &request.caller;
         let client = client.map(tracing::field::display);
         match &outcome {
@@ -94,20 +97,21 @@ impl Authority {
                 tracing::info!(request, client, san, index, %serial, "issued");
             }
             Err(IssueError::Refused(refusal)) => {
-                tracing::info!(request, client, %refusal, "refused");
+                tracing::info!(request, client, issuer, subject, %refusal, "refused");
             }
             Err(IssueError::Failed(failure)) => {
-                tracing::error!(request, client, %failure, "failed");
+                tracing::error!(request, client, issuer, subject, %failure, "failed");
             }
         }
         outcome
     }
 
-    async fn exchange(&self, request: &Request) -> Result<Issued, IssueError> {
+    async fn exchange(&self, request: &Request, known: &mut Known) -> Result<Issued, IssueError> {
         let now = self.clock.now();
         let trust = self.trust.load_full();
 
-        let judgement = judge(&trust.keyset, &trust.policy, &request.token, now).await?;
+        let trust = (&trust.keyset, &trust.policy);
+        let judgement = judge(trust, &request.token, now, known).await?;
         let key = request.proof.verify(judgement.identity().challenge())?;
         let grant = judgement.grant(key)?;
 
@@ -130,19 +134,37 @@ impl Authority {
     }
 }
 
-/// Token → claims → identity → decision: all that can be told before anybody holds a key.
+/// Whose request it is, as far as an exchange has found out; for the line in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The issuer: the URL or pattern that is configured, and once the token is verified, its `iss`.
+    pub issuer: Option<String>,
+    /// The token's `sub`, once it is verified: what nobody vouches for is in no line.
+    pub subject: Option<String>,
+}
+
+fn shown(text: Option<&str>) -> Option<impl tracing::Value> {
+    text.map(|text| tracing::field::display(escape(text)))
+}
+
+/// Token → claims → identity → decision: all that can be told before anybody holds a key. Whose token it
+/// is becomes `known` on the way.
 ///
 /// # Errors
 ///
 /// As [`Authority::issue`], but for the policy's no: that stands in the judgement.
 pub async fn judge(
-    keyset: &Keyset,
-    policy: &Policy,
+    (keyset, policy): (&Keyset, &Policy),
     token: &str,
     now: Timestamp,
+    known: &mut Known,
 ) -> Result<Judgement, IssueError> {
     let token = UnverifiedToken::parse(token)?;
+    let issuer = keyset.issuers().find(token.unverified_issuer());
+    known.issuer = issuer.map(|issuer| issuer.url.clone());
     let claims = keyset.verify(token, now).await?;
+    known.issuer = Some(claims.iss().to_owned());
+    known.subject = Some(claims.sub().to_owned());
     let identity = Identity::from_claims(&claims)?;
     Ok(policy.judge(claims, identity))
 }
@@ -212,13 +234,14 @@ pub enum Failure {
 
 impl From<KeysetError> for IssueError {
     fn from(error: KeysetError) -> Self {
-        let sentence = error.to_string();
         match error {
             KeysetError::Token(token) => Self::Refused(Refusal::Token(token)),
-            KeysetError::UnknownIssuer { issuer, .. } => {
+            KeysetError::UnknownIssuer { ref issuer, .. } => {
+                let (issuer, sentence) = (issuer.clone(), error.to_string());
                 Self::Refused(Refusal::IssuerUnknown { issuer, sentence })
             }
-            KeysetError::Unreachable { issuer, cause } => {
+            KeysetError::Unreachable { ref issuer, ref cause } => {
+                let (issuer, sentence) = (issuer.clone(), error.to_string());
                 let trouble = cause.trouble();
                 Self::Failed(Failure::IssuerUnreachable { issuer, trouble, sentence })
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Failure, IssueError, Refusal, judge};
+use super::{Failure, IssueError, Known, Refusal, judge};
 use crate::identity::usage::usages;
 use crate::identity::{Identity, IdentityError};
 use crate::issuer::{Issuer, Kind};
@@ -92,9 +92,12 @@ pub async fn explain(
         Err(error) => return Explanation::unreadable(error, now),
     };
     let outcome = match signature {
-        Signature::Checked => judge(keyset, policy, token, now).await.and_then(|judgement| {
-            Ok(judgement.decision().map_err(Clone::clone)?.map(str::to_owned))
-        }),
+        Signature::Checked => {
+            let judged = judge((keyset, policy), token, now, &mut Known::default()).await;
+            judged.and_then(|judgement| {
+                Ok(judgement.decision().map_err(Clone::clone)?.map(str::to_owned))
+            })
+        }
         Signature::Skipped => judge_unsigned((keyset, policy), &parsed, now),
     };
     let mut explanation = Explanation {

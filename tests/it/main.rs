@@ -7,6 +7,7 @@ mod config;
 mod keyset;
 mod live;
 mod reload;
+mod attempts;
 mod possession;
 mod golden;
 mod bites;
