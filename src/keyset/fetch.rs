@@ -128,8 +128,8 @@ impl FetchError {
             Self::Tls(_) => "TLS failed",
             Self::Status { status: 404 | 410, .. } => "its keys are not found",
             Self::Status { .. } => "it answered with an error",
-            Self::Bearer(_)
-            | Self::Broken
+            Self::Bearer(_) => "the credential that this authority has for it cannot be read",
+            Self::Broken
             | Self::Redirect(_)
             | Self::TooLarge(_)
             | Self::Encoded(_)
@@ -183,6 +183,11 @@ impl Fetcher {
     #[must_use]
     pub fn with_bearer(self, bearer: Option<Bearer>) -> Self {
         Self { bearer: bearer.map(Arc::new), ..self }
+    }
+
+    /// Whether it has a credential.
+    pub fn has_bearer(&self) -> bool {
+        self.bearer.is_some()
     }
 
     /// The addresses that `url` may be asked at; none where a proxy is asked instead.

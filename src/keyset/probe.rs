@@ -1,7 +1,7 @@
 //! One issuer asked step by step, for a person who wants to know why its tokens do not verify.
 //!
 //! ```text
-//! name → address → connection → TLS → discovery → issuer → key set → keys
+//! name → address → bearer token → connection → TLS → discovery → issuer → key set → keys
 //! ```
 //!
 //! The steps are read off what fetching yields, so that a probe and a request cannot disagree.
@@ -24,6 +24,8 @@ pub enum Step {
     Name,
     /// To an address that we connect to.
     Address,
+    /// The credential that it is to be shown can be read.
+    Bearer,
     /// Something accepts the connection, and answers in time.
     Connection,
     /// With a certificate that we trust.
@@ -40,9 +42,10 @@ pub enum Step {
 
 impl Step {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Name,
         Self::Address,
+        Self::Bearer,
         Self::Connection,
         Self::Tls,
         Self::Discovery,
@@ -56,14 +59,14 @@ impl Step {
         match error {
             FetchError::Resolve(ResolveError::NoAddress) => Self::Name,
             FetchError::Resolve(ResolveError::OutOfReach(_)) => Self::Address,
+            FetchError::Bearer(_) => Self::Bearer,
             FetchError::Connect(_)
             | FetchError::Proxy(_)
             | FetchError::TimedOut
             | FetchError::Busy => Self::Connection,
             FetchError::Tls(_) => Self::Tls,
             FetchError::OtherIssuer(_) => Self::Issuer,
-            FetchError::Bearer(_)
-            | FetchError::Broken
+            FetchError::Broken
             | FetchError::Status { .. }
             | FetchError::Redirect(_)
             | FetchError::TooLarge(_)
@@ -82,6 +85,7 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Self::Name => "name",
             Self::Address => "address",
+            Self::Bearer => "bearer token",
             Self::Connection => "connection",
             Self::Tls => "tls",
             Self::Discovery => "discovery",
@@ -152,6 +156,7 @@ impl Found {
         let applies = |step: &Step| match step {
             Step::Tls => !self.plain,
             Step::Discovery | Step::Issuer => route.discovers(),
+            Step::Bearer => route.fetcher().has_bearer(),
             Step::Name | Step::Address | Step::Connection | Step::KeySet | Step::Keys => true,
         };
         let steps = Step::ALL.into_iter().filter(applies);
@@ -160,9 +165,12 @@ impl Found {
             Step::Address => self.addresses.clone(),
             Step::KeySet => self.key_set.clone(),
             Step::Keys => self.keys.clone(),
-            Step::Name | Step::Connection | Step::Tls | Step::Discovery | Step::Issuer => {
-                String::new()
-            }
+            Step::Name
+            | Step::Bearer
+            | Step::Connection
+            | Step::Tls
+            | Step::Discovery
+            | Step::Issuer => String::new(),
         };
         steps.map(|step| (step, text(step))).collect()
     }
@@ -185,10 +193,12 @@ async fn ask(
     };
     let key_set = within(deadline, route.locate(&issuer.url)).await.map_err(at)?;
     let fetched = within(deadline, route.fetcher().keys(&key_set)).await;
-    let keys = fetched.map_err(|error| match Step::of(&error) {
-        // Where discovery has named the key set, the steps before belong to the discovery document.
-        step if route.discovers() || step >= Step::Discovery => (Step::KeySet, Fault::Fetch(error)),
-        step => (step, Fault::Fetch(error)),
+    let keys = fetched.map_err(|error| {
+        let step = Step::of(&error);
+        // Where discovery has named the key set, the steps before belong to the discovery document; but
+        // what is ours to read has nothing to do with which document is asked for.
+        let is_its = step != Step::Bearer && (route.discovers() || step >= Step::Discovery);
+        (if is_its { Step::KeySet } else { step }, Fault::Fetch(error))
     })?;
     found.key_set = key_set.to_string();
     if usable(&keys, issuer).is_empty() {

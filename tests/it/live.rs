@@ -50,9 +50,10 @@ impl Bench {
         (code, result["live"][0]["steps"].as_array().unwrap().clone())
     }
 
-    /// All steps before `step` hold, and it fails with a reason that has `words`.
+    /// All steps before `step` hold, and it fails with a reason that has `words`, and a remedy that names
+    /// what to change.
     #[track_caller]
-    fn fails(&self, lines: &str, step: &str, words: &str) {
+    fn fails(&self, lines: &str, step: &str, [words, change]: [&str; 2]) {
         let (code, steps) = self.steps(lines);
         assert_eq!(code, Some(1), "{steps:?}");
         let (last, before) = steps.split_last().unwrap();
@@ -60,7 +61,8 @@ impl Bench {
         assert_eq!((&last["step"], &last["ok"]), (&json!(step), &json!(false)), "{steps:?}");
         let reason = last["reason"].as_str().unwrap();
         assert!(reason.contains(words), "{reason:?} has no {words:?}");
-        assert!(last["remedy"].as_str().unwrap().len() > 10);
+        let remedy = last["remedy"].as_str().unwrap();
+        assert!(remedy.contains(change), "{remedy:?} has no {change:?}");
     }
 }
 
@@ -101,40 +103,44 @@ https://here.example.com
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_hold_is_named() {
     let bench = Bench::new().await;
-    bench.fails("    keys: { url: https://nowhere.invalid/keys }\n", "name", "does not resolve");
-    bench.fails("    keys: { url: https://169.254.169.254/keys }\n", "address", "169.254.169.254");
+    let nowhere = "    keys: { url: https://nowhere.invalid/keys }\n";
+    bench.fails(nowhere, "name", ["does not resolve", "`keys.url`"]);
+    let metadata = "    keys: { url: https://169.254.169.254/keys }\n";
+    bench.fails(metadata, "address", ["169.254.169.254", "`keys: { file"]);
     let idle = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = idle.local_addr().unwrap().port();
     bench.fails(
         &format!("    keys: {{ url: https://127.0.0.1:{port}/keys }}\n"),
         "connection",
-        "no complete answer in time",
+        ["no complete answer in time", "`proxy`"],
     );
     drop(idle);
     bench.fails(
         &format!("    keys: {{ url: https://127.0.0.1:{port}/keys }}\n"),
         "connection",
-        "connection refused",
+        ["connection refused", "`proxy`"],
     );
     let other_name = bench.issuer.url_at("127.0.0.1");
     bench.fails(
         &format!("    keys: {{ url: {other_name}/keys }}\n"),
         "tls",
-        "invalid peer certificate",
+        ["invalid peer certificate", "`ca`"],
     );
-    bench.fails("    bearer_token_file: gone\n", "discovery", "gone cannot be used");
+    let unreadable = ["gone cannot be used: No such file", "`bearer_token_file`"];
+    bench.fails("    bearer_token_file: gone\n", "bearer token", unreadable);
 
     bench.issuer.fail(Endpoint::Discovery, Fault::Status(404));
-    bench.fails("", "discovery", "answered with status 404");
+    bench.fails("", "discovery", ["answered with status 404", "`keys: { url"]);
     let body = json!({ "issuer": "https://other.example", "jwks_uri": "https://x.example" });
     bench.issuer.fail(Endpoint::Discovery, Fault::Body(body.to_string()));
-    bench.fails("", "issuer", "is for issuer \"https://other.example\"");
+    bench.fails("", "issuer", ["is for issuer \"https://other.example\"", "`url`"]);
     bench.issuer.heal();
     bench.issuer.fail(Endpoint::Keys, Fault::Body("[]".to_owned()));
-    bench.fails("", "key set", "/keys");
+    let no_set = format!("the answer of \"{}/keys\" is not a JSON object", bench.issuer.url());
+    bench.fails("", "key set", [&no_set, "`keys.url`"]);
     let body = json!({ "keys": [{ "kty": "oct", "k": "AA" }] });
     bench.issuer.fail(Endpoint::Keys, Fault::Body(body.to_string()));
-    bench.fails("", "keys", "none of its keys can be used");
+    bench.fails("", "keys", ["none of its keys can be used", "`algorithms`"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,6 +191,12 @@ async fn the_keys_and_the_log_of_the_instance_are_tried() {
     let (code, out) = bench.check(&bench.yaml(""), &["--url", "http://127.0.0.1:7777"]);
     assert_eq!(code, Some(1));
     assert!(out.contains("FAILED  the store belongs to the log"), "{out}");
+    let database = data.join("ct").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let database = database.filter(|path| path.extension().is_some_and(|it| it == "sqlite"));
+    database.for_each(|path| fs::write(path, "no database").unwrap());
+    let (code, out) = bench.check(&bench.yaml(""), &[]);
+    assert_eq!(code, Some(1));
+    assert!(out.contains("  log            FAILED  ") && !out.contains("mayfly: "), "{out}");
     fs::remove_file(data.join("authority.key")).unwrap();
     let (code, out) = bench.check(&bench.yaml(""), &[]);
     assert_eq!(code, Some(1));

@@ -114,7 +114,7 @@ async fn authority(chain: &Chain, signer: &dyn Signer) -> [Line; 2] {
 
 /// A signature of the key holds under its own public half.
 async fn signing_key(what: &str, signer: &dyn Signer) -> Line {
-    let remedy = "look at the key's file, or at the device that holds it";
+    let remedy = "put the key of this chain there, from the backup if the file is damaged";
     let algorithm = signer.algorithm();
     let signature = match signer.sign(SELF_TEST).await {
         Ok(signature) => signature,
@@ -213,28 +213,34 @@ impl fmt::Display for Finding {
 /// What to do about a step that does not hold.
 fn remedy(step: Step, fault: &Fault) -> &'static str {
     match (step, fault) {
-        (_, Fault::Fetch(FetchError::Bearer(_))) => "look at `bearer_token_file`",
+        (Step::Bearer, _) => {
+            "have `bearer_token_file` name a file that this user may read, with one token and nothing else"
+        }
         (_, Fault::Fetch(FetchError::Proxy(_))) => {
-            "look at `proxy`, and whether it lets this host through"
+            "correct `proxy`, or have it let this host through"
         }
         (_, Fault::Fetch(FetchError::Status { status: 401 | 403, .. })) => {
             "it wants to know who asks: give `bearer_token_file`, or let everybody read its keys"
         }
-        (Step::Name, _) => "look at `url`, and at the name servers of this machine",
+        (Step::Name, _) => {
+            "correct the host in `url` or `keys.url`, or the name servers of this machine"
+        }
         (Step::Address, _) => {
             "its name leads to an address that nobody may have there; `keys: { file: … }` needs none"
         }
         (Step::Connection, _) => {
-            "look at the network between here and there, or whether `proxy` is needed"
+            "open the way from here to there, or set `proxy` where one is needed"
         }
         (Step::Tls, _) => {
-            "give the certificate of its own CA with `ca`, or look at its certificate"
+            "give the certificate of its own CA with `ca`, or have its certificate hold for this name"
         }
         (Step::Discovery, _) => {
             "an issuer without discovery needs `keys: { url: … }` or `keys: { file: … }`"
         }
         (Step::Issuer, _) => "write `url` octet for octet as the issuer calls itself",
-        (Step::KeySet, _) => "look at the key set, or give the keys with `keys: { file: … }`",
+        (Step::KeySet, _) => {
+            "have it publish its keys there, correct `keys.url`, or give them with `keys: { file: … }`"
+        }
         (Step::Keys, _) => {
             "it must publish RSA (2048 bits or more), P-256, P-384, P-521 or Ed25519 keys that `algorithms` allow"
         }

@@ -61,6 +61,9 @@ async fn cause_or_not(keyset: &Keyset, fake: &FakeIssuer) {
     let _ = verify(keyset, &fake.token(json!({}))).await;
 }
 
+/// What strangers read when it cannot be read.
+const OURS: &str = "the credential that this authority has for it cannot be read";
+
 #[tokio::test]
 async fn without_it_nobody_is_asked() {
     let fake = FakeIssuer::start().await;
@@ -69,6 +72,9 @@ async fn without_it_nobody_is_asked() {
     let refusal = async || {
         let keyset = keyset([with_bearer(&fake, &file)], patient());
         match cause(&keyset, &fake.token(json!({}))).await {
+            error @ FetchError::Bearer(_) if error.trouble() != OURS => {
+                panic!("{}", error.trouble())
+            }
             FetchError::Bearer(BearerError { reason, .. }) => reason,
             other => panic!("{other}"),
         }
