@@ -122,11 +122,12 @@ struct Load {
 async fn load(args: &Args, url: &str, token: &str) -> Result<Load, CommandError> {
     let client = Arc::new(Client::new(url));
     let body = Requester::new()?.request(token.trim())?;
-    let (started, before) = (Instant::now(), args.pid.and_then(cpu::of_process));
+    let before = args.pid.map(server_cpu).transpose()?;
+    let started = Instant::now();
     // Alone, and one of those that were asked for: what is wrong with the token is said once.
     let first = client.post(PATH, body.clone()).await?;
     if first.status != 200 {
-        return Err(CommandError::Failed(String::from_utf8_lossy(&first.body).into_owned()));
+        return Err(CommandError::Failed(first.message()));
     }
     let mut load = Load { latencies: vec![started.elapsed()], ..Load::default() };
     let turns =
@@ -141,9 +142,19 @@ async fn load(args: &Args, url: &str, token: &str) -> Result<Load, CommandError>
         load.refused += refused;
     }
     load.elapsed = started.elapsed();
-    load.server = before.zip(args.pid.and_then(cpu::of_process)).map(|(before, now)| now - before);
+    let after = args.pid.map(server_cpu).transpose()?;
+    load.server = before.zip(after).map(|(before, after)| after.saturating_sub(before));
     load.latencies.sort();
     Ok(load)
+}
+
+/// CPU time of the process that `--pid` names.
+fn server_cpu(pid: u32) -> Result<Duration, CommandError> {
+    cpu::of_process(pid).ok_or_else(|| {
+        CommandError::Usage(format!(
+            "--pid {pid}: there is no such process, or the system does not tell its CPU time"
+        ))
+    })
 }
 
 /// Whose turn it is: all callers together send `count` requests, in an open loop at `rate`.

@@ -32,6 +32,15 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Answer {
+    /// The sentence of an answer that is an error.
+    pub fn message(&self) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let message = body.get("message").and_then(serde_json::Value::as_str).map(str::to_owned);
+        message.unwrap_or_else(|| format!("status {}, and no message", self.status))
+    }
+}
+
 impl Client {
     /// A client of the instance at `url`.
     pub fn new(url: &str) -> Self {

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use self::issuer::Issuer;
 use super::CommandError;
-use super::client::{Answer, Client};
+use super::client::Client;
 use super::instance::{Instance, Source};
 use super::out::{self, Out};
 use super::proof::LogClient;
@@ -59,11 +59,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             let _ = stopped.await;
         }));
         let story = Story { client: Client::new(&url), issuer, out: Out::stdout(), shard };
-        let told = story.tell().await;
-        if told.is_ok() && !args.once {
-            story.suggest(folder.path())?;
-            serve::stop_signal()?.await;
-        }
+        let told = story.run(folder.path(), args.once).await;
+        // However it ended: the log is closed before anybody leaves.
         drop(stop);
         server.await.map_err(CommandError::failed)??;
         told
@@ -89,6 +86,16 @@ struct Story {
 }
 
 impl Story {
+    /// Tells it, and then, unless `once` is enough, stays until somebody says stop.
+    async fn run(&self, folder: &Path, once: bool) -> Result<(), CommandError> {
+        self.tell().await?;
+        if !once {
+            self.suggest(folder)?;
+            serve::stop_signal()?.await;
+        }
+        Ok(())
+    }
+
     async fn tell(&self) -> Result<(), CommandError> {
         let claims = self.issuer.claims();
         let token = self.issuer.token(&claims)?;
@@ -115,7 +122,7 @@ impl Story {
         let answer = self.client.post("/api/v2/signingCert", with.request(token)?).await?;
         match answer.status {
             200 => serde_json::from_slice(&answer.body).map_err(CommandError::failed),
-            _ => Err(CommandError::Failed(message(&answer))),
+            _ => Err(CommandError::Failed(answer.message())),
         }
     }
 
@@ -158,7 +165,7 @@ impl Story {
             )));
         }
         self.step("refusal", "the same job on another branch is told why not")?;
-        let refusal = self.out.wrap(&message(&answer), 2);
+        let refusal = self.out.wrap(&answer.message(), 2);
         self.out.line(format_args!("  {}\n", self.out.style.bad(&refusal)))
     }
 
@@ -198,10 +205,4 @@ fn certificates(answer: &Value) -> Result<(Reading, Reading), CommandError> {
         Reading::of_pem(pem.unwrap_or_default()).map_err(CommandError::failed)
     };
     Ok((read(0)?, read(1)?))
-}
-
-/// The sentence of an error answer.
-fn message(answer: &Answer) -> String {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    body.get("message").and_then(Value::as_str).unwrap_or("no message").to_owned()
 }

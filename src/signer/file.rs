@@ -245,7 +245,10 @@ pub enum KeyFileProblem {
     #[error("cannot be read: {0}")]
     Unreadable(String),
     /// A directory, a device, or far too long.
-    #[error("is not a key file")]
+    #[error(
+        "is not a key file: it must be a file of at most 64 KiB with one private key, PEM or DER; correct \
+         the path"
+    )]
     NotAKeyFile,
     /// Group or others can read or write it.
     #[error("others than its owner may read it (mode {mode:o}); run chmod 600 on it")]

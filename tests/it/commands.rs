@@ -164,6 +164,24 @@ async fn an_instance_is_served_searched_shown_and_verified() {
     assert!(out.contains("\"size\""), "{out}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bench_says_what_is_wrong_with_token_and_process() {
+    let (issuer, stranger) = (FakeIssuer::start_plain().await, FakeIssuer::start_plain().await);
+    let folder = tempfile::tempdir().unwrap();
+    let fulcio = fulcio_config(folder.path(), &issuer.url());
+    let data = folder.path().join("data");
+    let of = ["--allow-anybody", "--listen", "127.0.0.1:0", "--data", text(&data)];
+    let server = Server::start(&[["--fulcio-config", text(&fulcio)].as_slice(), &of].concat());
+    let file = folder.path().join("token");
+    std::fs::write(&file, stranger.token(json!({ "email": "a@example.com" }))).unwrap();
+    let bench = ["bench", &server.url, "--token", text(&file)];
+    let (_, err) = check(&bench, 1);
+    let expected = format!("mayfly: issuer \"{}\" is not configured", stranger.url());
+    assert!(err.starts_with(&expected), "{err}");
+    let (_, err) = check(&[bench.as_slice(), &["--pid", "4294967295"]].concat(), 2);
+    assert!(err.contains("--pid 4294967295: there is no such process"), "{err}");
+}
+
 /// A certificate for alice, PEM.
 async fn certificate(server: &Server, issuer: &FakeIssuer) -> String {
     let now = SystemClock.now().as_secs();

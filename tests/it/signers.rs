@@ -248,6 +248,7 @@ fn refuses_other_keys() {
     assert_eq!(openssl.open("long", None).unwrap_err(), KeyFileProblem::NotAKeyFile);
     let folder = FileSigner::open(openssl.dir.path(), None).unwrap_err();
     assert_eq!(folder.problem, KeyFileProblem::NotAKeyFile);
+    assert!(folder.to_string().ends_with("PEM or DER; correct the path"), "{folder}");
 }
 
 #[test]
