@@ -230,8 +230,8 @@ fn foreign_folders_and_keys_are_refused() {
     std::fs::create_dir(&other).unwrap();
     std::fs::write(other.join("holiday.jpg"), "…").unwrap();
     let arguments = ["serve", "--config", text(&file), "--data", text(&other)];
-    let output = mayfly(&arguments);
-    assert_ne!(output.status.code(), Some(0));
+    let (_, err) = check(&arguments, 1);
+    assert!(err.contains("authority.pem: No such file"), "{err}");
     assert!(other.read_dir().unwrap().count() == 1, "something was put into it");
 }
 
@@ -489,7 +489,9 @@ fn the_messages_for_operators_are_the_programs() {
     let page = std::fs::read_to_string(root.join("docs/operating.md")).unwrap();
     let table =
         page.split("## When it does not start").nth(1).unwrap().split("\n## ").next().unwrap();
-    let rows = table.lines().filter(|line| line.starts_with("| `")).skip(1);
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    // What is wrong with a configuration differs from file to file.
+    let rows = rows.filter(|row| !row.starts_with("| `mayfly.yaml:"));
     let quoted =
         rows.flat_map(|row| row.split(" | ").next().unwrap().split('`').skip(1).step_by(2));
     let pieces = quoted.flat_map(|message| message.split('…'));

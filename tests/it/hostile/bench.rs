@@ -133,7 +133,8 @@ impl Bench {
         self.stream(body.len(), std::iter::once(body)).await
     }
 
-    /// Posts what `chunks` yields, until all of it is sent or an answer has come.
+    /// Posts what `chunks` yields, and reads meanwhile. Stops when the other end has closed, whether or not
+    /// all of it is sent.
     pub async fn stream(&self, length: usize, chunks: impl Iterator<Item = Vec<u8>>) -> Answer {
         let head = format!(
             "POST /api/v2/signingCert HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\

@@ -101,7 +101,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
-/// A Fulcio issuer file with one GitHub-like issuer at `url`.
+/// A Fulcio issuer file with one issuer, of e-mail addresses, at `url`.
 pub fn fulcio_config(folder: &Path, url: &str) -> std::path::PathBuf {
     let yaml = format!(
         "oidc-issuers:\n  {url}:\n    issuer-url: {url}\n    client-id: sigstore\n    type: email\n"
