@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -137,7 +137,6 @@ pub fn router(app: App) -> Router {
         .merge(grpc::routes(&app))
         .fallback(envelope::not_found)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(DefaultBodyLimit::max(body::OURS))
         .layer(from_fn_with_state(app.clone(), envelope::wrap))
         .with_state(app);
     // A quirk of clients: a base URL that ends in a slash makes some ask for `//api/v2/signingCert`.

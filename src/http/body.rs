@@ -17,9 +17,6 @@ use super::protojson::{self, Readable};
 /// The longest body that Fulcio's routes take, octets.
 pub const FULCIO: usize = 4 << 20;
 
-/// The longest body that our own routes take, octets.
-pub const OURS: usize = 1 << 20;
-
 /// A protobuf message that came as JSON, whatever the content type says.
 pub struct Json<T>(pub T);
 
@@ -35,11 +32,11 @@ impl<T: Readable, S: Sync> FromRequest<S> for Json<T> {
 /// Reads the body of one of Fulcio's requests.
 async fn read(request: Request) -> Result<Bytes, Problem> {
     if request.body().size_hint().lower() > FULCIO as u64 {
-        return Err(Problem::body_too_large_for_fulcio());
+        return Err(Problem::body_too_large());
     }
     match Limited::new(request.into_body(), FULCIO).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large_for_fulcio()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large()),
         Err(_) => Err(Problem::body_broken()),
     }
 }

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::http::{Extensions, HeaderMap};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -129,7 +129,7 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     if let Some(problem) = share.problem() {
         response = problem.into_response();
     }
-    if let Some(problem) = problem_in(&mut response) {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         tracing::debug!(request = id.as_str(), reason = problem.reason(), "not served");
         if grpc {
             response = problem.status(&id).into_http();
@@ -159,19 +159,6 @@ pub(super) fn overloaded(response: &Response) -> Response {
     };
     answer.headers_mut().insert(X_REQUEST_ID, id.0);
     answer
-}
-
-/// The problem that a handler left, or the one that an extractor's bare status means.
-fn problem_in(response: &mut Response) -> Option<Problem> {
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return Some(problem);
-    }
-    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let problem = Problem::body_too_large();
-        *response = problem.clone().into_response();
-        return Some(problem);
-    }
-    None
 }
 
 /// The answer where there is no route.
@@ -231,16 +218,6 @@ mod tests {
         let (a, b) = (ids.next(), ids.next());
         assert_ne!(a, b);
         check(&[a.as_str().as_bytes()], Some(a.as_str()));
-    }
-
-    #[test]
-    fn an_extractors_bare_413_becomes_a_problem() {
-        let mut response = StatusCode::PAYLOAD_TOO_LARGE.into_response();
-        let problem = problem_in(&mut response).unwrap();
-        assert_eq!(problem.reason(), "REQUEST_TOO_LARGE");
-        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(response.headers()["connection"], "close");
-        assert!(problem_in(&mut StatusCode::OK.into_response()).is_none());
     }
 
     #[tokio::test]

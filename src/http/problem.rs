@@ -102,18 +102,10 @@ impl Problem {
         Self::said("REQUEST_MALFORMED", Code::InvalidArgument, sentence)
     }
 
-    /// The body is longer than the route takes: upstream's answer on its routes.
-    pub fn body_too_large_for_fulcio() -> Self {
+    /// The body is longer than Fulcio's routes take: upstream's answer. Ours take none.
+    pub fn body_too_large() -> Self {
         let sentence = "request body too large: these routes take 4 MiB";
         Self::said("REQUEST_TOO_LARGE", Code::InvalidArgument, sentence).closing()
-    }
-
-    /// The body is longer than our own routes take.
-    pub fn body_too_large() -> Self {
-        let sentence = "request body too large: this route takes 1 MiB";
-        Self::said("REQUEST_TOO_LARGE", Code::ResourceExhausted, sentence)
-            .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-            .closing()
     }
 
     /// The body did not arrive in time.

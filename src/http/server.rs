@@ -120,14 +120,19 @@ pub struct Server {
     pub limits: Limits,
 }
 
-/// Serves `router` on `listener` until `end`, with the usual [`Limits`]; see [`Server::serve`].
+/// Serves `router` on `listener` until `end`, with the usual [`Limits`]; see [`Server::serve`]. Says so
+/// if connections had to be cut.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     tls: Option<Tls>,
     end: impl Future<Output = ()>,
-) -> usize {
-    Server { router, tls, limits: Limits::default() }.serve(listener, end).await
+) {
+    let server = Server { router, tls, limits: Limits::default() };
+    let connections = server.serve(listener, end).await;
+    if connections > 0 {
+        tracing::warn!(connections, "cut, because their requests did not end in time");
+    }
 }
 
 impl Server {

@@ -9,18 +9,19 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 
 use crate::tlog::merkle::Hash;
 
 /// Serves `trusted_root` as it is; keys change with a restart, so it is made once.
 pub fn routes<S: Clone + Send + Sync + 'static>(trusted_root: String) -> Router<S> {
     let hash = Hash::of(&[trusted_root.as_bytes()]);
-    let file = Arc::new(File { text: trusted_root, etag: format!("\"{hash}\"") });
+    let file = Arc::new(File { text: trusted_root.into(), etag: format!("\"{hash}\"") });
     Router::new().route("/trusted_root.json", get(answer).with_state(file))
 }
 
 struct File {
-    text: String,
+    text: Bytes,
     etag: String,
 }
 
