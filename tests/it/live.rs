@@ -197,10 +197,14 @@ async fn the_keys_and_the_log_of_the_instance_are_tried() {
     let (code, out) = bench.check(&bench.yaml(""), &[]);
     assert_eq!(code, Some(1));
     assert!(out.contains("  log            FAILED  ") && !out.contains("mayfly: "), "{out}");
-    fs::remove_file(data.join("authority.key")).unwrap();
-    let (code, out) = bench.check(&bench.yaml(""), &[]);
-    assert_eq!(code, Some(1));
-    assert!(out.contains("data folder    FAILED") && out.contains("authority.key"), "{out}");
+    for (file, line) in
+        [("log.key", "data folder    FAILED"), ("authority.key", "authority      FAILED")]
+    {
+        fs::remove_file(data.join(file)).unwrap();
+        let (code, out) = bench.check(&bench.yaml(""), &[]);
+        assert_eq!(code, Some(1));
+        assert!(out.contains(line) && out.contains(&format!("{file}: cannot be read")), "{out}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::certificate::Chain;
 use crate::cli::CommandError;
 use crate::cli::instance::{self, Instance};
 use crate::config::Config;
@@ -77,44 +76,42 @@ pub async fn findings(config: Config) -> Result<Vec<Finding>, CommandError> {
     Ok(findings)
 }
 
-/// The instance's keys and log.
+/// The instance's keys and log; of one that is yet to be made, the authority that is there already.
 async fn instance(config: Config) -> Vec<Line> {
-    if installation::is_vacant(&config.data).unwrap_or(false) {
-        return unmade(&config).await;
+    let vacant = installation::is_vacant(&config.data).unwrap_or(false);
+    if vacant && config.given_authority().is_none() {
+        return vec![unmade(&config)];
     }
-    let instance = match Instance::at_rest(config) {
-        Ok(instance) => instance,
-        Err(error) => return vec![Line::fails("data folder", error.message(), GUIDE)],
+    let (chain, signer) = match instance::authority(&config.authority) {
+        Ok(authority) => authority,
+        Err(error) => return vec![Line::fails("authority", error.message(), GUIDE)],
     };
-    let [chain, key] = authority(instance.chain(), instance.installation.authority.as_ref()).await;
-    let log_key = signing_key("log key", instance.installation.log.as_ref()).await;
-    vec![chain, key, log_key, store(&instance)]
+    let until = format!("{} certificates, until {}", chain.pems().len(), chain.not_after());
+    let mut lines = vec![Line::holds("chain", until), signing_key("authority key", &signer).await];
+    if vacant {
+        lines.push(unmade(&config));
+        return lines;
+    }
+    match Instance::at_rest(config) {
+        Ok(instance) => {
+            lines.push(signing_key("log key", instance.installation.log.as_ref()).await);
+            lines.push(store(&instance));
+        }
+        Err(error) => lines.push(Line::fails("data folder", error.message(), GUIDE)),
+    }
+    lines
 }
 
-/// What there is of an instance before its first start.
-async fn unmade(config: &Config) -> Vec<Line> {
+fn unmade(config: &Config) -> Line {
     let folder = config.data.display();
     let none =
         format!("{folder} is absent or empty: `mayfly init` or `mayfly serve --create` makes it");
-    let none = Line { what: "data folder".to_owned(), outcome: Outcome::Untried(none) };
-    match config.given_authority().map(instance::authority) {
-        None => vec![none],
-        Some(Err(error)) => vec![Line::fails("authority", error.message(), GUIDE), none],
-        Some(Ok((chain, signer))) => {
-            let [chain, key] = authority(&chain, &signer).await;
-            vec![chain, key, none]
-        }
-    }
-}
-
-async fn authority(chain: &Chain, signer: &dyn Signer) -> [Line; 2] {
-    let until = format!("{} certificates, until {}", chain.pems().len(), chain.not_after());
-    [Line::holds("chain", until), signing_key("authority key", signer).await]
+    Line { what: "data folder".to_owned(), outcome: Outcome::Untried(none) }
 }
 
 /// A signature of the key holds under its own public half.
 async fn signing_key(what: &str, signer: &dyn Signer) -> Line {
-    let remedy = "put the key of this chain there, from the backup if the file is damaged";
+    let remedy = "put the right key in its place, from a backup if the file is damaged";
     let algorithm = signer.algorithm();
     let signature = match signer.sign(SELF_TEST).await {
         Ok(signature) => signature,
