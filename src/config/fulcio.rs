@@ -12,7 +12,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::address::Address;
-use crate::config::fulcio::cluster::Cluster;
 use crate::config::fulcio::metadata::Providers;
 use crate::config::fulcio::names::{ISSUER, TOP};
 use crate::config::node::{Node, Notation};
@@ -59,7 +58,10 @@ pub(super) fn read(root: &Cursor<'_>, overrides: &Overrides) -> Option<Config> {
         root.warn("no issuers: every token will be refused");
         return mayfly::around(root, Vec::new(), overrides);
     }
-    let found = issuers(&root.section(&TOP)?);
+    let mut found = issuers(&root.section(&TOP)?);
+    for (cursor, issuer) in found.iter_mut().filter(|(_, issuer)| cluster::is_ours(issuer)) {
+        cluster::equip(issuer, cursor, Path::new("/"))?;
+    }
     if !overrides.allow_anybody {
         refuse_shared(root, &found);
     }
@@ -136,19 +138,14 @@ impl Entry<'_> {
         if !usable? {
             return None;
         }
-        let in_cluster = matches!(kind, Kind::Kubernetes) && self.url == cluster::ISSUER;
-        let cluster = match in_cluster {
-            true => cluster::read(&self.section.cursor, Path::new("/"))?,
-            false => Cluster::default(),
-        };
         Some(Issuer {
             id: IssuerId(0),
             url: self.url.to_owned(),
             audiences: vec![audience],
             kind,
             keys: Keys::Discovery,
-            roots: cluster.roots.or(roots),
-            bearer_file: cluster.bearer_file,
+            roots,
+            bearer_file: None,
             algorithms: Vec::new(),
             max_age: None,
             challenge_claim: challenge_claim.filter(|claim| !claim.is_empty()),

@@ -16,6 +16,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::config::address::Address;
+use crate::config::fulcio::cluster;
 use crate::config::fulcio::comments::{Comments, one_line};
 use crate::config::fulcio::issuers;
 use crate::config::fulcio::names::TOP;
@@ -172,13 +173,32 @@ impl Writer<'_> {
         if let Some(claim) = &issuer.challenge_claim {
             self.line(format!("challenge_claim: {}", scalar(claim)));
         }
+        if cluster::is_ours(issuer) {
+            return self.in_cluster(issuer);
+        }
         if let Some(pem) = &issuer.roots {
             self.line("ca: |");
             let pem = String::from_utf8_lossy(pem);
             pem.trim().lines().for_each(|line| self.line(format!("  {}", line.trim())));
         }
-        if let Some(file) = &issuer.bearer_file {
-            self.line(format!("bearer_token_file: {}", scalar(&file.display().to_string())));
+    }
+
+    /// What Fulcio does in a cluster, wherever this is written.
+    fn in_cluster(&mut self, issuer: &Issuer) {
+        let (ca, token) = (cluster::CA, cluster::TOKEN);
+        self.line("# DECIDE: these two files are in the cluster alone, where Fulcio reads them. Run Mayfly there with");
+        self.line("# the same volumes, or name files that it has; the token may be left out where the keys are public");
+        self.line(format!("ca: {ca}"));
+        self.line(format!("bearer_token_file: {token}"));
+        let url = &issuer.url;
+        self.made.decisions.push(format!(
+            "{url} gets its CA and token from {ca} and {token}, which are in the cluster alone: run Mayfly \
+             there with the same volumes, or change `ca` and `bearer_token_file`"
+        ));
+        if issuer.roots.is_some() {
+            self.made
+                .notes
+                .push(format!("{url}: `ca-cert` is left out: Fulcio reads {ca} in its place"));
         }
     }
 

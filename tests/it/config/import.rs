@@ -213,6 +213,45 @@ fn text_cannot_add_keys_to_the_file() {
     assert_eq!(issuers(&loaded), issuers(&original(&fulcio.to_string()).unwrap()));
 }
 
+/// The same text on every machine: in a cluster, where Fulcio's two files are, and outside of one.
+#[test]
+fn the_clusters_own_issuer_is_written_as_fulcio_asks_it_in_a_cluster() {
+    let url = "https://kubernetes.default.svc";
+    let issuer = json!({ "IssuerURL": url, "ClientID": "sigstore", "Type": "kubernetes", "CACert": certificate() });
+    let imported = import(&json!({ "OIDCIssuers": { url: issuer } }).to_string(), false);
+    let (_, written) = imported.text.split_once("issuers:\n").unwrap();
+    assert_eq!(
+        written,
+        "  - preset: kubernetes
+    # DECIDE: these two files are in the cluster alone, where Fulcio reads them. Run Mayfly there with
+    # the same volumes, or name files that it has; the token may be left out where the keys are public
+    ca: /var/run/fulcio/ca.crt
+    bearer_token_file: /var/run/secrets/kubernetes.io/serviceaccount/token
+"
+    );
+    assert_eq!(
+        imported.decisions,
+        [
+            "https://kubernetes.default.svc gets its CA and token from /var/run/fulcio/ca.crt and /var/run/secrets/kubernetes.io/serviceaccount/token, which are in the cluster alone: run Mayfly there with the same volumes, or change `ca` and `bearer_token_file`"
+        ]
+    );
+    assert_eq!(
+        imported.notes,
+        [
+            "https://kubernetes.default.svc: `ca-cert` is left out: Fulcio reads /var/run/fulcio/ca.crt in its place"
+        ]
+    );
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), "ca.crt", &certificate());
+    let here = imported.text.replace("/var/run/fulcio/", &format!("{}/", folder.path().display()));
+    let issuer = load(&here).unwrap().issuers.find(url).unwrap().clone();
+    assert_eq!(
+        issuer.bearer_file.as_deref(),
+        Some(Path::new("/var/run/secrets/kubernetes.io/serviceaccount/token"))
+    );
+    assert!(issuer.roots.is_some());
+}
+
 #[test]
 fn a_pattern_of_any_domain_needs_a_decision_whoever_is_trusted() {
     let fulcio = "meta-issuers: { \"https://*.com\": { client-id: sigstore, type: kubernetes } }";
