@@ -124,8 +124,8 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
     }
     let urls = read_urls(&section, preset);
     let first = urls.as_ref().and_then(|urls| urls.first());
-    let rules = read_rules(&section, preset, first);
     let kind = read_kind(&section, preset, first);
+    let rules = read_rules(&section, preset, first, kind.as_ref());
     let audiences = match (section.get("audiences"), preset) {
         (Some(audiences), _) => audiences.texts(),
         (None, Some(preset)) if !preset.audiences.is_empty() => Some(preset.audiences.clone()),
@@ -198,28 +198,19 @@ fn read_rules(
     section: &Section<'_>,
     preset: Option<&Preset>,
     url: Option<&String>,
+    kind: Option<&Kind>,
 ) -> Option<Rules> {
     let shared = preset.is_some_and(|preset| preset.shared);
     let by_preset = shared.then_some("vouches for more than one tenant");
     let tenants = url.and_then(|url| tenants(url)).or(by_preset);
     let name = url.map_or("issuer", String::as_str);
-    let kind = section.get("type").and_then(|kind| kind.node.text());
     let claim = preset.and_then(|preset| preset.claim.as_deref());
     let claims = Claims {
-        best: claim.unwrap_or_else(|| best_claim(kind.unwrap_or_default())),
+        best: claim.or(kind.map(presets::best_claim)).unwrap_or("sub"),
         known: preset.map(|preset| (preset.name.as_str(), &preset.known)),
     };
     let why = tenants.map(|tenants| format!("{name} {tenants}"));
     rules::read(section, why.as_deref(), &claims)
-}
-
-/// The claim that rules for issuers of a type are best made of, where no preset says so.
-fn best_claim(kind: &str) -> &'static str {
-    match kind {
-        "email" => "email",
-        "kubernetes" => "/kubernetes.io/namespace",
-        _ => "sub",
-    }
 }
 
 fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String>) -> Option<Kind> {

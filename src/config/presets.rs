@@ -16,7 +16,7 @@
 //!
 //! `title`, `source`, `example`, `rules` and `notes` are for people: `docs/presets.md` is made of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::config::ConfigErrors;
 use crate::config::claims::Known;
@@ -24,7 +24,7 @@ use crate::config::issuers::TYPES;
 use crate::config::node::{Notation, Source};
 use crate::config::provider;
 use crate::config::reader::{Cursor, Report, Table};
-use crate::issuer::{HostRule, Provider, derive};
+use crate::issuer::{HostRule, Kind, Provider, derive};
 use crate::template::Template;
 
 /// One preset, read.
@@ -121,10 +121,28 @@ pub(super) fn names() -> Vec<&'static str> {
     PRESETS.iter().map(|(name, _)| *name).collect()
 }
 
-/// Every preset with its name.
-pub(super) fn all() -> Vec<(&'static str, Preset)> {
-    let read = |(name, text): &(&'static str, &str)| Some((*name, parse(name, text).ok()?));
-    PRESETS.iter().filter_map(read).collect()
+/// Every preset that reads, which a test says all do.
+pub(super) static ALL: LazyLock<Vec<Preset>> =
+    LazyLock::new(|| PRESETS.iter().filter_map(|(name, text)| parse(name, text).ok()).collect());
+
+/// The preset that makes the same name of a certificate's subject.
+pub(super) fn nearest(provider: &Provider) -> Option<&'static Preset> {
+    let makes_it = |preset: &&Preset| {
+        preset.templates().is_some_and(|templates| templates.san == provider.san)
+    };
+    ALL.iter().find(makes_it)
+}
+
+/// The claim that rules for issuers of a kind are best made of, where no preset is named.
+pub(super) fn best_claim(kind: &Kind) -> &str {
+    match kind {
+        Kind::Email { .. } => "email",
+        Kind::Kubernetes => "/kubernetes.io/namespace",
+        Kind::Ci(provider) => {
+            nearest(provider).and_then(|near| near.claim.as_deref()).unwrap_or("sub")
+        }
+        Kind::Uri { .. } | Kind::Username { .. } | Kind::Spiffe { .. } | Kind::Chainguard => "sub",
+    }
 }
 
 /// Reads the preset of this name.

@@ -54,7 +54,6 @@ pub(in crate::config) fn import(
     let urls: HashSet<&str> = found.iter().map(|(_, issuer)| issuer.url.as_str()).collect();
     let mut writer = Writer {
         metadata: member(root.node, "ci-issuer-metadata"),
-        presets: presets::all(),
         comments: Comments::read(text, &urls),
         shares: shares(&found),
         anchors: HashMap::new(),
@@ -81,7 +80,6 @@ fn shares(found: &[(Cursor<'_>, Issuer)]) -> HashMap<String, usize> {
 struct Writer<'a> {
     /// `ci-issuer-metadata`: templates as they are spelt.
     metadata: Option<&'a Node>,
-    presets: Vec<(&'static str, Preset)>,
     comments: Comments,
     shares: HashMap<String, usize>,
     /// The anchor of templates that were written already, by their name in the original.
@@ -135,16 +133,15 @@ impl Writer<'_> {
                 self.made.text += &format!("  # {key}: {}\n", one_line(line));
             }
         }
-        let fitting = self.presets.iter().position(|(_, preset)| fits(preset, issuer));
-        match fitting.and_then(|at| self.presets.get(at)).cloned() {
-            Some((name, preset)) => {
-                self.made.text += &format!("  - preset: {name}\n");
+        match presets::ALL.iter().find(|preset| fits(preset, issuer)) {
+            Some(preset) => {
+                self.made.text += &format!("  - preset: {}\n", preset.name);
                 if preset.urls != [url] {
                     self.line(format!("url: {}", scalar(url)));
                 }
                 self.audiences(issuer, &preset.audiences);
                 self.common(issuer);
-                self.rules(issuer, Some(&preset));
+                self.rules(issuer, Some(preset));
             }
             None => {
                 self.made.text += &format!("  - url: {}\n", scalar(url));
@@ -268,24 +265,16 @@ impl Writer<'_> {
             .unwrap_or_else(|| format!("ci-{anchor}-{}", self.anchors.len()))
     }
 
-    /// The preset that makes the same name.
-    fn nearest(&self, provider: &Provider) -> Option<&(&'static str, Preset)> {
-        let makes_it = |preset: &Preset| {
-            preset.templates().is_some_and(|templates| templates.san == provider.san)
-        };
-        self.presets.iter().find(|(_, preset)| makes_it(preset))
-    }
-
     /// Says so where a preset makes the same name of other templates.
     fn nearly(&mut self, issuer: &Issuer, provider: &Provider) {
-        let Some((name, preset)) = self.nearest(provider) else { return };
+        let Some(preset) = presets::nearest(provider) else { return };
         let Some(templates) = preset.templates() else { return };
         let parts = match preset.provider(&issuer.url) {
             Ok(Some(derived)) => differences(&derived, provider).join(", "),
             Ok(None) | Err(_) => differences(templates, provider).join(", "),
         };
         let parts = if parts.is_empty() { "the form of the URL".to_owned() } else { parts };
-        let note = format!("`preset: {name}` differs in {parts}");
+        let note = format!("`preset: {}` differs in {parts}", preset.name);
         self.line(format!("# {note}"));
         self.made.notes.push(format!("{}: templates are written out: {note}", issuer.url));
     }
@@ -302,19 +291,10 @@ impl Writer<'_> {
         if self.allow_anybody {
             return self.line("allow: anybody");
         }
-        let nearest = match &issuer.kind {
-            Kind::Ci(provider) => self.nearest(provider).map(|(_, preset)| preset),
-            Kind::Email { .. }
-            | Kind::Uri { .. }
-            | Kind::Username { .. }
-            | Kind::Spiffe { .. }
-            | Kind::Kubernetes
-            | Kind::Chainguard => None,
-        };
-        let claim = preset.or(nearest).and_then(|preset| preset.claim.clone());
-        let claim = claim.unwrap_or_else(|| usual_claim(&issuer.kind).to_owned());
+        let claim = preset.and_then(|preset| preset.claim.as_deref());
+        let claim = claim.unwrap_or_else(|| presets::best_claim(&issuer.kind));
         self.line(format!("# DECIDE: this issuer {why}. Who may have a certificate?"));
-        self.line(format!("#allow: [ {{ {}: \"…\" }} ]", scalar(&claim)));
+        self.line(format!("#allow: [ {{ {}: \"…\" }} ]", scalar(claim)));
         self.line("#allow: anybody");
         let url = &issuer.url;
         self.made
@@ -387,19 +367,6 @@ fn templates(provider: &Provider, spelt: Option<&Node>) -> Vec<String> {
         lines.extend(extensions);
     }
     lines
-}
-
-/// The claim of a rule where no preset knows better.
-fn usual_claim(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Email { .. } => "email",
-        Kind::Kubernetes => "/kubernetes.io/namespace",
-        Kind::Uri { .. }
-        | Kind::Username { .. }
-        | Kind::Spiffe { .. }
-        | Kind::Chainguard
-        | Kind::Ci(_) => "sub",
-    }
 }
 
 /// The value of a key.

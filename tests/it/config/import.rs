@@ -83,15 +83,49 @@ fn a_shared_issuer_waits_for_a_decision() {
     let imported = import(&sample(), false);
     let errors = load(&imported.text).unwrap_err();
     assert_eq!(errors.0.len(), imported.decisions.len());
-    assert!(
-        errors.0.iter().all(|error| error.message.contains("nothing says who may")),
-        "{errors}"
-    );
+    for (error, decision) in errors.0.iter().zip(&imported.decisions) {
+        assert!(error.message.contains("nothing says who may"), "{error}");
+        assert_eq!(rule(&error.message), rule(decision), "{error}\n{decision}");
+    }
 
     let decided = imported.text.replace("    #allow: anybody\n", "    allow: anybody\n");
     assert_eq!(issuers(&load(&decided).unwrap()), issuers(&original(&sample()).unwrap()));
     let decided = imported.text.replace("    #allow: [", "    allow: [");
     load(&decided).unwrap();
+}
+
+/// The rule that a sentence advises: `[ { namespace_id: "…" } ]`, quotes aside.
+fn rule(sentence: &str) -> String {
+    let (_, rule) = sentence.split_once("`allow: ").unwrap_or_else(|| panic!("{sentence}"));
+    rule.split('`').next().unwrap_or(rule).replace('"', "")
+}
+
+/// Whatever templates an issuer's certificates are made by, rules of its own preset's claim are advised.
+#[test]
+fn the_claim_for_a_rule_is_the_presets_whoever_advises_it() {
+    let kinds = [
+        (json!({ "Type": "github-workflow" }), "repository_owner_id"),
+        (json!({ "Type": "gitlab-pipeline" }), "namespace_id"),
+        (json!({ "Type": "buildkite-job" }), "sub"),
+        (json!({ "Type": "codefresh-workflow" }), "sub"),
+        (json!({ "Type": "chainguard-identity" }), "sub"),
+        (json!({ "Type": "email" }), "email"),
+        (json!({ "Type": "kubernetes" }), "/kubernetes.io/namespace"),
+        (json!({ "Type": "ci-provider", "CIProvider": "own" }), "sub"),
+    ];
+    for (kind, claim) in kinds {
+        let mut issuer = json!({ "ClientID": "sigstore" });
+        issuer.as_object_mut().unwrap().append(&mut kind.as_object().unwrap().clone());
+        let fulcio = json!({
+            "MetaIssuers": { "https://*.example.com": issuer },
+            "CIIssuerMetadata": { "own": { "SubjectAlternativeNameTemplate": "https://x/{{ .x }}" } },
+        });
+        let imported = import(&fulcio.to_string(), false);
+        let errors = load(&imported.text).unwrap_err();
+        let expected = format!("[ {{ {claim}: … }} ]");
+        assert_eq!(rule(&errors.to_string()), expected, "{kind}");
+        assert_eq!(rule(&imported.decisions[0]), expected, "{kind}");
+    }
 }
 
 #[test]
