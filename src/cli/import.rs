@@ -23,7 +23,7 @@ Examples:
   mayfly check --config mayfly.yaml
 
 Issuers that vouch for strangers get a comment that asks who may have a certificate; `mayfly check` refuses
-the file until that is decided.")]
+the file until that is decided. docs/moving.md has the rest of the way: key and chain, trust files, callers.")]
 pub struct Args {
     /// The issuer file, YAML or JSON
     file: PathBuf,
@@ -50,7 +50,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
         None => Out::stdout().print(&imported.text),
     };
     if written.is_ok() {
-        out::aside(list(&imported));
+        out::aside(list(&imported) + &next(args.out.as_deref()));
     }
     written
 }
@@ -80,6 +80,16 @@ fn list(imported: &Imported) -> String {
     imported.decisions.iter().for_each(|decision| text += &format!("  {decision}\n"));
     imported.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
     text
+}
+
+/// Where to go from here; for stderr.
+fn next(out: Option<&Path>) -> String {
+    let file = out.unwrap_or(Path::new("mayfly.yaml")).display();
+    format!(
+        "next: {} check --config {file}; docs/moving.md has the rest: Fulcio's key and chain, the \
+         clients' trust files, and the way back\n",
+        out::program()
+    )
 }
 
 #[cfg(test)]

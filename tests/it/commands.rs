@@ -183,7 +183,7 @@ async fn bench_says_what_is_wrong_with_token_and_process() {
 }
 
 /// A certificate for alice, PEM.
-async fn certificate(server: &Server, issuer: &FakeIssuer) -> String {
+pub async fn certificate(server: &Server, issuer: &FakeIssuer) -> String {
     let now = SystemClock.now().as_secs();
     let claims = json!({ "email": "alice@example.com", "email_verified": true });
     let token = issuer.token_at(now, claims);

@@ -21,5 +21,6 @@ mod http;
 mod vectors;
 mod explain;
 mod commands;
+mod moving;
 mod clients;
 mod verify;

@@ -316,6 +316,8 @@ fn the_command_writes_once_and_lists_what_is_left() {
     let (code, out, errors) = run(&import);
     assert_eq!((code, out.as_str()), (Some(0), ""), "{errors}");
     assert!(errors.starts_with("27 issuers need a decision before the file holds:\n"), "{errors}");
+    let next = " check --config mayfly.yaml; docs/moving.md has the rest: ";
+    assert!(errors.contains(next), "{errors}");
     let (code, _, errors) = run(&["check"]);
     assert_eq!((code, errors.lines().count()), (Some(2), 27), "{errors}");
     let (code, _, errors) = run(&import);
