@@ -20,6 +20,7 @@ use crate::policy::Policy;
 
 mod address;
 mod changes;
+mod choice;
 mod claims;
 mod files;
 mod fulcio;

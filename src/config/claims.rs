@@ -58,7 +58,7 @@ impl Known {
 }
 
 /// How many letters must be put in, left out or changed to make one of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     if a.len().max(b.len()) > LONGEST {
         return usize::MAX;
     }

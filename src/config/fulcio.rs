@@ -18,7 +18,7 @@ use crate::config::node::{Node, Notation};
 use crate::config::provider::words;
 use crate::config::reader::{Cursor, Section};
 use crate::config::trusted::{Trusted, roots, tenants};
-use crate::config::{Config, Overrides, kinds, mayfly};
+use crate::config::{Config, Overrides, choice, kinds, mayfly};
 use crate::identity::older;
 use crate::issuer::{Issuer, IssuerId, Keys, Kind};
 use crate::policy::{Allow, Rules};
@@ -95,6 +95,10 @@ fn refuse_shared(root: &Cursor<'_>, found: &[(Cursor<'_>, Issuer)]) {
     }
     shared.for_each(|(cursor, tenants)| cursor.refuse(tenants));
 }
+
+/// The types of issuers beside the older ones, by Fulcio's names.
+const TYPES: &[&str] =
+    &["email", "uri", "username", "spiffe", "kubernetes", "chainguard-identity", "ci-provider"];
 
 /// The two maps of issuers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -266,7 +270,8 @@ impl Entry<'_> {
     }
 
     fn unknown(&self, name: &str) -> Option<Kind> {
-        let why = format!("there is no type {}", quote(name));
+        let types: Vec<&str> = TYPES.iter().copied().chain(older::names()).collect();
+        let why = choice::complaint(&types, name);
         if self.word("challenge-claim")?.is_empty() {
             self.refuse("type", &why)
         } else {

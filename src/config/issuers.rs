@@ -13,11 +13,10 @@ use crate::config::presets::{self, Preset};
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::rules::Claims;
 use crate::config::trusted::{AUDIENCE, Trusted, file, roots, tenants};
-use crate::config::{kinds, provider, rules};
+use crate::config::{choice, kinds, provider, rules};
 use crate::identity::older;
 use crate::issuer::{Issuer, IssuerId, Keys, Kind};
 use crate::policy::Rules;
-use crate::quote::quote;
 use crate::token::VerifyingKey;
 
 /// The keys of an issuer.
@@ -164,10 +163,7 @@ fn find_preset(cursor: &Cursor<'_>) -> Option<Preset> {
     match presets::find(name) {
         Some(Ok(preset)) => Some(preset),
         Some(Err(errors)) => cursor.fail(errors.to_string()),
-        None => {
-            let names = presets::names().join(", ");
-            cursor.fail(format!("expected one of {names}; got {}", quote(name)))
-        }
+        None => cursor.fail(choice::complaint(&presets::names(), name)),
     }
 }
 
@@ -221,9 +217,9 @@ fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String
         (Some(preset), None) => preset.kind.as_str(),
         (None, Some(cursor)) => {
             let name = cursor.text()?;
-            if !TYPES.contains(&name) && older::provider(name).is_none() {
-                let types = TYPES.join(", ");
-                return cursor.fail(format!("expected one of {types}; got {}", quote(name)));
+            let types: Vec<&str> = TYPES.iter().copied().chain(older::names()).collect();
+            if !types.contains(&name) {
+                return cursor.fail(choice::complaint(&types, name));
             }
             name
         }
@@ -331,8 +327,8 @@ fn read_algorithms(cursor: &Cursor<'_>) -> Option<Vec<Algorithm>> {
     let algorithm = |name: &String| {
         let known = Algorithm::parse(name);
         let complaint = || {
-            let all = Algorithm::all().map(|algorithm| algorithm.to_string());
-            format!("expected one of {}; got {}", all.collect::<Vec<_>>().join(", "), quote(name))
+            let all: Vec<String> = Algorithm::all().map(|it| it.to_string()).collect();
+            choice::complaint(&all.iter().map(String::as_str).collect::<Vec<_>>(), name)
         };
         known.or_else(|| cursor.fail(complaint()))
     };

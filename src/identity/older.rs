@@ -192,6 +192,11 @@ const GITHUB_CLAIMS: &[&str] = &[
     "run_attempt",
 ];
 
+/// The names of Fulcio's older types.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|found| found.older.name)
+}
+
 /// The provider that does what Fulcio's older type of this name does; none when there is no such type.
 pub fn provider(name: &str) -> Option<Provider> {
     let found = TYPES.iter().find(|found| found.older.name == name)?;

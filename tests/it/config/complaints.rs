@@ -293,6 +293,26 @@ fn an_issuer_is_https_and_within_somebodys_domain() {
     );
 }
 
+/// Every type is named where people look for it: in the complaint about another one, and in the sample.
+#[test]
+fn every_type_is_named_where_it_is_looked_for() {
+    let sample = include_str!("../../../config/mayfly.yaml");
+    for (written, meant) in [
+        ("chainguard-identity", "chainguard"),
+        ("ci-provider", "ci"),
+        ("github-workfow", "github-workflow"),
+        ("Kubernetes", "kubernetes"),
+    ] {
+        let errors = load(&GOOD.replace("type: email", &format!("type: {written}"))).unwrap_err();
+        let errors = errors.to_string();
+        assert!(errors.ends_with(&format!("; did you mean {meant}?")), "{errors}");
+        let (_, types) = errors.split_once("expected one of ").unwrap();
+        for name in types.split(';').next().unwrap().split(", ") {
+            assert!(sample.contains(name), "{name} is not in the sample");
+        }
+    }
+}
+
 #[test]
 fn keys_belong_to_their_types() {
     let email = "    type: email";
@@ -300,7 +320,7 @@ fn keys_belong_to_their_types() {
         email,
         "    type: mail",
         &[
-            "mayfly.yaml:9: issuers[1].type: expected one of email, uri, username, spiffe, kubernetes, chainguard, ci; got \"mail\"",
+            "mayfly.yaml:9: issuers[1].type: expected one of email, uri, username, spiffe, kubernetes, chainguard, ci, github-workflow, gitlab-pipeline, buildkite-job, codefresh-workflow; got \"mail\"; did you mean email?",
         ],
     );
     check(
@@ -553,7 +573,7 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
             "mayfly.yaml:3: tls: needs `certificate`",
             "mayfly.yaml:3: tls: needs `key`",
             &format!(
-                "mayfly.yaml:5: issuers[0].preset: expected one of {}; got \"gitbuh\"",
+                "mayfly.yaml:5: issuers[0].preset: expected one of {}; got \"gitbuh\"; did you mean github?",
                 presets()
             ),
             "mayfly.yaml:6: issuers[1]: needs `url`, the `iss` of its tokens",

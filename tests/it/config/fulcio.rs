@@ -35,6 +35,9 @@ ci-issuer-metadata:
     subject-alternative-name-template: '{{ .url }}/{{ .job }}'
 ";
 
+/// What is said of the type `mail`.
+const NO_TYPE: &str = "expected one of email, uri, username, spiffe, kubernetes, chainguard-identity, ci-provider, github-workflow, gitlab-pipeline, buildkite-job, codefresh-workflow; got \"mail\"; did you mean email?";
+
 /// Loads [`GOOD`] with `from` replaced; compares complaints, or warnings where there are none.
 #[track_caller]
 fn check(from: &str, to: &str, expected: &[&str]) {
@@ -197,7 +200,7 @@ fn what_fulcio_refuses_is_refused() {
             "a path to a claim begins with `$`, as in `$.federated_claims.connector_id`",
         )],
     );
-    check(email, "    type: mail", &[&idp(5, ".type", "there is no type \"mail\"")]);
+    check(email, "    type: mail", &[&idp(5, ".type", NO_TYPE)]);
     check(
         email,
         "    type: email\n    ca-cert: hello",
@@ -234,11 +237,7 @@ fn what_fulcio_loads_and_never_uses_is_left_out_with_a_warning() {
         "client-id: ''",
         &[&idp("it has no client-id, and every token has an audience")],
     );
-    check(
-        "type: email",
-        "type: mail\n    challenge-claim: sub",
-        &[&idp("there is no type \"mail\"")],
-    );
+    check("type: email", "type: mail\n    challenge-claim: sub", &[&idp(NO_TYPE)]);
     check(
         "type: email",
         "type: ci-provider\n    ci-provider: other",
