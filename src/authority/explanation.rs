@@ -76,7 +76,7 @@ pub struct UsedClaim {
     pub value: Option<Value>,
     /// What stands for it where the token has nothing there.
     pub default: Option<String>,
-    /// What it is used for: the certificate's `name`, its extensions, `challenge`, a rule.
+    /// What it is used for: the certificate's `SAN`, its extensions, `challenge`, a rule.
     pub uses: Vec<String>,
 }
 

@@ -1,11 +1,11 @@
 //! `mayfly explain`: what would become of a token, step by step, with nothing issued.
 
 use std::fmt::Write as _;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use self::input::{At, Input};
 use super::instance::Source;
 use super::out::Out;
 use super::style::Style;
@@ -18,10 +18,9 @@ use crate::identity::{Identity, San};
 use crate::keyset::Keyset;
 use crate::policy::{List, Review, Seen};
 use crate::quote::{escape, quote};
-use crate::time::{Clock, SystemClock};
+use crate::time::Timestamp;
 
-/// Octets that are read: more than a token may have, so that one that is too long says so.
-const MOST: u64 = 1 << 20;
+mod input;
 
 /// How many uses of one claim a line names.
 const MOST_USES: usize = 6;
@@ -37,15 +36,19 @@ const CLAIM_WIDTH: usize = 22;
 #[command(
     after_help = "Exit: 0 it would get a certificate, 1 it would not, 2 wrong usage or configuration.\n\n\
     Examples:\n  mayfly explain token.jwt --config mayfly.yaml\n  \
-    printenv CI_TOKEN | mayfly explain - --offline --json"
+    printenv CI_TOKEN | mayfly explain - --offline --json\n  \
+    mayfly explain claims.json --offline --at issued"
 )]
 pub struct Args {
-    /// The file with the token; `-` reads standard input
+    /// The file with the token, or with its claims as JSON (--offline); `-` reads standard input
     #[arg(value_name = "TOKEN-FILE")]
     token: PathBuf,
     /// Skip the signature: the token's issuer is not asked for its keys
     #[arg(long)]
     offline: bool,
+    /// Suppose that it is this time: 2026-01-01T00:00:18Z, or `issued` for when the token was
+    #[arg(long, value_name = "TIME")]
+    at: Option<At>,
     #[command(flatten)]
     source: Source,
     /// Print the result as JSON
@@ -61,14 +64,26 @@ pub struct Args {
 /// cannot be read, [`CommandError::Configuration`].
 pub fn run(args: Args) -> Result<(), CommandError> {
     let config = args.source.config()?;
-    let token = read(&args.token)?;
+    let input = Input::read(&args.token, &config.issuers)?;
+    if input.is_claims && !args.offline {
+        let file = args.token.display();
+        return Err(CommandError::Usage(format!(
+            "{file}: these are claims, with no signature to check: add --offline"
+        )));
+    }
+    let now = At::of(args.at, &input.token)?;
     let signature = if args.offline { Signature::Skipped } else { Signature::Checked };
-    let explanation = runtime()?.block_on(explanation(&config, &token, signature))?;
+    let mut explanation =
+        runtime()?.block_on(explanation(&config, (&input.token, signature), now))?;
+    if input.is_claims {
+        tell_claims(&mut explanation);
+    }
     let out = Out::stdout();
     let printed = if args.json {
         out.line(format_args!("{:#}", to_json(&explanation)))
     } else {
-        out.print(to_text(&explanation, out.style))
+        let when = args.at.map(|_| format!("as if it were {now}:\n")).unwrap_or_default();
+        out.print(when + &to_text(&explanation, out.style))
     };
     // Who reads no further still has the answer as exit code.
     explanation.outcome.map_err(|_| CommandError::Refused)?;
@@ -78,24 +93,20 @@ pub fn run(args: Args) -> Result<(), CommandError> {
 /// Asks for the issuers' keys and the rules: neither the log nor a key of ours is opened.
 async fn explanation(
     config: &Config,
-    token: &str,
-    signature: Signature,
+    (token, signature): (&str, Signature),
+    now: Timestamp,
 ) -> Result<Explanation, CommandError> {
     let keyset = Keyset::through(&config.proxy, config.issuers.clone());
     let keyset = keyset.map_err(CommandError::failed)?;
-    Ok(explain((&keyset, &config.policy), token, signature, SystemClock.now()).await)
+    Ok(explain((&keyset, &config.policy), token, signature, now).await)
 }
 
-fn read(file: &Path) -> Result<String, CommandError> {
-    let unreadable =
-        |error: &dyn std::fmt::Display| CommandError::Usage(format!("{}: {error}", file.display()));
-    let from: Box<dyn Read> = match file.to_str() {
-        Some("-") => Box::new(std::io::stdin()),
-        _ => Box::new(std::fs::File::open(file).map_err(|error| unreadable(&error))?),
-    };
-    let mut octets = Vec::new();
-    from.take(MOST).read_to_end(&mut octets).map_err(|error| unreadable(&error))?;
-    String::from_utf8(octets).map_err(|_| unreadable(&"this is no token: it is not even text"))
+/// Says of claims that hold together what they are, in place of the token that was made of them.
+fn tell_claims(explanation: &mut Explanation) {
+    let made = explanation.checks.first_mut().filter(|check| check.finding == Finding::Holds);
+    if let Some(check) = made {
+        check.detail = "claims alone, as if in a token of this issuer".to_owned();
+    }
 }
 
 /// For people: the answer, then the way to it.
@@ -168,9 +179,9 @@ fn values(identity: &Identity) -> impl Iterator<Item = (&'static str, &str)> {
 
 fn san_kind(san: &San) -> &'static str {
     match san {
-        San::Email(_) => "name (e-mail)",
-        San::Uri(_) => "name (URI)",
-        San::Username(_) => "name (username)",
+        San::Email(_) => "subject alternative name (e-mail)",
+        San::Uri(_) => "subject alternative name (URI)",
+        San::Username(_) => "subject alternative name (username)",
     }
 }
 

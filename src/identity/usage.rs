@@ -14,7 +14,7 @@ pub struct Usage {
 }
 
 /// It is part of the subject alternative name.
-pub const NAME: &str = "name";
+pub const NAME: &str = "SAN";
 /// Its signature proves possession of the key.
 pub const CHALLENGE: &str = "challenge";
 /// It must be there, or of a certain form, and stands nowhere.

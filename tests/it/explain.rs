@@ -201,6 +201,49 @@ async fn the_command_answers_with_its_exit_code_and_leaves_no_trace() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// People have old tokens, or the claims that a CI system prints, and ask about them all the same.
+#[tokio::test]
+async fn an_old_token_and_claims_alone_are_explained() {
+    let issuer = FakeIssuer::start().await;
+    let folder = configured(&issuer);
+    let claims = json!({
+        "iss": issuer.url(), "sub": "ann", "aud": "sigstore", "iat": 1_767_225_600,
+        "exp": 1_767_225_900, "email": "ann@example.com", "email_verified": true,
+    });
+    let token = issuer.token(claims.clone());
+    let (code, out, _) = told(folder.path(), &token, &[]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("(TOKEN_EXPIRED)") && out.contains("the certificate would say"), "{out}");
+    for at in ["issued", "2026-01-01T00:00:00Z"] {
+        let (code, out, err) = told(folder.path(), &token, &["--at", at]);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+        let first = "as if it were 2026-01-01T00:00:00Z:\n✓ a certificate would be issued\n";
+        assert!(out.starts_with(first), "{out}");
+    }
+    let (_, out, _) = told(folder.path(), &token, &["--at", "2026-01-01T00:06:00Z", "--json"]);
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(
+        (&json["time"], &json["reason"]),
+        (&json!("2026-01-01T00:06:00Z"), &json!("TOKEN_EXPIRED"))
+    );
+
+    let claims = format!("{claims:#}\n");
+    let (code, out, err) = told(folder.path(), &claims, &["--offline", "--at", "issued"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("✓ token      claims alone, as if in a token of this issuer\n"), "{out}");
+    assert!(out.contains("– signature  not checked\n"), "{out}");
+    let (code, out, err) = told(folder.path(), &claims, &["--at", "issued"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+    assert!(err.contains("add --offline"), "{err}");
+    let twice = claims.replacen('{', "{ \"sub\": \"eve\",", 1);
+    let (code, out, _) = told(folder.path(), &twice, &["--offline"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("(TOKEN_INVALID)") && !out.contains("claims alone"), "{out}");
+    let (code, _, err) = told(folder.path(), &claims, &["--offline", "--at", "yesterday"]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("or `issued`"), "{err}");
+}
+
 #[tokio::test]
 async fn brief_denials_keep_the_rules_to_ourselves() {
     let issuer = FakeIssuer::start().await;
