@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 
 use mayfly::config::{self, Overrides};
 use yaml_serde::Value;
 
 use crate::support::authority::golden;
+use crate::support::caller;
 
 const HEAD: &str = "\
 # Presets
@@ -18,7 +20,15 @@ configuration, `mayfly.yaml` itself is explained in `config/mayfly.yaml`.
 
 A preset is an issuer that Mayfly knows: its URL, what its tokens say, and how that becomes a certificate. A
 **shared** issuer gives tokens to strangers as well, so it needs `allow` before it is trusted; so does every
-URL with a `*` in it. Every preset takes `url`, `audiences`, `keys`, `ca`, `allow` and `deny`.
+URL with a `*` in it. Every preset takes `url`, `audiences`, `keys`, `ca`, `allow` and `deny`. What is **confirmed** only in
+part has a note that says \"Not confirmed\": what its maker does not document, and whose word stands for it here.
+
+Each is shown with claims and the certificate that they give. To see it come about, copy the configuration into `mayfly.yaml` and
+the claims into `claims.json`, change what you like, and ask:
+
+```sh
+mayfly explain claims.json --offline --at issued
+```
 
 ";
 
@@ -26,18 +36,26 @@ URL with a `*` in it. Every preset takes `url`, `audiences`, `keys`, `ca`, `allo
 fn the_page_on_presets_is_what_the_presets_are() {
     let presets = presets();
     let mut page = HEAD.to_owned();
-    page.push_str("| preset | tokens of | issuer | shared |\n|---|---|---|---|\n");
+    page.push_str("| preset | tokens of | issuer | shared | confirmed |\n|---|---|---|---|---|\n");
     for preset in &presets {
         let (name, issuer) = (text(preset, "name"), urls(preset).join("<br>"));
         let issuer = if issuer.is_empty() { "yours: `url`".to_owned() } else { issuer };
         let shared = if preset["shared"] == true { "yes" } else { "no" };
+        let confirmed = if is_confirmed(preset) { "yes" } else { "in part" };
         let title = text(preset, "title");
-        let _ = writeln!(page, "| [{name}](#{name}) | {title} | {issuer} | {shared} |");
+        let _ =
+            writeln!(page, "| [{name}](#{name}) | {title} | {issuer} | {shared} | {confirmed} |");
     }
     for preset in &presets {
         describe(&mut page, preset);
     }
     crate::support::written("docs/presets.md", &page);
+}
+
+/// Whether a preset's claims are all documented by their maker; its notes say so where they are not.
+fn is_confirmed(preset: &Value) -> bool {
+    let mut notes = preset["notes"].as_sequence().into_iter().flatten().filter_map(Value::as_str);
+    !notes.any(|note| note.contains("Not confirmed: "))
 }
 
 /// One preset's part of the page.
@@ -60,27 +78,50 @@ fn describe(page: &mut String, preset: &Value) {
         }
     }
     let (case, claims, certificate) = sample(name);
-    let _ = writeln!(page, "\nA token (`{case}`):\n\n```json\n{}\n```\n", claims.trim_end());
-    let _ = writeln!(page, "and its certificate:\n\n```text\n{}\n```", certificate.trim_end());
+    let _ = writeln!(page, "\nThe claims of a token (`{case}`):\n\n```json\n{claims}\n```\n");
+    let _ = writeln!(page, "and its certificate:\n\n```text\n{certificate}\n```");
 }
 
 /// What a preset's example says is what `mayfly.yaml` takes, and warns about nothing.
 #[test]
 fn every_example_holds() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let ca = "-----BEGIN CERTIFICATE-----";
-    let root = std::fs::read_to_string(golden("authority/authority.pem")).expect("a chain");
-    let root = root.find(ca).map(|at| &root[at..]).expect("a certificate");
-    std::fs::write(folder.path().join("ca.crt"), root).expect("a file");
     for preset in presets() {
-        let example = text(&preset, "example");
-        let example =
-            example.replace("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "ca.crt");
-        let file = folder.path().join("mayfly.yaml");
-        std::fs::write(&file, format!("issuers:\n{}", indented(&example))).expect("a file");
-        let config = config::load(&file, &Overrides::default());
-        let config = config.unwrap_or_else(|errors| panic!("{errors}\n{example}"));
-        assert_eq!(config.warnings, [""; 0], "{example}");
+        let yaml = format!("issuers:\n{}", indented(text(&preset, "example")));
+        let config = config::load_text(Path::new("mayfly.yaml"), &yaml, &Overrides::default());
+        let config = config.unwrap_or_else(|errors| panic!("{errors}\n{yaml}"));
+        assert_eq!(config.warnings, [""; 0], "{yaml}");
+    }
+}
+
+/// Whoever copies a preset's configuration and claims, and asks as the page says, sees its certificate.
+#[test]
+fn what_the_page_shows_comes_about() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/presets.md"));
+    let page = page.expect("the page");
+    let block = |of: &str, language: &str| {
+        let (_, rest) = of.split_once(&format!("```{language}\n")).expect("a block");
+        rest.split("```").next().expect("its text").to_owned()
+    };
+    let command = block(&page, "sh");
+    let arguments = command.trim().strip_prefix("mayfly ").expect("a command").split(' ');
+    let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+    assert_eq!(sections.len(), presets().len());
+    for section in sections {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (file, language) in [("mayfly.yaml", "yaml"), ("claims.json", "json")] {
+            let text = block(section, language);
+            std::fs::write(folder.path().join(file), text).expect("a file");
+        }
+        let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        let ran = mayfly.args(arguments.clone()).current_dir(folder.path()).output();
+        let ran = ran.expect("the binary runs");
+        let out = String::from_utf8(ran.stdout).expect("text");
+        let err = String::from_utf8(ran.stderr).expect("text");
+        assert!(ran.status.success(), "{section}\n{out}{err}");
+        let (_, says) = out.split_once("the certificate would say\n").expect("a certificate");
+        let says: String =
+            says.lines().map_while(|line| line.strip_prefix("  ")).collect::<Vec<_>>().join("\n");
+        assert_eq!(says, block(section, "text").trim_end(), "{section}");
     }
 }
 
@@ -170,20 +211,45 @@ fn sample(preset: &str) -> (String, String, String) {
     let mut cases: Vec<_> = cases.map(|case| case.expect("a case").path()).collect();
     cases.sort();
     let case = cases.iter().find(|case| case.ends_with("push")).unwrap_or(&cases[0]);
-    let read = |file: &str| std::fs::read_to_string(case.join(file)).expect("a golden");
+    let read = |file: &str| {
+        let text = std::fs::read_to_string(case.join(file)).expect("a golden");
+        text.replace("golden.example", "example.com")
+    };
     let says = |line: &&str| line.contains("57264.1.") || line.contains(" san: ");
     let certificate: Vec<String> = read("certificate.txt").lines().filter(says).map(said).collect();
     let name = case.strip_prefix(golden("")).expect("below").display().to_string();
-    (name, read("claims.json"), certificate.join("\n"))
+    (name, whole(&read("claims.json"), &caller::claims(case)), certificate.join("\n"))
 }
 
-/// A line of a golden with the extension's name in place of its number.
+/// The text of claims with those of `sent` that every token has, and goldens leave out.
+fn whole(text: &str, sent: &serde_json::Value) -> String {
+    let known: serde_json::Value = serde_json::from_str(text).expect("claims");
+    let missing = ["aud", "iat", "exp"].into_iter().filter(|name| known.get(name).is_none());
+    let missing: String = missing.map(|name| format!(",\n  \"{name}\": {}", sent[name])).collect();
+    let claims = text.trim_end().strip_suffix('}').expect("an object").trim_end();
+    format!("{claims}{missing}\n}}")
+}
+
+/// A line of a golden as `mayfly explain` says it: the extension's name in place of its number.
 fn said(line: &str) -> String {
     let (oid, value) = line.split_once(' ').expect("two columns");
     let row = mayfly::extensions::TABLE
         .iter()
         .find(|row| oid.strip_prefix("1.3.6.1.4.1.57264.1.") == Some(row.arc.to_string().as_str()));
-    let name = row.map_or("subject alternative name", |row| row.name);
-    let value = value.trim_start_matches(['!', ' ']).trim_start_matches("san: ");
-    format!("{name:<40} {}", value.trim_start_matches("utf8 ").trim_start_matches("raw "))
+    let value = value.trim_start_matches(['!', ' ']);
+    let (name, value) = match row {
+        Some(row) => {
+            let value = value.trim_start_matches("utf8 ").trim_start_matches("raw ");
+            (row.name, value.trim_matches('"'))
+        }
+        None => {
+            let san = value.strip_prefix("san: ").and_then(|san| san.strip_suffix(')'));
+            match san.and_then(|san| san.split_once('(')) {
+                Some(("RFC822Name", value)) => ("subject alternative name (e-mail)", value),
+                Some(("URI", value)) => ("subject alternative name (URI)", value),
+                other => panic!("{other:?} has no words yet"),
+            }
+        }
+    };
+    format!("{name:<39} {value}")
 }
