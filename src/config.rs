@@ -46,6 +46,7 @@ pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
 
 use crate::config::address::Address;
+use crate::config::fulcio::Repeated;
 use crate::config::node::{Node, Notation, Source, SyntaxError};
 use crate::config::reader::{Cursor, Report};
 
@@ -228,7 +229,7 @@ pub fn load_text(path: &Path, text: &str, overrides: &Overrides) -> Result<Confi
 /// [`ConfigErrors`] with everything that is wrong with it.
 pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let read = |root: &Cursor<'_>, _: &str| fulcio::read(root, overrides);
-    let (config, gathered) = read_fulcio(path, read)?;
+    let (config, gathered) = read_fulcio(path, Repeated::Warned, read)?;
     Ok(config.gathered(gathered))
 }
 
@@ -242,7 +243,7 @@ pub fn load_fulcio(path: &Path, overrides: &Overrides) -> Result<Config, ConfigE
 /// [`ConfigErrors`] with everything that is wrong with the issuer file.
 pub fn import_fulcio(path: &Path, allow_anybody: bool) -> Result<Imported, ConfigErrors> {
     let read = |root: &Cursor<'_>, text: &str| fulcio::import(root, text, allow_anybody);
-    let (mut imported, gathered) = read_fulcio(path, read)?;
+    let (mut imported, gathered) = read_fulcio(path, Repeated::Refused, read)?;
     imported.notes.extend(gathered.warnings);
     Ok(imported)
 }
@@ -290,19 +291,23 @@ impl Config {
 /// Reads an issuer file of Fulcio's; yields the warnings as well.
 fn read_fulcio<T>(
     path: &Path,
+    repeated: Repeated,
     read: impl FnOnce(&Cursor<'_>, &str) -> Option<T>,
 ) -> Result<(T, Gathered), ConfigErrors> {
     let file = path.display().to_string();
     let (text, stamp) = self::read(path).map_err(|reason| whole(&file, None, reason))?;
     let source = Source { text: &text, notation: fulcio::notation(&text) };
     let mut root = parse(&file, source)?;
-    let strays =
-        if source.notation == Notation::Json { fulcio::rename(&mut root) } else { Vec::new() };
+    let (strays, others) = match source.notation {
+        Notation::Json => (fulcio::rename(&mut root), fulcio::keep_last(&mut root)),
+        Notation::Yaml => (Vec::new(), Vec::new()),
+    };
     finish(&file, source, &root, |root| {
         if fulcio::is_ours(root) {
             return root.fail("this is a mayfly.yaml, no issuer file of Fulcio's: use --config");
         }
         fulcio::refuse_strays(root, &strays);
+        repeated.tell(root, &others);
         if source.has_more() {
             root.warn("several YAML documents: as in Fulcio, the first alone is read");
         }

@@ -32,7 +32,7 @@ mod names;
 
 pub use crate::config::fulcio::import::Imported;
 pub(super) use crate::config::fulcio::import::import;
-pub(super) use crate::config::fulcio::names::rename;
+pub(super) use crate::config::fulcio::names::{keep_last, rename};
 
 /// Whether the text is JSON; what is neither is read as YAML, whose complaint it gets.
 pub(super) fn notation(text: &str) -> Notation {
@@ -49,6 +49,30 @@ pub(super) fn refuse_strays(root: &Cursor<'_>, strays: &[Node]) {
             "in a JSON file Fulcio knows keys such as OIDCIssuers and IssuerURL only, and passes over \
              this one: write it so, or save the file as YAML",
         );
+    }
+}
+
+/// What becomes of members of a JSON file that stand there twice. Go takes the last one in silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeated {
+    /// So do we, aloud.
+    Warned,
+    /// Nothing is written of a file that says two things.
+    Refused,
+}
+
+impl Repeated {
+    /// Says so of each member that does not count.
+    pub fn tell(self, root: &Cursor<'_>, keys: &[Node]) {
+        for key in keys {
+            let key = root.at(key);
+            match self {
+                Self::Warned => key.warn("stands here twice: as in Fulcio, the last one counts"),
+                Self::Refused => key.refuse(
+                    "stands here twice, and Fulcio takes the last one: leave the others out",
+                ),
+            }
+        }
     }
 }
 

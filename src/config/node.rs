@@ -91,7 +91,7 @@ impl Node {
     }
 
     /// The items of a list, or the values of a map.
-    fn children(&mut self) -> impl Iterator<Item = &mut Node> {
+    pub fn children(&mut self) -> impl Iterator<Item = &mut Node> {
         let (items, entries): (&mut [Node], &mut [Entry]) = match &mut self.value {
             Value::List(items) => (items, &mut []),
             Value::Map(entries) => (&mut [], entries),
@@ -148,10 +148,7 @@ impl Source<'_> {
         let mut root = self.pass(None)?;
         if self.notation == Notation::Yaml {
             refuse_repeated_anchors(self.text)?;
-        }
-        match self.notation {
-            Notation::Yaml => merge(&mut root),
-            Notation::Json => keep_last(&mut root),
+            merge(&mut root);
         }
         Ok(root)
     }
@@ -241,17 +238,6 @@ fn anchors(line: &str) -> impl Iterator<Item = &str> {
         let name = name.get(..name.find(|c| !is_name(c)).unwrap_or(name.len()))?;
         (begins(before) && !name.is_empty()).then_some(name)
     })
-}
-
-/// Go's JSON, and so Fulcio's, takes the last of several members with one name.
-fn keep_last(node: &mut Node) {
-    if let Value::Map(entries) = &mut node.value {
-        let mut names = HashSet::new();
-        entries.reverse();
-        entries.retain(|entry| names.insert(entry.key.scalar()));
-        entries.reverse();
-    }
-    node.children().for_each(keep_last);
 }
 
 /// Replaces YAML's merge keys (`<<: *base`): own members win, of several bases the first.
@@ -474,10 +460,11 @@ mod tests {
     }
 
     #[test]
-    fn of_json_members_with_one_name_the_last_holds_and_yaml_keeps_both() {
+    fn members_with_one_name_are_all_kept() {
         let text = "{\"map\": {\"a\": 1, \"b\": 2, \"a\": 3}}";
-        check_keys(Notation::Json, text, &[("b", "2"), ("a", "3")]);
-        check_keys(Notation::Yaml, text, &[("a", "1"), ("b", "2"), ("a", "3")]);
+        for notation in [Notation::Json, Notation::Yaml] {
+            check_keys(notation, text, &[("a", "1"), ("b", "2"), ("a", "3")]);
+        }
     }
 
     #[test]

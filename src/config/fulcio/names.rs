@@ -3,6 +3,8 @@
 //! JSON has Go's field names, in any case: `IssuerURL`, `SPIFFETrustDomain`. Each is YAML's name
 //! (`issuer-url`, `spiffe-trust-domain`) without its hyphens, so that no table of pairs is needed.
 
+use std::collections::HashSet;
+
 use crate::config::node::{Node, Value};
 use crate::config::reader::Table;
 use crate::extensions::TABLE;
@@ -63,6 +65,24 @@ pub(in crate::config) fn rename(root: &mut Node) -> Vec<Node> {
         }
     }
     strays
+}
+
+/// Takes the last of several members with one name, as Go's JSON does whatever their case; yields the keys
+/// of the others.
+pub(in crate::config) fn keep_last(node: &mut Node) -> Vec<Node> {
+    let mut others = Vec::new();
+    if let Value::Map(entries) = &mut node.value {
+        let mut names = HashSet::new();
+        for entry in std::mem::take(entries).into_iter().rev() {
+            match names.insert(entry.key.scalar()) {
+                true => entries.push(entry),
+                false => others.push(entry.key),
+            }
+        }
+        entries.reverse();
+    }
+    others.extend(node.children().flat_map(keep_last));
+    others
 }
 
 fn rename_metadata(metadata: &mut Node, strays: &mut Vec<Node>) {

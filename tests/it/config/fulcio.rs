@@ -119,7 +119,10 @@ fn a_fulcio_file_may_be_json_with_gos_names() {
     let config = load(json, false).unwrap();
     assert_eq!(urls(&config), ["https://idp.example.com", "https://ci.example.com"]);
     assert_eq!(config.summaries[0].audiences, ["sigstore"]);
-    assert_eq!(config.warnings, [""; 0]);
+    assert_eq!(
+        config.warnings,
+        ["fulcio.yaml:4: client-id: stands here twice: as in Fulcio, the last one counts"]
+    );
 
     const STRAY: &str = "in a JSON file Fulcio knows keys such as OIDCIssuers and IssuerURL only, and passes over this one: write it so, or save the file as YAML";
     let errors = load("{\n\n\"oidc-issuers\": {}\n}", false).unwrap_err();

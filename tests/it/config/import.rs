@@ -287,6 +287,32 @@ fn the_clusters_own_issuer_is_written_as_fulcio_asks_it_in_a_cluster() {
 }
 
 #[test]
+fn a_json_member_that_stands_twice_is_refused_with_its_line() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("fulcio.json");
+    let issuer = r#"{ "OIDCIssuers": { "https://idp.example.com": {
+ "IssuerURL": "https://idp.example.com", "Type": "email",
+ "ClientID": "one""#;
+    for (rest, line, key) in [
+        (",\n \"ClientID\": \"two\" } } }", 3, "client-id"),
+        (",\n \"clientid\": \"two\" } } }", 3, "client-id"),
+        (
+            "},\n \"https://idp.example.com\": {\"IssuerURL\": \"https://idp.example.com\", \"Type\": \"email\"} } }",
+            1,
+            "https://idp.example.com",
+        ),
+        ("} },\n \"OIDCIssuers\": {} }", 1, "oidc-issuers"),
+    ] {
+        write(folder.path(), "fulcio.json", &format!("{issuer}{rest}"));
+        let place = format!("fulcio.json:{line}: {key}: stands here twice");
+        let errors = config::import_fulcio(&file, true).unwrap_err();
+        assert!(errors.to_string().contains(&place) && errors.0.len() == 1, "{rest}\n{errors}");
+        let loaded = config::load_fulcio(&file, &Overrides::default()).unwrap();
+        assert!(loaded.warnings.iter().any(|warning| warning.contains(&place)), "{rest}");
+    }
+}
+
+#[test]
 fn a_pattern_of_any_domain_needs_a_decision_whoever_is_trusted() {
     let fulcio = "meta-issuers: { \"https://*.com\": { client-id: sigstore, type: kubernetes } }";
     let imported = import(fulcio, true);
