@@ -22,7 +22,7 @@ mod lookup;
 mod pattern;
 mod review;
 
-use lookup::{Found, Numbered};
+use lookup::{Conditions, Found, Ready};
 
 pub use error::{Near, PolicyError};
 pub use pattern::{Anchored, ClaimSelector, Pattern, RegexError, SelectorError};
@@ -31,7 +31,7 @@ pub use review::{List, Review, Seen};
 /// The rules of every issuer.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    issuers: Vec<Numbered>,
+    issuers: Vec<Ready>,
 }
 
 /// An issuer's rules.
@@ -66,12 +66,12 @@ pub struct Rule {
 impl Policy {
     /// Takes the rules of every issuer, in the order of their [`IssuerId`]s.
     pub fn new(rules: Vec<Rules>) -> Self {
-        Self { issuers: rules.into_iter().map(Numbered::new).collect() }
+        Self { issuers: rules.into_iter().map(Ready::new).collect() }
     }
 
     /// The rules of one issuer; an issuer without rules allows nobody.
     pub fn rules(&self, issuer: IssuerId) -> Option<&Rules> {
-        self.issuers.get(issuer.0).map(|numbered| &numbered.rules)
+        self.issuers.get(issuer.0).map(|ready| &ready.rules)
     }
 
     /// What the rules say of what a verified token says; the key is still to come.
@@ -87,16 +87,16 @@ impl Policy {
     /// [`PolicyError::Denied`] names the rule that denies, [`PolicyError::NotAllowed`] the allow rule
     /// that came nearest.
     pub fn decide(&self, claims: &Claims) -> Result<Option<Label<'_>>, PolicyError> {
-        let Some(numbered) = self.issuers.get(claims.issuer().id.0) else {
+        let Some(ready) = self.issuers.get(claims.issuer().id.0) else {
             return Err(PolicyError::NotAllowed { issuer: claims.iss().to_owned(), nearest: None });
         };
-        let (rules, found) = (&numbered.rules, numbered.look_up(claims.members()));
-        if let Some((position, rule)) = first_match(&rules.deny, &found) {
+        let (rules, found) = (&ready.rules, ready.look_up(claims.members()));
+        if let Some((position, rule)) = first_match((&ready.deny, &rules.deny), &found) {
             return Err(PolicyError::denied(claims.iss(), rule, (position, &found)));
         }
         match &rules.allow {
             Allow::Anybody => Ok(None),
-            Allow::Rules(allow) => match first_match(allow, &found) {
+            Allow::Rules(allow) => match first_match((&ready.allow, allow), &found) {
                 Some((position, rule)) => Ok(Some(rule.label(position))),
                 None => Err(PolicyError::not_allowed(claims.iss(), allow, &found)),
             },
@@ -104,21 +104,19 @@ impl Policy {
     }
 }
 
-fn first_match<'r>(rules: &'r [Rule], found: &Found<'_>) -> Option<(usize, &'r Rule)> {
-    rules.iter().enumerate().find(|(_, rule)| rule.matches(found))
+/// The first of `rules` whose conditions, made ready, all hold.
+fn first_match<'r>(
+    (ready, rules): (&[Conditions], &'r [Rule]),
+    found: &Found<'_>,
+) -> Option<(usize, &'r Rule)> {
+    let position = ready.iter().position(|conditions| found.fulfil(conditions))?;
+    Some((position, rules.get(position)?))
 }
 
 impl Rule {
-    /// Whether every condition holds.
-    fn matches(&self, found: &Found<'_>) -> bool {
-        !self.conditions.is_empty() && self.failures(found).next().is_none()
-    }
-
-    /// The conditions that do not hold.
+    /// The conditions that do not hold, in the order of the file.
     fn failures(&self, found: &Found<'_>) -> impl Iterator<Item = &(ClaimSelector, Pattern)> {
-        self.conditions.iter().filter(|(selector, pattern)| {
-            !found.get(selector).is_some_and(|value| pattern.matches(value))
-        })
+        self.conditions.iter().filter(|condition| !found.holds(condition))
     }
 
     /// What to call the rule that stands at `position`, counted from 0.

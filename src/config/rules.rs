@@ -11,6 +11,8 @@
 //!
 //! A claim that is itself called `name` or `why` is written as a JSON Pointer: `/name`.
 
+use std::sync::Arc;
+
 use crate::config::claims::Known;
 use crate::config::node::Value;
 use crate::config::reader::{Cursor, Section};
@@ -184,7 +186,7 @@ fn composed(cursor: &Cursor<'_>) -> Option<Pattern> {
     match cursor.members()?.as_slice() {
         [(name, inner)] if name == "not" => pattern(inner).map(Box::new).map(Pattern::Not),
         [(name, inner)] if name == "regex" => match Anchored::parse(inner.text()?) {
-            Ok(regex) => Some(Pattern::Regex(Box::new(regex))),
+            Ok(regex) => Some(Pattern::Regex(Arc::new(regex))),
             Err(error) => inner.fail(error.to_string()),
         },
         _ => cursor.expected(PATTERN),

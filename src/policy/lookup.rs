@@ -1,29 +1,42 @@
-//! The claims that an issuer's rules look at, each looked up once for all of its rules.
+//! An issuer's rules made ready for decisions: each claim looked up once for all rules, and the
+//! conditions of each rule laid side by side, the one that tells most first.
 //!
 //! A thousand rules look at a handful of claims. When the rules are read, each selector gets the number
 //! of its claim; when a token comes, the claims are looked up in that order, and a rule's condition
-//! finds its claim by number.
+//! finds its claim by number. Of nearly all rules a decision then reads one condition: it allocates
+//! nothing, and costs a few nanoseconds a rule.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
 use super::pattern::ClaimSelector;
-use super::{Allow, Rule, Rules};
+use super::{Allow, Pattern, Rule, Rules};
 
 /// Claims that are numbered, for one issuer. Those beyond are looked up by each rule anew.
 const MOST: usize = 64;
 
-/// An issuer's rules with their claims numbered.
+/// A claim, and what it must look like.
+type Condition = (ClaimSelector, Pattern);
+
+/// Those of one rule, in the order in which a decision asks them.
+pub(super) type Conditions = Box<[Condition]>;
+
+/// An issuer's rules, ready for decisions.
 #[derive(Clone, Debug)]
-pub(super) struct Numbered {
+pub(super) struct Ready {
+    /// As people wrote them.
     pub rules: Rules,
+    /// `deny`, rule by rule.
+    pub deny: Vec<Conditions>,
+    /// `allow`, rule by rule; empty where anybody may.
+    pub allow: Vec<Conditions>,
     /// Each claim once, by its number; [`MOST`] at most.
     selectors: Vec<ClaimSelector>,
 }
 
-impl Numbered {
-    /// Numbers the claims of `rules`.
+impl Ready {
+    /// Numbers the claims of `rules`, and orders their conditions.
     pub fn new(mut rules: Rules) -> Self {
         let mut numbers = HashMap::new();
         let mut selectors = Vec::new();
@@ -31,8 +44,8 @@ impl Numbered {
             Allow::Anybody => &mut [],
             Allow::Rules(allow) => allow,
         };
-        let conditions = rules.deny.iter_mut().chain(allow).flat_map(|rule| &mut rule.conditions);
-        for (selector, _) in conditions {
+        let conditions = rules.deny.iter_mut().chain(&mut *allow);
+        for (selector, _) in conditions.flat_map(|rule| &mut rule.conditions) {
             let next = selectors.len();
             let number = *numbers.entry(selector.as_str().to_owned()).or_insert(next);
             if number == next && next < MOST {
@@ -40,7 +53,7 @@ impl Numbered {
             }
             selector.number = u8::try_from(number).ok().filter(|_| number < MOST);
         }
-        Self { rules, selectors }
+        Self { deny: ordered(&rules.deny), allow: ordered(allow), rules, selectors }
     }
 
     /// Looks up the claims that the rules look at.
@@ -50,6 +63,36 @@ impl Numbered {
             *value = selector.select(claims);
         }
         Found { claims, values }
+    }
+}
+
+/// The conditions of each rule: those first that the fewest rules share, of these the cheapest.
+///
+/// What all rules ask (the owner, say) the right token and most wrong ones fulfil; what one rule asks
+/// alone most tokens fail.
+fn ordered(rules: &[Rule]) -> Vec<Conditions> {
+    let text = |(selector, pattern): &Condition| format!("{} {pattern:?}", selector.as_str());
+    let mut shared: HashMap<String, usize> = HashMap::new();
+    for condition in rules.iter().flat_map(|rule| &rule.conditions) {
+        *shared.entry(text(condition)).or_default() += 1;
+    }
+    let conditions = |rule: &Rule| {
+        let mut conditions = rule.conditions.clone();
+        conditions.sort_by_cached_key(|condition| {
+            (shared.get(&text(condition)).copied(), cost(&condition.1))
+        });
+        conditions.into_boxed_slice()
+    };
+    rules.iter().map(conditions).collect()
+}
+
+/// Which patterns are seen to fail sooner than others.
+fn cost(pattern: &Pattern) -> u8 {
+    match pattern {
+        Pattern::Text(text) => u8::from(text.contains('*')),
+        Pattern::Regex(_) => 2,
+        Pattern::Any(_) => 3,
+        Pattern::Not(_) => 4,
     }
 }
 
@@ -67,6 +110,16 @@ impl<'c> Found<'c> {
             None => selector.select(self.claims),
         }
     }
+
+    /// Whether all conditions of a rule hold; a rule without conditions matches nobody.
+    pub fn fulfil(&self, conditions: &[Condition]) -> bool {
+        !conditions.is_empty() && conditions.iter().all(|condition| self.holds(condition))
+    }
+
+    /// Whether one does.
+    pub fn holds(&self, (selector, pattern): &Condition) -> bool {
+        self.get(selector).is_some_and(|value| pattern.matches(value))
+    }
 }
 
 #[cfg(test)]
@@ -74,7 +127,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::Pattern;
 
     #[test]
     fn every_claim_is_found_numbered_or_not() {
@@ -90,13 +142,37 @@ mod tests {
             deny: (0..2).map(rule).collect(),
             allow: Allow::Rules((1..2 * MOST).map(rule).collect()),
         };
-        let numbered = Numbered::new(rules);
-        assert_eq!(numbered.selectors.len(), MOST);
+        let ready = Ready::new(rules);
+        assert_eq!(ready.selectors.len(), MOST);
         let claims = (0..=2 * MOST).filter(|n| n % 3 > 0).map(|n| (name(n), json!(n))).collect();
-        let found = numbered.look_up(&claims);
-        let Allow::Rules(allow) = &numbered.rules.allow else { unreachable!() };
-        for (selector, _) in numbered.rules.deny.iter().chain(allow).flat_map(|r| &r.conditions) {
+        let found = ready.look_up(&claims);
+        let Allow::Rules(allow) = &ready.rules.allow else { unreachable!() };
+        for (selector, _) in ready.rules.deny.iter().chain(allow).flat_map(|r| &r.conditions) {
             assert_eq!(found.get(selector), claims.get(selector.as_str()), "{selector:?}");
+        }
+    }
+
+    #[test]
+    fn what_few_rules_ask_and_what_is_cheap_comes_first() {
+        let not = Pattern::Not(Box::new(Pattern::Text("x".to_owned())));
+        let text = |text: &str| Pattern::Text(text.to_owned());
+        let rule = |repository: &str| Rule {
+            name: None,
+            why: None,
+            conditions: [
+                ("owner", text("acme")),
+                ("actor", not.clone()),
+                ("ref", Pattern::Any(vec![text(repository)])),
+                ("sub", text(&format!("{repository}*"))),
+                ("repository", text(repository)),
+            ]
+            .map(|(claim, pattern)| (ClaimSelector::parse(claim).unwrap(), pattern))
+            .into(),
+        };
+        let ordered = ordered(&[rule("acme/a"), rule("acme/b")]);
+        for conditions in ordered {
+            let claims = conditions.iter().map(|(selector, _)| selector.as_str());
+            assert!(claims.eq(["repository", "sub", "ref", "owner", "actor"]), "{conditions:?}");
         }
     }
 }

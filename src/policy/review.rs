@@ -56,9 +56,8 @@ pub struct Seen {
 impl Policy {
     /// Every rule of the issuer that these claims are of: `deny`, then `allow`, each in file order.
     pub fn review(&self, claims: &Claims) -> Vec<Review> {
-        let numbered = self.issuers.get(claims.issuer().id.0);
-        let Some(numbered) = numbered else { return Vec::new() };
-        let (rules, found) = (&numbered.rules, numbered.look_up(claims.members()));
+        let Some(ready) = self.issuers.get(claims.issuer().id.0) else { return Vec::new() };
+        let (rules, found) = (&ready.rules, ready.look_up(claims.members()));
         let allow = match &rules.allow {
             Allow::Anybody => &[],
             Allow::Rules(allow) => allow.as_slice(),
@@ -72,20 +71,17 @@ impl Policy {
 }
 
 fn review((list, position): (List, usize), rule: &Rule, found: &Found<'_>) -> Review {
-    let seen = |(selector, pattern): &(ClaimSelector, Pattern)| {
-        let value = found.get(selector);
-        Seen {
-            claim: selector.as_str().to_owned(),
-            wanted: pattern.to_string(),
-            got: value.map(shown),
-            holds: value.is_some_and(|value| pattern.matches(value)),
-        }
+    let seen = |condition: &(ClaimSelector, Pattern)| Seen {
+        claim: condition.0.as_str().to_owned(),
+        wanted: condition.1.to_string(),
+        got: found.get(&condition.0).map(shown),
+        holds: found.holds(condition),
     };
     Review {
         list,
         rule: rule.label(position).to_string(),
         why: rule.why.clone(),
-        matches: rule.matches(found),
+        matches: found.fulfil(&rule.conditions),
         conditions: rule.conditions.iter().map(seen).collect(),
     }
 }
