@@ -7,7 +7,8 @@
 //! ```
 //!
 //! In a rule all conditions must hold; rules are alternatives. A condition on a claim that the token
-//! does not have never holds, not even turned round.
+//! does not have never holds, not even turned round; one on a claim that cannot be compared (an object,
+//! an array inside an array) never holds in `allow` and always in `deny`.
 
 use std::fmt;
 
@@ -22,7 +23,7 @@ mod lookup;
 mod pattern;
 mod review;
 
-use lookup::{Conditions, Found, Ready};
+use lookup::{Found, Ready};
 
 pub use error::{Near, PolicyError};
 pub use pattern::{Anchored, ClaimSelector, Pattern, RegexError, SelectorError};
@@ -90,33 +91,24 @@ impl Policy {
         let Some(ready) = self.issuers.get(claims.issuer().id.0) else {
             return Err(PolicyError::NotAllowed { issuer: claims.iss().to_owned(), nearest: None });
         };
-        let (rules, found) = (&ready.rules, ready.look_up(claims.members()));
-        if let Some((position, rule)) = first_match((&ready.deny, &rules.deny), &found) {
+        let found = ready.look_up(claims.members());
+        if let Some((position, rule)) = ready.first_match(List::Deny, &found) {
             return Err(PolicyError::denied(claims.iss(), rule, (position, &found)));
         }
-        match &rules.allow {
-            Allow::Anybody => Ok(None),
-            Allow::Rules(allow) => match first_match((&ready.allow, allow), &found) {
-                Some((position, rule)) => Ok(Some(rule.label(position))),
-                None => Err(PolicyError::not_allowed(claims.iss(), allow, &found)),
-            },
+        if matches!(ready.rules.allow, Allow::Anybody) {
+            return Ok(None);
+        }
+        match ready.first_match(List::Allow, &found) {
+            Some((position, rule)) => Ok(Some(rule.label(position))),
+            None => Err(PolicyError::not_allowed(claims.iss(), ready.list(List::Allow), &found)),
         }
     }
 }
 
-/// The first of `rules` whose conditions, made ready, all hold.
-fn first_match<'r>(
-    (ready, rules): (&[Conditions], &'r [Rule]),
-    found: &Found<'_>,
-) -> Option<(usize, &'r Rule)> {
-    let position = ready.iter().position(|conditions| found.fulfil(conditions))?;
-    Some((position, rules.get(position)?))
-}
-
 impl Rule {
-    /// The conditions that do not hold, in the order of the file.
+    /// The conditions of a rule of `allow` that do not hold, in the order of the file.
     fn failures(&self, found: &Found<'_>) -> impl Iterator<Item = &(ClaimSelector, Pattern)> {
-        self.conditions.iter().filter(|condition| !found.holds(condition))
+        self.conditions.iter().filter(|condition| !found.holds(List::Allow, condition))
     }
 
     /// What to call the rule that stands at `position`, counted from 0.

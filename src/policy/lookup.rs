@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::pattern::ClaimSelector;
-use super::{Allow, Pattern, Rule, Rules};
+use super::{Allow, List, Pattern, Rule, Rules};
 
 /// Claims that are numbered, for one issuer. Those beyond are looked up by each rule anew.
 const MOST: usize = 64;
@@ -20,7 +20,7 @@ const MOST: usize = 64;
 type Condition = (ClaimSelector, Pattern);
 
 /// Those of one rule, in the order in which a decision asks them.
-pub(super) type Conditions = Box<[Condition]>;
+type Conditions = Box<[Condition]>;
 
 /// An issuer's rules, ready for decisions.
 #[derive(Clone, Debug)]
@@ -28,9 +28,9 @@ pub(super) struct Ready {
     /// As people wrote them.
     pub rules: Rules,
     /// `deny`, rule by rule.
-    pub deny: Vec<Conditions>,
+    deny: Vec<Conditions>,
     /// `allow`, rule by rule; empty where anybody may.
-    pub allow: Vec<Conditions>,
+    allow: Vec<Conditions>,
     /// Each claim once, by its number; [`MOST`] at most.
     selectors: Vec<ClaimSelector>,
 }
@@ -54,6 +54,25 @@ impl Ready {
             selector.number = u8::try_from(number).ok().filter(|_| number < MOST);
         }
         Self { deny: ordered(&rules.deny), allow: ordered(allow), rules, selectors }
+    }
+
+    /// One list, as people wrote it; empty where anybody may.
+    pub fn list(&self, list: List) -> &[Rule] {
+        match (list, &self.rules.allow) {
+            (List::Deny, _) => &self.rules.deny,
+            (List::Allow, Allow::Rules(rules)) => rules,
+            (List::Allow, Allow::Anybody) => &[],
+        }
+    }
+
+    /// The first rule of a list that matches, and its position.
+    pub fn first_match(&self, list: List, found: &Found<'_>) -> Option<(usize, &Rule)> {
+        let ready = match list {
+            List::Deny => &self.deny,
+            List::Allow => &self.allow,
+        };
+        let position = ready.iter().position(|conditions| found.fulfil(list, conditions))?;
+        Some((position, self.list(list).get(position)?))
     }
 
     /// Looks up the claims that the rules look at.
@@ -112,13 +131,15 @@ impl<'c> Found<'c> {
     }
 
     /// Whether all conditions of a rule hold; a rule without conditions matches nobody.
-    pub fn fulfil(&self, conditions: &[Condition]) -> bool {
-        !conditions.is_empty() && conditions.iter().all(|condition| self.holds(condition))
+    pub fn fulfil(&self, list: List, conditions: &[Condition]) -> bool {
+        !conditions.is_empty() && conditions.iter().all(|condition| self.holds(list, condition))
     }
 
     /// Whether one does.
-    pub fn holds(&self, (selector, pattern): &Condition) -> bool {
-        self.get(selector).is_some_and(|value| pattern.matches(value))
+    ///
+    /// Attack: who can make an object of a claim would pass each `not` of `allow` and no `deny`.
+    pub fn holds(&self, list: List, (selector, pattern): &Condition) -> bool {
+        self.get(selector).is_some_and(|value| pattern.matches(value, list == List::Deny))
     }
 }
 

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Whole numbers compare as their digits (`666.0` is 666, as a certificate says it), booleans as `true`
-//! and `false`. Of an array it is enough that one element
-//! matches; an object matches nothing. Nothing here allocates, except for sentences and for an
-//! expression that a thread uses for the first time.
+//! and `false`. Of an array it is enough that one element matches. What cannot be compared, an object
+//! or an array inside an array, counts against its bearer: nothing in `allow` fits it, not even turned
+//! round, and everything in `deny`. Nothing here allocates, except for sentences and for an expression
+//! that a thread uses for the first time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -118,36 +119,32 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// Whether a claim that is there looks like this.
-    pub fn matches(&self, value: &Value) -> bool {
+    /// Whether a claim that is there looks like this, if what cannot be compared does as `incomparable` says.
+    pub fn matches(&self, value: &Value, incomparable: bool) -> bool {
         match self {
-            Self::Text(pattern) => any_text(value, |text| matches_glob(pattern, text)),
-            Self::Regex(pattern) => any_text(value, |text| pattern.matches(text)),
-            Self::Any(patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
-            Self::Not(pattern) => !pattern.matches(value),
+            Self::Text(pattern) => {
+                any_text(value, incomparable, |text| matches_glob(pattern, text))
+            }
+            Self::Regex(pattern) => any_text(value, incomparable, |text| pattern.matches(text)),
+            Self::Any(patterns) => {
+                patterns.iter().any(|pattern| pattern.matches(value, incomparable))
+            }
+            Self::Not(pattern) => !pattern.matches(value, !incomparable),
         }
     }
 }
 
 /// Whether a value, or one element of it, has a text that `matches`.
-fn any_text(value: &Value, matches: impl Fn(&str) -> bool) -> bool {
-    match value {
-        Value::String(text) => matches(text),
-        Value::Array(elements) => elements.iter().any(|element| text_matches(element, &matches)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
-            text_matches(value, &matches)
-        }
-    }
-}
-
-fn text_matches(value: &Value, matches: &impl Fn(&str) -> bool) -> bool {
-    match value {
+fn any_text(value: &Value, incomparable: bool, matches: impl Fn(&str) -> bool) -> bool {
+    let one = |value: &Value| match value {
         Value::String(text) => matches(text),
         Value::Bool(true) => matches("true"),
         Value::Bool(false) => matches("false"),
         Value::Number(number) => matches(Digits::of(number).as_str()),
-        Value::Null | Value::Array(_) | Value::Object(_) => false,
-    }
+        Value::Null => false,
+        Value::Array(_) | Value::Object(_) => incomparable,
+    };
+    value.as_array().map_or_else(|| one(value), |elements| elements.iter().any(one))
 }
 
 /// Whether `text` as a whole matches `pattern`, in which `*` is any run of characters.
@@ -252,7 +249,10 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: &Pattern, value: &Value, expected: bool) {
-        assert_eq!(pattern.matches(value), expected, "{pattern} against {value}");
+        for incomparable in [false, true] {
+            let matches = pattern.matches(value, incomparable);
+            assert_eq!(matches, expected, "{pattern} against {value}");
+        }
     }
 
     #[test]
@@ -305,7 +305,6 @@ mod tests {
         check(&regex("[0-9]+"), &json!(42), true);
         check(&regex("tr.e"), &json!(true), true);
         check(&regex("b+"), &json!(["a", "bb"]), true);
-        check(&regex(".*"), &json!({ "a": "b" }), false);
         check(&Pattern::Not(Box::new(regex("b+"))), &json!("b"), false);
         assert_eq!(regex("v[0-9]+").to_string(), "the regex v[0-9]+");
     }
@@ -315,9 +314,26 @@ mod tests {
         check(&text("admins"), &json!(["dev", "admins"]), true);
         check(&text("admins"), &json!(["dev"]), false);
         check(&text("*"), &json!([]), false);
-        check(&text("*"), &json!([["a"]]), false);
-        check(&text("*"), &json!({ "a": "b" }), false);
+        check(&text("a"), &json!(["a", { "b": "c" }]), true);
+        check(&text("*"), &json!([null]), false);
         check(&Pattern::Not(Box::new(text("dev"))), &json!(["dev", "ops"]), false);
+    }
+
+    #[test]
+    fn what_cannot_be_compared_counts_as_it_is_told_to() {
+        let not = |pattern: Pattern| Pattern::Not(Box::new(pattern));
+        let any = Pattern::Any(vec![text("a"), not(text("b"))]);
+        let regex = Pattern::Regex(Arc::new(Anchored::parse("a.*").unwrap()));
+        for value in [json!({ "a": "b" }), json!([["a"]]), json!(["c", { "a": "b" }])] {
+            for pattern in [text("a"), text("b*"), any.clone(), regex.clone()] {
+                for pattern in [pattern.clone(), not(pattern.clone()), not(not(pattern))] {
+                    for incomparable in [false, true] {
+                        let matches = pattern.matches(&value, incomparable);
+                        assert_eq!(matches, incomparable, "{pattern} against {value}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::lookup::Found;
 use super::pattern::shown;
-use super::{Allow, ClaimSelector, Pattern, Policy, Rule};
+use super::{ClaimSelector, Pattern, Policy, Rule};
 use crate::token::Claims;
 
 /// Which of an issuer's lists a rule stands in.
@@ -57,16 +57,12 @@ impl Policy {
     /// Every rule of the issuer that these claims are of: `deny`, then `allow`, each in file order.
     pub fn review(&self, claims: &Claims) -> Vec<Review> {
         let Some(ready) = self.issuers.get(claims.issuer().id.0) else { return Vec::new() };
-        let (rules, found) = (&ready.rules, ready.look_up(claims.members()));
-        let allow = match &rules.allow {
-            Allow::Anybody => &[],
-            Allow::Rules(allow) => allow.as_slice(),
-        };
-        let each = |list: List, rules: &[Rule]| -> Vec<Review> {
-            let numbered = rules.iter().enumerate();
+        let found = ready.look_up(claims.members());
+        let each = |list: List| -> Vec<Review> {
+            let numbered = ready.list(list).iter().enumerate();
             numbered.map(|(position, rule)| review((list, position), rule, &found)).collect()
         };
-        [each(List::Deny, &rules.deny), each(List::Allow, allow)].concat()
+        [each(List::Deny), each(List::Allow)].concat()
     }
 }
 
@@ -75,13 +71,13 @@ fn review((list, position): (List, usize), rule: &Rule, found: &Found<'_>) -> Re
         claim: condition.0.as_str().to_owned(),
         wanted: condition.1.to_string(),
         got: found.get(&condition.0).map(shown),
-        holds: found.holds(condition),
+        holds: found.holds(list, condition),
     };
     Review {
         list,
         rule: rule.label(position).to_string(),
         why: rule.why.clone(),
-        matches: found.fulfil(&rule.conditions),
+        matches: found.fulfil(list, &rule.conditions),
         conditions: rule.conditions.iter().map(seen).collect(),
     }
 }

@@ -170,6 +170,32 @@ fn a_claim_that_is_missing_never_matches() {
 }
 
 #[test]
+fn a_claim_that_cannot_be_compared_is_not_allowed_and_is_denied() {
+    let text = |text: &str| Pattern::Text(text.to_owned());
+    let not = |pattern: Pattern| Pattern::Not(Box::new(pattern));
+    let on = |pattern: Pattern| Rule {
+        conditions: vec![(ClaimSelector::parse("group").unwrap(), pattern)],
+        ..rule(None, &[])
+    };
+    for pattern in [text("ops"), text("*"), not(text("ops")), not(not(text("ops")))] {
+        for group in [json!({ "a": "ops" }), json!([["ops"]])] {
+            let claims = claims(json!({ "group": group }));
+            let allow = policy(Allow::Rules(vec![on(pattern.clone())]), Vec::new());
+            assert!(allow.decide(&claims).is_err(), "allow {pattern}");
+            assert!(!allow.review(&claims)[0].matches, "allow {pattern}");
+            let deny = policy(Allow::Anybody, vec![on(pattern.clone())]);
+            assert!(deny.decide(&claims).is_err(), "deny {pattern}");
+            assert!(deny.review(&claims)[0].matches, "deny {pattern}");
+        }
+    }
+    refused(
+        &policy(Allow::Rules(vec![on(not(text("ops")))]), Vec::new()),
+        json!({ "group": { "a": "ops" } }),
+        "no rule of issuer https://ci.example allows this: rule 1 wants group other than ops, got an object",
+    );
+}
+
+#[test]
 fn without_rules_or_conditions_nobody_may() {
     let sentence = "no rule of issuer https://ci.example allows this";
     refused(&policy(Allow::Rules(Vec::new()), Vec::new()), json!({}), sentence);
