@@ -3,6 +3,7 @@
 use crate::config::reader::{Cursor, Section};
 use crate::extensions::Extension;
 use crate::issuer::Provider;
+use crate::quote::quote;
 use crate::template::Template;
 
 /// The keys that make a provider.
@@ -24,17 +25,39 @@ pub(super) fn read(section: &Section<'_>, name: &str) -> Option<Provider> {
     let starts_with = section
         .get("starts_with")
         .map_or(Some(Vec::new()), |cursor| each(cursor, |member| member.text().map(str::to_owned)));
+    let (constants, defaults, choices) = (constants?, defaults?, choices?);
+    warn_of_choices(section, "constants", &constants, &choices);
+    warn_of_choices(section, "defaults", &defaults, &choices);
     Some(Provider {
         name: name.to_owned(),
-        constants: constants?,
-        defaults: defaults?,
+        constants,
+        defaults,
         san: Some(san?),
         extensions: extensions?,
         required: required?,
-        choices: choices?,
+        choices,
         starts_with: starts_with?,
         older: None,
     })
+}
+
+/// Warns of a text of ours that our own `choices` refuse wherever it stands for a claim.
+fn warn_of_choices(
+    section: &Section<'_>,
+    key: &str,
+    texts: &[(String, String)],
+    choices: &[(String, Vec<String>)],
+) {
+    let Some(cursor) = section.get(key) else { return };
+    for (name, text) in texts {
+        let choices = choices.iter().find(|(known, _)| known == name).map(|(_, choices)| choices);
+        if choices.is_some_and(|choices| !choices.contains(text)) {
+            let (name, text) = (quote(name), quote(text));
+            cursor.warn(format!(
+                "{text} stands for {name}, and `choices` does not have it: tokens are refused for it"
+            ));
+        }
+    }
 }
 
 /// Writes the issuer's host where `starts_with` has a `*`.

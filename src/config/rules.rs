@@ -18,7 +18,9 @@ use crate::config::node::Value;
 use crate::config::reader::{Cursor, Section};
 use crate::policy::{Allow, Anchored, ClaimSelector, Pattern, Rule, Rules};
 
+mod labels;
 mod recyclable;
+mod slips;
 
 /// What is known of an issuer's claims.
 pub(super) struct Claims<'a> {
@@ -67,7 +69,9 @@ pub(super) fn read(
         }
     };
     let deny = section.get("deny").map_or(Some(Vec::new()), |deny| read_deny(deny, claims));
-    Some(Rules { allow: allow?, deny: deny? })
+    let rules = Rules { allow: allow?, deny: deny? };
+    labels::warn(&rules, section);
+    Some(rules)
 }
 
 fn read_allow(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Allow> {
@@ -165,13 +169,21 @@ fn pattern(cursor: &Cursor<'_>) -> Option<Pattern> {
         return cursor.fail("an empty list matches nothing: leave the rule out, or name a value");
     }
     let items: Vec<_> = cursor.items()?.iter().map(single).collect();
-    items.into_iter().collect::<Option<Vec<_>>>().map(Pattern::Any)
+    let patterns = items.into_iter().collect::<Option<Vec<_>>>()?;
+    if let Some(warning) = slips::always_true(&patterns) {
+        cursor.warn(warning);
+    }
+    Some(Pattern::Any(patterns))
 }
 
 fn single(cursor: &Cursor<'_>) -> Option<Pattern> {
     match &cursor.node.value {
         Value::Bool(_) | Value::Whole(_) | Value::Text(_) => {
-            cursor.node.scalar().map(Pattern::Text)
+            let text = cursor.node.scalar()?;
+            match slips::placeholder(&text) {
+                Some(placeholder) => cursor.fail(placeholder),
+                None => Some(Pattern::Text(text)),
+            }
         }
         Value::Fraction(_) => {
             cursor.fail("expected text, got a number with a fraction: put it in quotes")
@@ -185,10 +197,21 @@ fn single(cursor: &Cursor<'_>) -> Option<Pattern> {
 fn composed(cursor: &Cursor<'_>) -> Option<Pattern> {
     match cursor.members()?.as_slice() {
         [(name, inner)] if name == "not" => pattern(inner).map(Box::new).map(Pattern::Not),
-        [(name, inner)] if name == "regex" => match Anchored::parse(inner.text()?) {
-            Ok(regex) => Some(Pattern::Regex(Arc::new(regex))),
-            Err(error) => inner.fail(error.to_string()),
-        },
+        [(name, inner)] if name == "regex" => regex(inner),
         _ => cursor.expected(PATTERN),
+    }
+}
+
+fn regex(cursor: &Cursor<'_>) -> Option<Pattern> {
+    let source = cursor.text()?;
+    if let Some(placeholder) = slips::placeholder(source) {
+        return cursor.fail(placeholder);
+    }
+    if let Some(warning) = slips::glob(source) {
+        cursor.warn(warning);
+    }
+    match Anchored::parse(source) {
+        Ok(regex) => Some(Pattern::Regex(Arc::new(regex))),
+        Err(error) => cursor.fail(error.to_string()),
     }
 }

@@ -564,6 +564,111 @@ fn a_name_that_can_change_hands_is_warned_of() {
 }
 
 #[test]
+fn a_placeholder_is_no_value() {
+    let still = |line: u8, key: &str, held: &str| {
+        let key = format!("mayfly.yaml:{line}: issuers[0].{key}");
+        format!("{key}: still holds the placeholder {held}: write whose tokens are meant")
+    };
+    let owner = |to: &str, held: &str| {
+        check("9919", to, &[&still(6, "allow[0].repository_owner_id", held)]);
+    };
+    owner("…", "…");
+    owner("\"…\"", "…");
+    let inner = |to: &str, form: &str| {
+        check("9919", to, &[&still(6, &format!("allow[0].repository_owner_id.{form}"), "…")]);
+    };
+    inner("{ not: acme… }", "not");
+    inner("{ regex: \"…/.*\" }", "regex");
+    owner("OWNER", "OWNER");
+    let ours = "9919\n      - namespace_path: [ \"GROUP\", \"GROUP/*\" ]\n    deny:\n      - sub: \"repo:OWNER/app:*\"\n      -";
+    check(
+        "9919\n       ",
+        ours,
+        &[
+            &still(7, "allow[1].namespace_path[0]", "GROUP"),
+            &still(7, "allow[1].namespace_path[1]", "GROUP"),
+            &still(9, "deny[0].sub", "OWNER"),
+        ],
+    );
+    check("9919", "{ regex: \"[O]WNER\" }", &[]);
+    check("9919", "SNOWNER", &[]);
+}
+
+#[test]
+fn a_pattern_that_says_something_else_is_odd() {
+    let odd = |to: &str, warning: &str| {
+        let key = "mayfly.yaml:6: issuers[0].allow[0].actor_id";
+        let expected: Vec<String> = match warning {
+            "" => Vec::new(),
+            text => vec![format!("{key}{text}")],
+        };
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check_warnings(&format!("actor_id: {to}"), &expected);
+    };
+    odd(
+        "[ { not: \"1\" }, { not: \"2\" } ]",
+        ": a list means any of, and what is 1 is other than 2: to leave out both, write `{ not: [ …, … ] }`",
+    );
+    odd("[ \"1\", { not: \"1\" } ]", ": every value is 1 or other than 1: leave one of them out");
+    odd("[ \"1\", \"*\" ]", ": `*` fits every value, so the rest of the list does nothing");
+    odd("[ \"1\", { not: \"2\" } ]", "");
+    odd("[ \"*\" ]", "");
+    let glob = |c: char| {
+        format!(
+            ".regex: in a regex `{c}*` is any number of \"{c}\": for any run of characters write `{c}.*`, or leave `regex` out"
+        )
+    };
+    odd("{ regex: \"refs/heads/*\" }", &glob('/'));
+    odd("{ regex: \"refs/tags/v*\" }", &glob('v'));
+    odd("{ regex: \"[/a-z]*/*\" }", &glob('/'));
+    for sound in ["refs/heads/.*", "[/a*]+", "(a|b)*", r"\\d*", r"a/\\*", "a+", "[0-9]*"] {
+        odd(&format!("{{ regex: \"{sound}\" }}"), "");
+    }
+}
+
+#[test]
+fn two_rules_of_one_name_are_odd() {
+    let odd = |allow: &str, deny: &str, expected: &[&str]| {
+        let allow = format!("actor_id: 1\n      - {allow}\n    deny:\n      - {deny}\n    #");
+        let text = GOOD.replacen("repository_owner_id: 9919\n", &allow, 1);
+        assert_eq!(load(&text).unwrap().warnings, expected);
+    };
+    let odd_at = |line: u8, key: &str, label: &str| {
+        format!(
+            "mayfly.yaml:{line}: issuers[0].{key}: another rule of this issuer is called \"{label}\" too: nobody can tell which of them a refusal or a record means"
+        )
+    };
+    let [one, two] = ["{ name: a, actor_id: 1 }", "{ name: b, actor_id: 2 }"];
+    odd(one, two, &[]);
+    odd(one, one, &[&odd_at(9, "deny[0]", "a")]);
+    odd("{ name: rule 1, actor_id: 1 }", two, &[&odd_at(7, "allow[1]", "rule 1")]);
+    odd("{ name: rule 2, actor_id: 1 }", "{ actor_id: 2 }", &[]);
+    odd(one, "{ name: rule 1, actor_id: 2 }", &[&odd_at(9, "deny[0]", "rule 1")]);
+}
+
+#[test]
+fn a_text_of_ours_that_our_own_choices_refuse_is_odd() {
+    let ci = |keys: &str| {
+        format!(
+            "url: https://ca.example.com\nissuers:\n  - url: https://ci.example.com\n    type: ci\n    san: \"{{{{ .sub }}}}\"\n    choices: {{ kind: [ branch, tag ] }}\n    {keys}\n"
+        )
+    };
+    let odd = |key: &str, value: &str, expected: &[&str]| {
+        let text = ci(&format!("{key}: {{ other: x, kind: {value} }}"));
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|text| {
+                format!("mayfly.yaml:7: issuers[0].{key}: {text}: tokens are refused for it")
+            })
+            .collect();
+        assert_eq!(load(&text).unwrap().warnings, expected);
+    };
+    odd("defaults", "tag", &[]);
+    odd("defaults", "tags", &["\"tags\" stands for \"kind\", and `choices` does not have it"]);
+    odd("constants", "\"\"", &["\"\" stands for \"kind\", and `choices` does not have it"]);
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
     check_whole(
         "url: 1\nlisten: x\ntls: {}\nissuers:\n  - preset: gitbuh\n  - type: email\n    allow:\n      - a: {}\n        b: []\n    deny: anybody\nlifetime: 1h\n",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mayfly::config::{self, Config, ConfigErrors, Imported, Overrides};
+use mayfly::config::{self, Config, ConfigError, ConfigErrors, Imported, Overrides};
 use mayfly::issuer::{Issuer, Kind, Provider};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -90,8 +90,12 @@ fn a_shared_issuer_waits_for_a_decision() {
 
     let decided = imported.text.replace("    #allow: anybody\n", "    allow: anybody\n");
     assert_eq!(issuers(&load(&decided).unwrap()), issuers(&original(&sample()).unwrap()));
-    let decided = imported.text.replace("    #allow: [", "    allow: [");
-    load(&decided).unwrap();
+    let undecided = imported.text.replace("    #allow: [", "    allow: [");
+    let errors = load(&undecided).unwrap_err();
+    assert_eq!(errors.0.len(), imported.decisions.len());
+    let still = |error: &ConfigError| error.message.contains("still holds the placeholder …");
+    assert!(errors.0.iter().all(still), "{errors}");
+    load(&undecided.replace('…', "ours")).unwrap();
 }
 
 /// The rule that a sentence advises: `[ { namespace_id: "…" } ]`, quotes aside.

@@ -1,0 +1,64 @@
+//! Patterns that say something else than what was meant.
+
+use crate::policy::Pattern;
+
+/// Words that our help has where a name belongs, and that people copy with it.
+const WORDS: &[&str] = &["OWNER", "GROUP"];
+
+/// What is wrong with a text that nobody has filled in: it has `…` somewhere, or one of [`WORDS`] as a part.
+pub(super) fn placeholder(text: &str) -> Option<String> {
+    let word = || text.split(['/', ':', '@']).find(|part| WORDS.contains(part));
+    let held = if text.contains('…') { Some("…") } else { word() };
+    held.map(|held| format!("still holds the placeholder {held}: write whose tokens are meant"))
+}
+
+/// What is odd about a list that whatever there is fits.
+pub(super) fn always_true(patterns: &[Pattern]) -> Option<String> {
+    let everything = |pattern: &&Pattern| matches!(pattern, Pattern::Text(text) if text == "*");
+    if patterns.len() > 1 && patterns.iter().any(|pattern| everything(&pattern)) {
+        return Some("`*` fits every value, so the rest of the list does nothing".to_owned());
+    }
+    let mut turned = patterns.iter().filter_map(|pattern| match pattern {
+        Pattern::Not(inner) => Some(inner.as_ref()),
+        Pattern::Text(_) | Pattern::Regex(_) | Pattern::Any(_) => None,
+    });
+    let first = turned.next()?;
+    if let Some(second) = turned.next() {
+        return Some(format!(
+            "a list means any of, and what is {first} is other than {second}: to leave out both, write \
+             `{{ not: [ …, … ] }}`"
+        ));
+    }
+    let both = patterns.contains(first);
+    both.then(|| format!("every value is {first} or other than {first}: leave one of them out"))
+}
+
+/// What is odd about an expression in which a `*` looks as it does in a text.
+///
+/// People write `refs/heads/*` and mean any branch; as an expression it is any number of slashes.
+pub(super) fn glob(source: &str) -> Option<String> {
+    // A plain character outside of `[…]`, just behind us.
+    let mut before: Option<char> = None;
+    let mut in_class = false;
+    let mut characters = source.chars();
+    while let Some(c) = characters.next() {
+        match (c, before) {
+            ('\\', _) => {
+                characters.next();
+                before = None;
+            }
+            ('*', Some(plain)) => {
+                return Some(format!(
+                    "in a regex `{plain}*` is any number of \"{plain}\": for any run of characters write \
+                     `{plain}.*`, or leave `regex` out"
+                ));
+            }
+            _ => {
+                in_class = c == '[' || in_class && c != ']';
+                let plain = c.is_ascii_alphanumeric() || "/-_:@".contains(c);
+                before = Some(c).filter(|_| plain && !in_class);
+            }
+        }
+    }
+    None
+}
