@@ -47,22 +47,24 @@ impl<'a> Report<'a> {
     pub fn finish(self) -> Result<Vec<String>, ConfigErrors> {
         let mut complaints = self.complaints.take();
         if complaints.is_empty() {
-            let warnings = self.warnings.take();
-            let shown = warnings.iter().take(MAX_ERRORS);
-            return Ok(shown.map(|warning| self.place(warning).to_string()).collect());
+            let warnings = self.places(&self.warnings.borrow());
+            return Ok(warnings.iter().map(ConfigError::to_string).collect());
         }
         complaints.sort_by_key(|complaint| complaint.at);
+        Err(ConfigErrors(self.places(&complaints)))
+    }
+
+    /// The first [`MAX_ERRORS`] with their lines, and how many there are beyond.
+    fn places(&self, complaints: &[Complaint]) -> Vec<ConfigError> {
         let shown = complaints.iter().take(MAX_ERRORS).map(|complaint| self.place(complaint));
-        let mut errors: Vec<ConfigError> = shown.collect();
-        if let Some(more @ 1..) = complaints.len().checked_sub(MAX_ERRORS) {
-            errors.push(ConfigError {
-                file: self.file.to_owned(),
-                line: None,
-                key: String::new(),
-                message: format!("and {more} more"),
-            });
-        }
-        Err(ConfigErrors(errors))
+        let more = complaints.len().checked_sub(MAX_ERRORS).filter(|more| *more > 0);
+        let more = more.map(|more| ConfigError {
+            file: self.file.to_owned(),
+            line: None,
+            key: String::new(),
+            message: format!("and {more} more"),
+        });
+        shown.chain(more).collect()
     }
 
     fn place(&self, complaint: &Complaint) -> ConfigError {

@@ -595,6 +595,17 @@ fn a_placeholder_is_no_value() {
 }
 
 #[test]
+fn what_is_not_shown_is_counted() {
+    let rules = |lines: &str| GOOD.replacen("9919\n", &format!("9919\n{}", lines.repeat(102)), 1);
+    let odd = load(&rules("      - repository: acme/app\n")).unwrap().warnings;
+    assert_eq!(odd.len(), 101);
+    assert_eq!(odd.last().map(String::as_str), Some("mayfly.yaml: and 2 more"));
+    let wrong = load(&rules("      - repository: []\n")).unwrap_err().0;
+    assert_eq!(wrong.len(), 101);
+    assert_eq!(wrong.last().map(ToString::to_string).as_deref(), Some("mayfly.yaml: and 2 more"));
+}
+
+#[test]
 fn a_pattern_that_says_something_else_is_odd() {
     let odd = |to: &str, warning: &str| {
         let key = "mayfly.yaml:6: issuers[0].allow[0].actor_id";
