@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::issuer::Issuers;
 use crate::policy::Policy;
+use crate::quote::visible;
 
 mod address;
 mod changes;
@@ -160,14 +161,14 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        write!(f, "{}", visible(&self.file))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
         if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
+            write!(f, ": {}", visible(&self.key))?;
         }
-        write!(f, ": {}", self.message)
+        write!(f, ": {}", visible(&self.message))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Whatever comes out of a token or a request and goes into an error message passes through
 //! [`quote`]: cut at 200 characters, control characters escaped, in double quotes.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// How many characters of a caller's text a sentence repeats.
 const LIMIT: usize = 200;
@@ -56,6 +56,25 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Yields `text` whole, with what cannot be seen escaped and nothing else: for lines that sentences of
+/// ours are in, and for values that nobody may see cut.
+pub fn visible(text: &str) -> Visible<'_> {
+    Visible(text)
+}
+
+/// What [`visible`] yields; [`fmt::Display`] writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Visible<'a>(&'a str);
+
+impl fmt::Display for Visible<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match is_visible(c) {
+            true => f.write_char(c),
+            false => write!(f, "{}", c.escape_default()),
+        })
+    }
+}
+
 /// Whether a reader sees a character where it stands: neither control, format nor direction mark, nor a
 /// space other than the plain one. Combining marks are seen.
 pub fn is_visible(c: char) -> bool {
@@ -67,7 +86,7 @@ pub fn is_visible(c: char) -> bool {
     );
     // A mark alone is escaped although it can be seen, so it stands behind a letter.
     let is_printed = || ['a', c].iter().collect::<String>().escape_debug().count() == 2;
-    !is_blank && (matches!(c, '\'' | '"' | '\\') || is_printed())
+    matches!(c, ' '..='~') || !is_blank && is_printed()
 }
 
 #[cfg(test)]
@@ -82,6 +101,14 @@ mod tests {
         for c in "\n\0\u{85}\u{a0}\u{ad}\u{200b}\u{200f}\u{202e}\u{2028}\u{2066}\u{3000}\u{3164}\u{feff}\u{fe0f}\u{e0041}".chars() {
             assert!(!is_visible(c), "{c:?}");
         }
+    }
+
+    #[test]
+    fn what_is_visible_stays_as_it_is() {
+        let text = format!("o'brien \"\\n\" Ä漢e\u{301}{}", "x".repeat(300));
+        assert_eq!(visible(&text).to_string(), text);
+        let hidden = "a\u{1b}[31m\n\u{202e}\u{2800}\u{a0}";
+        assert_eq!(visible(hidden).to_string(), "a\\u{1b}[31m\\n\\u{202e}\\u{2800}\\u{a0}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::instance::{self, Source};
 use super::out::Out;
 use super::{CommandError, runtime};
 use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
+use crate::quote::visible;
 
 mod live;
 
@@ -114,7 +115,7 @@ fn config_text(config: &Config, out: &Out) -> String {
 fn issuers(config: &Config, out: &Out) -> String {
     let mut rows = vec![["issuer", "type", "audiences", "who may"].map(str::to_owned).to_vec()];
     rows.extend(config.summaries.iter().map(|IssuerSummary { url, kind, audiences, who }| {
-        vec![url.clone(), kind.clone(), audiences.join(", "), who.clone()]
+        [url, kind, &audiences.join(", "), who].map(|cell| visible(cell).to_string()).to_vec()
     }));
     let table = Out::plain().table(rows.clone(), 0);
     if table.lines().all(|line| out.fits(measure_text_width(line))) {
@@ -123,7 +124,7 @@ fn issuers(config: &Config, out: &Out) -> String {
     let mut text = String::new();
     for IssuerSummary { url, kind, audiences, who } in &config.summaries {
         let rest = [("type", kind), ("audiences", &audiences.join(", ")), ("who may", who)];
-        text += &format!("{}\n{}", out.style.strong(url), out.fields(&rest));
+        text += &format!("{}\n{}", out.style.strong(&visible(url).to_string()), out.fields(&rest));
     }
     text
 }
@@ -164,6 +165,7 @@ fn errors_json(errors: &ConfigErrors) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quote::is_visible;
 
     const TEXT: &str = r#"
 url: http://ca.example.com
@@ -219,5 +221,18 @@ warning: DIR/mayfly.yaml:2: url: http:// sends tokens over the network in the cl
         assert_eq!(json["ok"], false);
         assert_eq!(json["errors"][0]["line"], 2);
         assert_eq!(json["errors"][1]["key"], "listen");
+    }
+
+    #[test]
+    fn what_the_file_says_does_not_steer_the_terminal() {
+        let text = TEXT
+            .replace("[ sigstore, mayfly ]", r#"[ "a\e[2J" ]"#)
+            .replace("{ name: staff, ", r#"{ name: "st\u202eff", "#)
+            .replace("deny: [ { ", r#"deny: [ { "c\e[2J": { not: x }, "#);
+        for text in [text.clone(), text.replace("type: email", r#""t\e[2J": 1"#)] {
+            let printed = printed(&text, false);
+            assert!(printed.contains(r"\u{1b}[2J"), "{printed}");
+            assert!(printed.chars().all(|c| c == '\n' || is_visible(c)), "{printed}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::http;
 use crate::identity::{Identity, San};
 use crate::keyset::Keyset;
 use crate::policy::{List, Review, Seen};
-use crate::quote::{escape, quote};
+use crate::quote::{escape, quote, visible};
 use crate::time::Timestamp;
 
 mod input;
@@ -120,7 +120,7 @@ fn to_text(explanation: &Explanation, style: Style) -> String {
         section(&mut text, style, "the certificate would say");
         for (name, value) in values(identity) {
             let name = style.quiet(&format!("{name:<WIDTH$}"));
-            let _ = writeln!(text, "  {name} {}", value.escape_debug());
+            let _ = writeln!(text, "  {name} {}", visible(value));
         }
     }
     if !explanation.claims.is_empty() {
@@ -152,7 +152,7 @@ fn headline(explanation: &Explanation, style: Style) -> String {
                 IssueError::Failed(_) => "✗ nobody can tell now:",
             };
             let reason = style.quiet(&format!("({})", http::reason(error)));
-            format!("{} {error} {reason}", style.bad(what))
+            format!("{} {} {reason}", style.bad(what), visible(&error.to_string()))
         }
     }
 }
@@ -167,7 +167,7 @@ fn mark(finding: Finding, style: Style) -> String {
 
 fn check_line(check: &Check, style: Style) -> String {
     let name = style.quiet(&format!("{:<10}", check.name));
-    format!("  {} {name} {}\n", mark(check.finding, style), check.detail)
+    format!("  {} {name} {}\n", mark(check.finding, style), visible(&check.detail))
 }
 
 /// What the certificate would say, by name.
@@ -217,7 +217,7 @@ fn rule_lines(rule: &Review, decides: bool, style: Style) -> String {
     let name = format!("{} {}", rule.list.name(), escape(&rule.rule));
     let mut text = format!("  {mark} {name}{why} {}\n", style.quiet(what));
     for seen in rule.conditions.iter().filter(|seen| rule.matches || !seen.holds) {
-        text += &format!("      {}\n", condition(seen));
+        text += &format!("      {}\n", visible(&condition(seen)));
     }
     text
 }
@@ -296,6 +296,7 @@ mod tests {
 
     use super::*;
     use crate::config::{self, Overrides};
+    use crate::quote::is_visible;
     use crate::time::Timestamp;
 
     const CONFIG: &str = r#"
@@ -386,6 +387,20 @@ issuers:
         let json = to_json(&explanation);
         assert_eq!((&json["would_issue"], &json["rule"]), (&json!(true), &json!("release")));
         assert_eq!(json["certificate"]["extensions"]["build-trigger"], "push");
+    }
+
+    #[tokio::test]
+    async fn neither_file_nor_token_steers_the_terminal() {
+        let config = CONFIG
+            .replace("- event_name: pull", "- \"/a\\e[2J\": x\n      - event_name: pull")
+            .replace("our own tags", "our o\u{202e}wn");
+        let mut claims = claims();
+        claims["workflow"] = json!("o'brien\u{ad}");
+        claims["a\u{1b}[2J"] = json!("\u{1b}[2J");
+        let text = to_text(&told_by(&config, &token(claims)).await, Style::plain());
+        shows(&text, &["github-workflow-name                    o'brien\\u{ad}"]);
+        assert!(text.contains(r"/a\u{1b}[2J wants x"), "{text}");
+        assert!(text.chars().all(|c| c == '\n' || is_visible(c)), "{text}");
     }
 
     #[tokio::test]

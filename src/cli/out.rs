@@ -11,7 +11,7 @@ use console::{Term, measure_text_width};
 
 use super::CommandError;
 use super::style::Style;
-use crate::quote::escape;
+use crate::quote::visible;
 
 /// Between two columns of a table, and between a name and its value.
 const GAP: usize = 2;
@@ -65,7 +65,7 @@ impl Out {
         let column = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut text = String::new();
         for (name, value) in pairs {
-            let value = escape(value.as_ref()).to_string();
+            let value = visible(value.as_ref()).to_string();
             let fits = self.fits(GAP + column + GAP + measure_text_width(&value));
             let (pad, space) = if fits { (column, "  ") } else { (0, "\n    ") };
             let _ =

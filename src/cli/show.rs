@@ -14,6 +14,7 @@ use super::instance::{Instance, Source};
 use super::out::Out;
 use crate::ct::entry::TileLeaf;
 use crate::pem;
+use crate::quote::visible;
 use crate::reading::Reading;
 use crate::record::Record;
 use crate::record::search::Terms;
@@ -216,7 +217,7 @@ impl Shown {
             _ => String::new(),
         };
         let (from, _) = self.reading.validity();
-        format!("At {from}, {issuer} vouched for {who}{what}").escape_debug().to_string()
+        visible(&format!("At {from}, {issuer} vouched for {who}{what}")).to_string()
     }
 
     fn json(&self) -> Value {
