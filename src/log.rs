@@ -20,12 +20,15 @@ use crate::tlog::merkle::Hash;
 use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
 use crate::tlog::tile::{TileKind, TilePath, width_at};
 use crate::tlog::tls::DigitallySigned;
+use boot::Wanted;
 use edge::{WIDTH, read_tile};
+use form::Form;
 use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
 use tiles::Tiles;
 
 mod boot;
 mod edge;
+mod form;
 pub mod sequencer;
 mod tiles;
 
@@ -42,6 +45,7 @@ pub struct Log {
 
 struct Shared {
     owner: Owner,
+    form: Form,
     store: Arc<dyn Store>,
     signer: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
@@ -75,9 +79,10 @@ pub enum State {
 ///
 /// As [`Log::open`].
 pub fn check(store: &dyn Store, owner: &Owner, now: Timestamp) -> Result<Head, LogError> {
+    let wanted = Wanted { owner, form: Form::Certificates, now };
     loop {
         let before = store.head()?;
-        match boot::check(store, owner, now) {
+        match boot::check(store, wanted) {
             Err(_) if store.head()? != before => {}
             checked => return checked.map(|tree| tree.head),
         }
@@ -101,12 +106,15 @@ impl Log {
         origin: String,
     ) -> Result<Self, LogError> {
         let owner = Owner { origin, log_id: Hash::of(&[signer.public_key()]).0 };
-        let tree = boot::check(store.as_ref(), &owner, clock.now())?;
+        let form = Form::Certificates;
+        let wanted = Wanted { owner: &owner, form, now: clock.now() };
+        let tree = boot::check(store.as_ref(), wanted)?;
         let published = Arc::new(ArcSwap::from_pointee(tree.head));
         let (sender, queue) = sync_channel(QUEUE);
         let (state, watched) = watch::channel(State::Open);
         let sequencer = Sequencer {
             store: Arc::clone(&store),
+            form,
             clock: Arc::clone(&clock),
             queue,
             tree,
@@ -119,6 +127,7 @@ impl Log {
             .map_err(|error| LogError::Thread(error.to_string()))?;
         let shared = Shared {
             owner,
+            form,
             store,
             signer,
             clock,
@@ -145,10 +154,7 @@ impl Log {
     /// [`LogError::Closed`] and all others: never again.
     pub async fn append(&self, entry: Entry, attempt: Attempt<'_>) -> Result<Sct, LogError> {
         let record = attempt.to_json().map_err(|error| LogError::Record(error.to_string()))?;
-        let (answer, answered) = oneshot::channel();
-        self.enqueue(Pending { entry, record, answer })?;
-        // The sequencer answers everybody; it cannot only if it died.
-        let Place { index, timestamp, leaf } = answered.await.map_err(|_| self.ended())??;
+        let Place { index, timestamp, leaf } = self.place(Box::new(entry), record).await?;
         let signer = &self.shared.signer;
         let signature = signer.sign(&leaf).await?;
         Ok(Sct {
@@ -158,6 +164,14 @@ impl Log {
             algorithm: signer.algorithm(),
             signature,
         })
+    }
+
+    /// Has an entry of the log's form sequenced; it is durable when this returns.
+    async fn place(&self, entry: Box<dyn form::Entry>, record: String) -> Result<Place, LogError> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Pending { entry, record, answer })?;
+        // The sequencer answers everybody; it cannot only if it died.
+        answered.await.map_err(|_| self.ended())?
     }
 
     fn enqueue(&self, pending: Pending) -> Result<(), LogError> {
@@ -253,16 +267,18 @@ impl Log {
         Ok(SignedNote { text, signatures: vec![signature] }.to_string())
     }
 
-    /// A hash or data tile as static-ct-api has it, partial ones made on demand; `None` where the
-    /// published tree has none so wide. Those who read a full tile share it.
+    /// A tile of hashes, or of entries as the log's form has them, partial ones made on demand; `None`
+    /// where the published tree has none so wide. Those who read a full tile share it.
     ///
     /// # Errors
     ///
     /// [`LogError::Store`] when the store cannot be read.
     pub async fn tile(&self, path: TilePath) -> Result<Option<Bytes>, LogError> {
         let TilePath { kind, index, width } = path;
+        let form = self.shared.form;
+        let serves = matches!(kind, TileKind::Hashes { .. }) || kind == form.tiles();
         let widest = width_at(self.head().size, kind.level(), index);
-        if kind == TileKind::Entries || width == 0 || widest.is_none_or(|widest| width > widest) {
+        if !serves || width == 0 || widest.is_none_or(|widest| width > widest) {
             return Ok(None);
         }
         let tiles = Arc::clone(&self.shared.tiles);
@@ -278,7 +294,7 @@ impl Log {
                 TileKind::Hashes { level } => read_tile(store, (level, index), u64::from(width))?,
                 TileKind::Data | TileKind::Entries => {
                     let first = index * WIDTH;
-                    store.tile_leaves(first..first + u64::from(width))?.concat()
+                    form.tile(&store.tile_leaves(first..first + u64::from(width))?)?
                 }
             });
             tiles.keep(path, &tile);

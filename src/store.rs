@@ -14,7 +14,7 @@ pub mod sqlite;
 /// The log that a store belongs to: written when the store is made, the same ever after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The log's origin, `<host>/ct/<shard>`.
+    /// The log's origin: `<host>/ct/<shard>` for a certificate log.
     pub origin: String,
     /// SHA-256 of the log key's SPKI.
     pub log_id: [u8; 32],
@@ -45,7 +45,8 @@ pub struct Placed {
     pub index: u64,
     /// The hash of its leaf.
     pub leaf_hash: Hash,
-    /// What its data tile holds of it: static-ct-api's TileLeaf, TLS.
+    /// What its tile of entries holds of it: octets, whose meaning the log knows. (A store may pack what
+    /// it recognises, as long as every octet comes back.)
     pub tile_leaf: Vec<u8>,
     /// What its [`crate::record::Record`] says beside the certificate: [`crate::record::Attempt`], JSON.
     pub record: String,

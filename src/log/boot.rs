@@ -6,8 +6,8 @@
 
 use super::LogError;
 use super::edge::{Edge, WIDTH, hashes_at, read_tile, subtree};
+use super::form::Form;
 use super::sequencer::TOLERANCE;
-use crate::ct::entry::TileLeaf;
 use crate::store::{Head, Owner, Store};
 use crate::time::Timestamp;
 use crate::tlog::merkle::{Frontier, Hash};
@@ -27,12 +27,24 @@ pub struct Tree {
     pub edge: Edge,
 }
 
-/// Reads the tree of `owner` from `store` and checks it.
+/// What a store must be to go on with.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Whose it is.
+    pub owner: &'a Owner,
+    /// What its entries look like.
+    pub form: Form,
+    /// What the clock says.
+    pub now: Timestamp,
+}
+
+/// Reads the tree from `store` and checks it.
 ///
 /// # Errors
 ///
 /// One variant of [`LogError`] for each thing that does not hold.
-pub fn check(store: &dyn Store, owner: &Owner, now: Timestamp) -> Result<Tree, LogError> {
+pub fn check(store: &dyn Store, wanted: Wanted<'_>) -> Result<Tree, LogError> {
+    let Wanted { owner, form, now } = wanted;
     if store.owner() != owner {
         let (theirs, ours) = (store.owner().to_string(), owner.to_string());
         return Err(LogError::Foreign { theirs, ours });
@@ -51,24 +63,19 @@ pub fn check(store: &dyn Store, owner: &Owner, now: Timestamp) -> Result<Tree, L
     if frontier.root() != head.root {
         return Err(LogError::Root { size: head.size });
     }
-    newest_entries(store, head)?;
+    newest_entries(store, form, head)?;
     newest_tile(store, head.size)?;
     Ok(Tree { head, frontier, edge })
 }
 
 /// The newest entries are what their hashes say.
-fn newest_entries(store: &dyn Store, head: Head) -> Result<(), LogError> {
+fn newest_entries(store: &dyn Store, form: Form, head: Head) -> Result<(), LogError> {
     let range = head.size.saturating_sub(NEWEST)..head.size;
     let leaves = store.tile_leaves(range.clone())?;
     let hashes = store.leaf_hashes(range.clone())?;
     for ((index, leaf), hash) in range.zip(leaves).zip(hashes) {
-        let holds = TileLeaf::read(&leaf).is_ok_and(|(logged, rest)| {
-            rest.is_empty()
-                && logged.index == index
-                && logged.timestamp <= head.timestamp
-                && logged.leaf_hash() == hash
-        });
-        if !holds {
+        let leaf = form.read(&leaf);
+        if leaf.is_none_or(|leaf| leaf.hash != hash || !leaf.fits(index, head.timestamp)) {
             return Err(LogError::Entry { index });
         }
     }

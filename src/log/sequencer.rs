@@ -21,8 +21,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::boot::Tree;
 use super::edge::{Edge, Grown};
+use super::form::{Entry, Form};
 use super::{LogError, State};
-use crate::ct::entry::{Entry, TileLeaf};
 use crate::store::{Batch, Head, Placed, Store};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::leaf_hash;
@@ -40,7 +40,7 @@ const LEAD: Duration = Duration::from_millis(10);
 /// An entry on its way into the tree.
 pub struct Pending {
     /// What is logged.
-    pub entry: Entry,
+    pub entry: Box<dyn Entry>,
     /// Its record, JSON.
     pub record: String,
     /// Where the answer goes.
@@ -54,7 +54,7 @@ pub struct Place {
     pub index: u64,
     /// The time of its batch.
     pub timestamp: Timestamp,
-    /// The very octets that were hashed into the tree: TLS MerkleTreeLeaf, and what the SCT signs.
+    /// The very octets that were hashed into the tree; in a certificate log what the SCT signs, too.
     pub leaf: Vec<u8>,
 }
 
@@ -62,6 +62,8 @@ pub struct Place {
 pub struct Sequencer {
     /// Where batches go; nobody else appends to it.
     pub store: Arc<dyn Store>,
+    /// What the entries look like.
+    pub form: Form,
     /// Read for each batch.
     pub clock: Arc<dyn Clock>,
     /// The entries that wait.
@@ -159,17 +161,17 @@ impl Sequencer {
         let mut entries = Vec::with_capacity(pending.len());
         for Pending { entry, record, answer } in pending {
             let index = self.tree.frontier.size();
-            let leaf = entry.merkle_tree_leaf(timestamp, index);
+            let leaf = entry.leaf(timestamp, index);
             let leaf_hash = leaf_hash(&leaf);
             self.tree.frontier.push(leaf_hash);
-            let tile_leaf = entry.tile_leaf(timestamp, index);
+            let tile_leaf = entry.stored(timestamp, index);
             entries.push(Placed { index, leaf_hash, tile_leaf, record });
             places.push(Place { index, timestamp, leaf });
             answers.push(answer);
         }
         let (size, root) = (self.tree.frontier.size(), self.tree.frontier.root());
         let head = Head { size, root, timestamp };
-        let batch = recompute(&mut self.tree.edge, &entries, head).map(|grown| {
+        let batch = recompute((&mut self.tree.edge, self.form), &entries, head).map(|grown| {
             let tiles = grown.into_tiles();
             (Batch { before: self.tree.head, entries, tiles, head }, places)
         });
@@ -193,12 +195,16 @@ impl Sequencer {
 ///
 /// Crash: one flipped bit in a hash, once signed, is the end of a log (Yeti 2022). The leaf, the tile
 /// and the row must agree before anything is durable.
-fn recompute(edge: &mut Edge, entries: &[Placed], head: Head) -> Result<Grown, LogError> {
+fn recompute(
+    (edge, form): (&mut Edge, Form),
+    entries: &[Placed],
+    head: Head,
+) -> Result<Grown, LogError> {
     let mut grown = Grown::default();
     for placed in entries {
-        match TileLeaf::read(&placed.tile_leaf) {
-            Ok((leaf, [])) if leaf.index == placed.index => {
-                edge.push(leaf.leaf_hash(), &mut grown);
+        match form.read(&placed.tile_leaf) {
+            Some(leaf) if leaf.fits(placed.index, head.timestamp) => {
+                edge.push(leaf.hash, &mut grown);
             }
             _ => return Err(LogError::Miscomputed { size: head.size }),
         }
@@ -214,7 +220,7 @@ type Computed = Result<(Batch, Vec<Place>), LogError>;
 
 impl Pending {
     fn octets(&self) -> usize {
-        self.entry.tbs.len() + self.entry.precertificate.len() + self.record.len()
+        self.entry.octets() + self.record.len()
     }
 }
 
@@ -225,12 +231,14 @@ fn refuse(answer: Answer, error: &LogError) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::boot::{self, Wanted};
+    use crate::store::{Owner, sqlite};
     use crate::tlog::merkle::{Frontier, Hash};
 
     const AT: Timestamp = Timestamp::from_secs(1_767_225_600);
 
     fn placed(index: u64) -> Placed {
-        let entry = Entry {
+        let entry = crate::ct::entry::Entry {
             issuer_key_hash: [7; 32],
             tbs: b"to be signed".to_vec(),
             precertificate: b"precertificate".to_vec(),
@@ -249,7 +257,8 @@ mod tests {
         entries.iter().for_each(|placed| frontier.push(placed.leaf_hash));
         let mut head = Head { size: 3, root: frontier.root(), timestamp: AT };
         change(&mut entries, &mut head);
-        let computed = recompute(&mut Edge::default(), &entries, head).map(|_| ());
+        let computed =
+            recompute((&mut Edge::default(), Form::Certificates), &entries, head).map(|_| ());
         let expected = if passes { Ok(()) } else { Err(LogError::Miscomputed { size: 3 }) };
         assert_eq!(computed, expected);
     }
@@ -263,5 +272,57 @@ mod tests {
         check(|entries, _| entries[2].index = 3, false);
         check(|entries, _| drop(entries.pop()), false);
         check(|_, head| head.root = Hash([0; 32]), false);
+    }
+
+    fn octets(number: u64) -> Box<dyn Entry> {
+        Box::new(format!("{{\"kind\":\"hashedrekord\",\"number\":{number}}}").into_bytes())
+    }
+
+    /// Entries that are no certificates go the same way: sequencer, store, and the check at the start.
+    #[test]
+    fn any_octets_make_a_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.sqlite");
+        let owner = Owner { origin: "rekor.example.com".into(), log_id: [7; 32] };
+        sqlite::create(&path, &owner, AT).unwrap();
+        let wanted = Wanted { owner: &owner, form: Form::Octets, now: AT };
+        for size in [300, 600] {
+            let store: Arc<dyn Store> = Arc::new(sqlite::open(&path).unwrap());
+            let tree = boot::check(store.as_ref(), wanted).unwrap();
+            let first = tree.head.size;
+            let (sender, queue) = std::sync::mpsc::sync_channel(QUEUE);
+            let (published, clock) = (Arc::new(ArcSwap::from_pointee(tree.head)), Arc::new(Still));
+            let (state, watched) = watch::channel(State::Open);
+            let answers: Vec<_> = (first..size)
+                .map(|number| {
+                    let (answer, answered) = oneshot::channel();
+                    let pending = Pending { entry: octets(number), record: "{}".into(), answer };
+                    sender.send(pending).unwrap();
+                    answered
+                })
+                .collect();
+            drop(sender);
+            let form = Form::Octets;
+            Sequencer { store, form, clock, queue, tree, published, state }.run();
+            assert_eq!(*watched.borrow(), State::Closed);
+            for (answer, index) in answers.into_iter().zip(first..) {
+                let place = answer.blocking_recv().unwrap().unwrap();
+                assert_eq!((place.index, place.leaf), (index, octets(index).leaf(AT, index)));
+            }
+        }
+        let store = sqlite::open_read_only(&path).unwrap();
+        assert_eq!(boot::check(&store, wanted).unwrap().head.size, 600);
+        let certificates = Wanted { form: Form::Certificates, ..wanted };
+        let refused = boot::check(&store, certificates).err();
+        assert_eq!(refused, Some(LogError::Entry { index: 344 }));
+    }
+
+    /// A clock that stands still.
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            AT
+        }
     }
 }
