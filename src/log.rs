@@ -29,6 +29,7 @@ use tiles::Tiles;
 mod boot;
 mod edge;
 mod form;
+mod paths;
 pub mod sequencer;
 mod tiles;
 

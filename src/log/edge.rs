@@ -94,6 +94,24 @@ impl Edge {
         }
     }
 
+    /// Whether tiles of a batch, as they are about to be stored, are those of this edge: each that grew is
+    /// a part of it, and each full one has its root in the tile above.
+    pub fn holds(&self, tiles: &[Tile]) -> bool {
+        let hash = |level, place: u64| {
+            let tile = |tile: &&Tile| (tile.level, tile.index) == (level, place / WIDTH);
+            let hashes = decode_hashes(&tiles.iter().find(tile)?.hashes)?;
+            hashes.get(usize::try_from(place % WIDTH).ok()?).copied()
+        };
+        tiles.iter().all(|tile| {
+            let hashes = decode_hashes(&tile.hashes).unwrap_or_default();
+            if hashes.len() as u64 == WIDTH {
+                return hash(tile.level + 1, tile.index) == subtree(&hashes);
+            }
+            let edge = self.levels.get(usize::from(tile.level));
+            hashes_at(self.size, tile.level) / WIDTH == tile.index && edge == Some(&hashes)
+        })
+    }
+
     /// The root of the tree; `None` only if the edge is not that of its size.
     pub fn root(&self) -> Option<Hash> {
         merkle::root(self.size, |height, index| self.node(height, index).ok_or(())).ok()
@@ -202,6 +220,28 @@ mod tests {
             }
         }
         assert_eq!(grown.into_tiles(), tiles(70_000));
+    }
+
+    /// P8.
+    #[test]
+    fn a_bit_flipped_in_a_tile_is_seen() {
+        let (mut edge, mut grown) = (Edge::default(), Grown::default());
+        (0..700).for_each(|number| edge.push(leaf(number), &mut grown));
+        let tiles = grown.into_tiles();
+        assert!(edge.holds(&tiles) && tiles.len() == 3);
+        for tile in 0..tiles.len() {
+            for place in [0, 31, 32, tiles[tile].hashes.len() - 1] {
+                let mut flipped = tiles.clone();
+                flipped[tile].hashes[place] ^= 1;
+                assert!(!edge.holds(&flipped), "tile {tile}, octet {place}");
+            }
+            let mut without = tiles.clone();
+            without.remove(tile);
+            assert_eq!(edge.holds(&without), tile < 2, "a full tile without the one above");
+            let mut moved = tiles.clone();
+            moved[tile].index += 1;
+            assert!(!edge.holds(&moved));
+        }
     }
 
     #[test]

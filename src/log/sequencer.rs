@@ -22,10 +22,11 @@ use tokio::sync::{oneshot, watch};
 use super::boot::Tree;
 use super::edge::{Edge, Grown};
 use super::form::{Entry, Form};
+use super::paths::Paths;
 use super::{LogError, State};
-use crate::store::{Batch, Head, Placed, Store};
+use crate::store::{Batch, Head, Placed, Store, Tile};
 use crate::time::{Clock, Timestamp};
-use crate::tlog::merkle::leaf_hash;
+use crate::tlog::merkle::{Frontier, leaf_hash};
 
 /// How many entries may wait; beyond it callers are turned away at once.
 pub const QUEUE: usize = 4096;
@@ -156,6 +157,7 @@ impl Sequencer {
 
     /// Gives every entry its place, and makes the batch of it.
     fn place(&mut self, pending: Vec<Pending>, timestamp: Timestamp) -> (Vec<Answer>, Computed) {
+        let before = self.tree.frontier.clone();
         let mut answers = Vec::with_capacity(pending.len());
         let mut places = Vec::with_capacity(pending.len());
         let mut entries = Vec::with_capacity(pending.len());
@@ -171,11 +173,9 @@ impl Sequencer {
         }
         let (size, root) = (self.tree.frontier.size(), self.tree.frontier.root());
         let head = Head { size, root, timestamp };
-        let batch = recompute((&mut self.tree.edge, self.form), &entries, head).map(|grown| {
-            let tiles = grown.into_tiles();
-            (Batch { before: self.tree.head, entries, tiles, head }, places)
-        });
-        (answers, batch)
+        let tiles = recompute(&before, (&mut self.tree.edge, self.form), &entries, head);
+        let batch = |tiles| (Batch { before: self.tree.head, entries, tiles, head }, places);
+        (answers, tiles.map(batch))
     }
 
     /// Ends the log: says so first, so that whoever finds no answer finds the reason; then answers
@@ -190,27 +190,30 @@ impl Sequencer {
     }
 }
 
-/// Computes the tree a second time, from the octets that are about to be stored and by way of tiles,
-/// and compares; yields those tiles.
+/// Computes the tree again, twice, from the octets that are about to be stored: by way of tiles, and by
+/// the path of each new entry up to the root; yields those tiles.
 ///
-/// Crash: one flipped bit in a hash, once signed, is the end of a log (Yeti 2022). The leaf, the tile
-/// and the row must agree before anything is durable.
+/// Crash: one flipped bit in a hash, once signed, is the end of a log (Yeti 2022). Leaf, path, tile,
+/// root and row must agree before anything is durable.
 fn recompute(
+    before: &Frontier,
     (edge, form): (&mut Edge, Form),
     entries: &[Placed],
     head: Head,
-) -> Result<Grown, LogError> {
+) -> Result<Vec<Tile>, LogError> {
     let mut grown = Grown::default();
+    let paths = Paths::new(before, entries.iter().map(|placed| placed.leaf_hash));
+    let mut hold = true;
     for placed in entries {
-        match form.read(&placed.tile_leaf) {
-            Some(leaf) if leaf.fits(placed.index, head.timestamp) => {
-                edge.push(leaf.hash, &mut grown);
-            }
-            _ => return Err(LogError::Miscomputed { size: head.size }),
-        }
+        let leaf = form.read(&placed.tile_leaf).filter(|leaf| {
+            leaf.hash == placed.leaf_hash && leaf.fits(placed.index, head.timestamp)
+        });
+        hold &= leaf.is_some_and(|leaf| paths.hold((placed.index, leaf.hash), head.root));
+        edge.push(placed.leaf_hash, &mut grown);
     }
-    if edge.root() == Some(head.root) {
-        return Ok(grown);
+    let tiles = grown.into_tiles();
+    if hold && edge.root() == Some(head.root) && edge.holds(&tiles) {
+        return Ok(tiles);
     }
     Err(LogError::Miscomputed { size: head.size })
 }
@@ -233,7 +236,6 @@ mod tests {
     use super::*;
     use crate::log::boot::{self, Wanted};
     use crate::store::{Owner, sqlite};
-    use crate::tlog::merkle::{Frontier, Hash};
 
     const AT: Timestamp = Timestamp::from_secs(1_767_225_600);
 
@@ -249,29 +251,61 @@ mod tests {
         Placed { index, leaf_hash, tile_leaf, record: "{}".into() }
     }
 
-    /// Whether a batch of three passes after `change`.
+    /// Whether a batch of 300 upon 5 passes after `change`.
     #[track_caller]
     fn check(change: impl FnOnce(&mut Vec<Placed>, &mut Head), passes: bool) {
-        let mut entries: Vec<Placed> = (0..3).map(placed).collect();
-        let mut frontier = Frontier::default();
+        let (mut edge, mut frontier) = (Edge::default(), Frontier::default());
+        for placed in (0..5).map(placed) {
+            edge.push(placed.leaf_hash, &mut Grown::default());
+            frontier.push(placed.leaf_hash);
+        }
+        let (before, form) = (frontier.clone(), Form::Certificates);
+        let mut entries: Vec<Placed> = (5..305).map(placed).collect();
         entries.iter().for_each(|placed| frontier.push(placed.leaf_hash));
-        let mut head = Head { size: 3, root: frontier.root(), timestamp: AT };
+        let mut head = Head { size: 305, root: frontier.root(), timestamp: AT };
         change(&mut entries, &mut head);
-        let computed =
-            recompute((&mut Edge::default(), Form::Certificates), &entries, head).map(|_| ());
-        let expected = if passes { Ok(()) } else { Err(LogError::Miscomputed { size: 3 }) };
+        let computed = recompute(&before, (&mut edge, form), &entries, head).map(|_| ());
+        let expected = if passes { Ok(()) } else { Err(LogError::Miscomputed { size: 305 }) };
         assert_eq!(computed, expected);
     }
 
+    /// P8.
     #[test]
     fn a_flipped_bit_is_never_committed() {
         check(|_, _| {}, true);
-        check(|entries, _| entries[1].tile_leaf[60] ^= 1, false);
-        check(|entries, _| entries[1].tile_leaf.push(0), false);
+        for entry in [0, 1, 150, 299] {
+            check(|entries, _| entries[entry].tile_leaf[60] ^= 1, false);
+            check(|entries, _| entries[entry].tile_leaf.push(0), false);
+            check(|entries, _| entries[entry].leaf_hash.0[31] ^= 1, false);
+            check(|entries, _| entries[entry].index ^= 1, false);
+        }
         check(|entries, _| entries.swap(0, 1), false);
-        check(|entries, _| entries[2].index = 3, false);
         check(|entries, _| drop(entries.pop()), false);
-        check(|_, head| head.root = Hash([0; 32]), false);
+        check(|_, head| head.root.0[0] ^= 1, false);
+        check(|_, head| head.timestamp = AT.minus(Duration::from_millis(1)), false);
+    }
+
+    /// P8: in what the engine holds in memory of the tree before, too.
+    #[test]
+    fn a_bit_that_flipped_since_the_last_batch_is_never_committed() {
+        for (in_frontier, in_edge) in [(false, false), (true, false), (false, true)] {
+            let (mut edge, mut frontier) = (Edge::default(), Frontier::default());
+            let flip = |index: u64, flipped: bool| {
+                let mut hash = placed(index).leaf_hash;
+                hash.0[7] ^= u8::from(flipped && index == 2);
+                hash
+            };
+            for index in 0..5 {
+                edge.push(flip(index, in_edge), &mut Grown::default());
+                frontier.push(flip(index, in_frontier));
+            }
+            let (before, entries) = (frontier.clone(), [placed(5)]);
+            frontier.push(entries[0].leaf_hash);
+            let head = Head { size: 6, root: frontier.root(), timestamp: AT };
+            let form = Form::Certificates;
+            let passes = recompute(&before, (&mut edge, form), &entries, head).is_ok();
+            assert_eq!(passes, !in_frontier && !in_edge);
+        }
     }
 
     fn octets(number: u64) -> Box<dyn Entry> {
