@@ -4,6 +4,7 @@
 //! is where no crash can take it away. Everything else here reads, by the *published* head: what a
 //! commit has not published yet nobody sees.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
@@ -14,7 +15,7 @@ use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 use crate::ct::{entry::Entry, sct::Sct};
 use crate::record::{Attempt, Record};
 use crate::signer::{Signer, SignerError};
-use crate::store::{Head, Owner, Placed, Store, StoreError};
+use crate::store::{Epoch, Head, Owner, Placed, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::Hash;
 use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
@@ -23,12 +24,14 @@ use crate::tlog::tls::DigitallySigned;
 use boot::Wanted;
 use edge::{WIDTH, read_tile};
 use form::Form;
+use mark::{Mark, MarkError};
 use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
 use tiles::Tiles;
 
 mod boot;
 mod edge;
 mod form;
+pub mod mark;
 mod paths;
 pub mod sequencer;
 mod tiles;
@@ -61,6 +64,22 @@ struct Shared {
     state: watch::Receiver<State>,
 }
 
+/// What a log is opened with.
+pub struct Opening {
+    /// Where it lives.
+    pub store: Arc<dyn Store>,
+    /// The log key; the log id is made from it.
+    pub signer: Arc<dyn Signer>,
+    /// Read for each batch.
+    pub clock: Arc<dyn Clock>,
+    /// `<host>/ct/<shard>`.
+    pub origin: String,
+    /// Drawn for this opening alone: see [`Store`].
+    pub epoch: Epoch,
+    /// The file that remembers the newest head: see [`mark`].
+    pub mark: Option<PathBuf>,
+}
+
 /// How a log fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -72,15 +91,21 @@ pub enum State {
     Failed(LogError),
 }
 
-/// Whether a log could go on in `store`, as [`Log::open`] finds out; yields its head.
+/// Whether a log could go on in `store`, as [`Log::open`] finds out; yields its head. `mark` is the file
+/// that remembers the newest one.
 ///
 /// Somebody may be writing meanwhile: what was read is then of two states, and is read again.
 ///
 /// # Errors
 ///
 /// As [`Log::open`].
-pub fn check(store: &dyn Store, owner: &Owner, now: Timestamp) -> Result<Head, LogError> {
-    let wanted = Wanted { owner, form: Form::Certificates, now };
+pub fn check(
+    store: &dyn Store,
+    owner: &Owner,
+    mark: Option<&Path>,
+    now: Timestamp,
+) -> Result<Head, LogError> {
+    let wanted = Wanted { owner, form: Form::Certificates, now, mark };
     loop {
         let before = store.head()?;
         match boot::check(store, wanted) {
@@ -91,30 +116,29 @@ pub fn check(store: &dyn Store, owner: &Owner, now: Timestamp) -> Result<Head, L
 }
 
 impl Log {
-    /// Checks that the store is this log's and whole, and starts the sequencer.
-    ///
-    /// `origin` is `<host>/ct/<shard>`; the log id is made from the signer's key.
+    /// Checks that the store is this log's and whole, begins an epoch in it, and starts the sequencer.
     ///
     /// # Errors
     ///
     /// [`LogError::Foreign`], [`LogError::Clock`], [`LogError::Rows`], [`LogError::Root`],
-    /// [`LogError::Entry`], [`LogError::Tile`] when the store is not fit to go on with;
-    /// [`LogError::Store`] when it cannot be read; [`LogError::Thread`] when there is no thread to be had.
-    pub fn open(
-        store: Arc<dyn Store>,
-        signer: Arc<dyn Signer>,
-        clock: Arc<dyn Clock>,
-        origin: String,
-    ) -> Result<Self, LogError> {
+    /// [`LogError::Entry`], [`LogError::Issuer`], [`LogError::Tile`] when the store is not fit to go on with;
+    /// [`LogError::Mark`] when something newer is remembered; [`LogError::Store`] when it cannot be read;
+    /// [`LogError::Thread`] when there is no thread to be had.
+    pub fn open(opening: Opening) -> Result<Self, LogError> {
+        let Opening { store, signer, clock, origin, epoch, mark } = opening;
         let owner = Owner { origin, log_id: Hash::of(&[signer.public_key()]).0 };
         let form = Form::Certificates;
-        let wanted = Wanted { owner: &owner, form, now: clock.now() };
+        let wanted = Wanted { owner: &owner, form, now: clock.now(), mark: mark.as_deref() };
         let tree = boot::check(store.as_ref(), wanted)?;
+        store.begin(tree.head, epoch)?;
+        let mark = mark.map(|path| Mark::open(&path, &owner.origin, tree.head)).transpose()?;
         let published = Arc::new(ArcSwap::from_pointee(tree.head));
         let (sender, queue) = sync_channel(QUEUE);
         let (state, watched) = watch::channel(State::Open);
         let sequencer = Sequencer {
             store: Arc::clone(&store),
+            epoch,
+            mark,
             form,
             clock: Arc::clone(&clock),
             queue,
@@ -411,6 +435,16 @@ pub enum LogError {
         /// Its position.
         index: u64,
     },
+    /// A certificate that an entry refers to is not there.
+    #[error(
+        "the certificate {fingerprint}, which entry {index} refers to, is not in the store: the store is damaged; keep it as it is, and do not put an old copy back"
+    )]
+    Issuer {
+        /// The entry's position.
+        index: u64,
+        /// The certificate's SHA-256.
+        fingerprint: Hash,
+    },
     /// A tile is not made of what it stands for.
     #[error(
         "tile {index} of level {level} in the store does not match its entries: the store is damaged; keep it as it is, and do not put an old copy back"
@@ -432,6 +466,9 @@ pub enum LogError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The mark does not let it go on, or failed.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
     /// The log key cannot be used.
     #[error(transparent)]
     Signer(#[from] SignerError),

@@ -38,6 +38,10 @@ pub struct Head {
     pub timestamp: Timestamp,
 }
 
+/// Who appends: drawn at random by each process that opens a log to append to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(pub [u8; 16]);
+
 /// One entry, placed: what is written for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
@@ -68,6 +72,8 @@ pub struct Tile {
 pub struct Batch {
     /// The head that this batch was computed from.
     pub before: Head,
+    /// The epoch that it is written in.
+    pub epoch: Epoch,
     /// The new entries: indexes from `before.size` up, without a gap.
     pub entries: Vec<Placed>,
     /// The tiles that the entries completed, and the tiles above those, which grew: such a tile takes
@@ -81,18 +87,32 @@ pub struct Batch {
 ///
 /// # Contract
 ///
+/// All that [`crate::log`] relies on, and all that a second implementation has to keep.
+///
+/// **What there is.** An owner; one head; entries, by their index from 0; tiles of hashes, by level and
+/// index; issuers, by their SHA-256; an epoch. A store just made has the head `(0, SHA-256 of nothing,
+/// the time of its making)`, the epoch of 16 zeros, and nothing else.
+///
 /// **One owner, one writer.** A store belongs to one log ([`Store::owner`]) from the day it was made. A
 /// value of this trait that can append holds its place alone: opening the same place a second time, in
-/// this process or another, must fail while it lives.
+/// this process or another, must fail while it lives, as far as the place allows it.
 ///
-/// **Atomic.** [`Store::append`] makes the whole batch visible at once, to every reader and after every
+/// **Epochs.** Locks have holes: network file systems, containers, a machine that stood still and woke
+/// up. So whoever is going to append first says [`Store::begin`] with an epoch that nobody had before.
+/// It is durable on return, and from then on a batch of any other epoch is refused, whoever holds
+/// whatever lock. `begin` compares and swaps as `append` does: with another head than the caller's it
+/// changes nothing.
+///
+/// **Compare and swap.** [`Store::append`] first compares [`Batch::before`] with the head in the store and
+/// [`Batch::epoch`] with the epoch, inside the same transaction, and refuses with
+/// [`StoreError::Conflict`] where one of them differs. No other writer comes between the comparison and
+/// the commit: the head's row is locked, or the whole database.
+///
+/// **Atomic.** `append` makes the whole batch visible at once, to every reader and after every
 /// crash, or nothing of it. A head is never visible without its entries and tiles, nor they without it.
 ///
-/// **Durable.** When `append` has returned `Ok`, the batch survives the death of the process, of the
-/// machine, and a power cut. A write that waits in a cache is not durable.
-///
-/// **Compare and swap.** `append` first compares [`Batch::before`] with the head in the store, inside the
-/// same transaction, and refuses with [`StoreError::Conflict`] where they differ.
+/// **Durable.** When `append`, `begin` or `put_issuer` has returned `Ok`, its work survives the death of
+/// the process, of the machine, and a power cut. A write that waits in a cache is not durable.
 ///
 /// **Errors of writes.** [`StoreError::Conflict`] and [`StoreError::ReadOnly`] promise that nothing was
 /// written. After every other error of a write it may be there, whole, or not at all: the caller must not
@@ -102,14 +122,18 @@ pub struct Batch {
 /// **Ordering.** Reads see what `append` has returned for, and may see more: whoever serves them cuts at
 /// the head that it has published. A read is of one state; two reads may be of two, the later not older.
 ///
-/// **Never changed.** Entries, issuers and full tiles stay as they were written. Entries are read back
-/// octet for octet.
+/// **Never changed.** Entries, issuers and full tiles stay as they were written: an entry at an index
+/// that is taken fails the whole batch. Entries are read back octet for octet. A tile that is not full is
+/// replaced by one that begins with the same hashes.
 ///
 /// **Concurrency.** All methods may be called from many threads at once. They block, so asynchronous
 /// callers give them threads of their own. A read never waits for an append, nor an append for reads.
 ///
 /// **Bounds.** A range is answered with all of its rows; a caller asks for at most 256 at once. A range
 /// that reaches beyond the rows there are is [`StoreError::Corrupt`]: the caller cuts at the head.
+///
+/// **Soundness.** Whatever opens a store lets the database check what it can of its own structures in no
+/// time; [`Store::examine`] all of them.
 ///
 /// **Errors of reads.** [`StoreError::Corrupt`] is what the rows themselves say wrong (a missing row, a hash
 /// of 31 octets) and stays; [`StoreError::Backend`] may pass.
@@ -131,6 +155,14 @@ pub trait Store: Send + Sync {
     ///
     /// As the contract says.
     fn end(&self) -> Result<u64, StoreError>;
+
+    /// Begins an epoch: from its return on only batches of `epoch` are taken. `head` is the one that the
+    /// caller has checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    fn begin(&self, head: Head, epoch: Epoch) -> Result<(), StoreError>;
 
     /// Writes a batch: atomic, and durable on return.
     ///
@@ -176,6 +208,13 @@ pub trait Store: Send + Sync {
     /// As the contract says.
     fn issuer(&self, fingerprint: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Whether the database finds its own structures sound: reads all of it, and may take long.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] with what it finds, or as the contract says.
+    fn examine(&self) -> Result<(), StoreError>;
+
     /// Entries with their records, newest first: those below `before` if it is given, at most `limit`.
     ///
     /// # Errors
@@ -206,9 +245,9 @@ pub enum StoreError {
         /// What was found.
         reason: String,
     },
-    /// The head is not the one that the batch was computed from; nothing was written.
+    /// The head or the epoch is not the one that the batch was computed in; nothing was written.
     #[error(
-        "the store's head has moved: another process writes to this log, or an old copy of it was put back"
+        "the store's head or epoch has moved: another process writes to this log, or an old copy of it was put back"
     )]
     Conflict,
     /// It was opened to be read; nothing was written.

@@ -21,10 +21,9 @@ use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
 use crate::keyset::Keyset;
-use crate::log::Log;
+use crate::log::{Log, Opening};
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
-use crate::store::Store;
-use crate::store::sqlite;
+use crate::store::{Epoch, Store, sqlite};
 use crate::time::{Clock, SystemClock};
 use crate::tlog::merkle::Hash;
 use crate::trust::{self, LogTrust};
@@ -193,19 +192,32 @@ impl Instance {
         Self::open(config)
     }
 
+    /// The file that remembers the log's newest head.
+    pub fn mark(&self) -> PathBuf {
+        self.config.log.mark.clone().unwrap_or_else(|| self.shard.with_extension("mark"))
+    }
+
     /// The log's name.
     pub fn origin(&self) -> String {
         self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned()
     }
 
     fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
-        let origin = self.origin();
         let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
+        let opening = Opening {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            signer: Arc::clone(&self.installation.log),
+            clock: Arc::clone(clock),
+            origin: self.origin(),
+            epoch: random_epoch(),
+            mark: Some(self.mark()),
+        };
+        let log = Log::open(opening).map_err(CommandError::failed)?;
+        // Only once the store is known to be this log's and whole.
         for certificate in self.chain().ders() {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
         }
-        let signer = Arc::clone(&self.installation.log);
-        Log::open(store, signer, Arc::clone(clock), origin).map_err(CommandError::failed)
+        Ok(log)
     }
 }
 
@@ -308,6 +320,14 @@ fn random_serials() -> Serials {
         let _ = random.fill(&mut octets);
         Serial::from_bytes(octets)
     })
+}
+
+/// 128 random bits, of which no other process has the same.
+fn random_epoch() -> Epoch {
+    let mut octets = [0; 16];
+    // As above.
+    let _ = SystemRandom::new().fill(&mut octets);
+    Epoch(octets)
 }
 
 /// An instance with its log open, ready to be served.

@@ -2,11 +2,15 @@
 //!
 //! The worst that can happen is to sign a second tree of a size that was signed before. So the store
 //! must be this log's, whole, and its newest part must be what its head says, before the first entry
-//! is taken. Old entries and tiles are for `mayfly log verify`.
+//! is taken. Old entries and tiles are for the scrub and for `mayfly log fsck`.
+
+use std::collections::HashSet;
+use std::path::Path;
 
 use super::LogError;
 use super::edge::{Edge, WIDTH, hashes_at, read_tile, subtree};
 use super::form::Form;
+use super::mark;
 use super::sequencer::TOLERANCE;
 use crate::store::{Head, Owner, Store};
 use crate::time::Timestamp;
@@ -36,15 +40,20 @@ pub struct Wanted<'a> {
     pub form: Form,
     /// What the clock says.
     pub now: Timestamp,
+    /// The file that remembers the newest head, if one does.
+    pub mark: Option<&'a Path>,
 }
 
-/// Reads the tree from `store` and checks it.
+/// Reads the tree from `store` and checks it: whose it is; its head, and the clock; the tree that the
+/// tiles make, the newest entries and their issuers; that there is nothing beyond the head; and at last
+/// what is remembered elsewhere. (What the database can find out about itself, it did when it was
+/// opened.)
 ///
 /// # Errors
 ///
 /// One variant of [`LogError`] for each thing that does not hold.
 pub fn check(store: &dyn Store, wanted: Wanted<'_>) -> Result<Tree, LogError> {
-    let Wanted { owner, form, now } = wanted;
+    let Wanted { owner, form, now, mark } = wanted;
     if store.owner() != owner {
         let (theirs, ours) = (store.owner().to_string(), owner.to_string());
         return Err(LogError::Foreign { theirs, ours });
@@ -52,10 +61,6 @@ pub fn check(store: &dyn Store, wanted: Wanted<'_>) -> Result<Tree, LogError> {
     let head = store.head()?;
     if head.timestamp.since(now) > TOLERANCE {
         return Err(LogError::Clock { head: head.timestamp, now });
-    }
-    let rows = store.end()?;
-    if rows != head.size {
-        return Err(LogError::Rows { rows, size: head.size });
     }
     let edge = Edge::read(store, head.size)?;
     let frontier = edge.nodes().and_then(|nodes| Frontier::from_nodes(head.size, nodes));
@@ -65,18 +70,28 @@ pub fn check(store: &dyn Store, wanted: Wanted<'_>) -> Result<Tree, LogError> {
     }
     newest_entries(store, form, head)?;
     newest_tile(store, head.size)?;
+    let rows = store.end()?;
+    if rows != head.size {
+        return Err(LogError::Rows { rows, size: head.size });
+    }
+    mark.map_or(Ok(()), |mark| mark::check(store, mark, head))?;
     Ok(Tree { head, frontier, edge })
 }
 
-/// The newest entries are what their hashes say.
+/// The newest entries are what their hashes say, and the certificates that they refer to are there.
 fn newest_entries(store: &dyn Store, form: Form, head: Head) -> Result<(), LogError> {
     let range = head.size.saturating_sub(NEWEST)..head.size;
     let leaves = store.tile_leaves(range.clone())?;
     let hashes = store.leaf_hashes(range.clone())?;
-    for ((index, leaf), hash) in range.zip(leaves).zip(hashes) {
-        let leaf = form.read(&leaf);
-        if leaf.is_none_or(|leaf| leaf.hash != hash || !leaf.fits(index, head.timestamp)) {
-            return Err(LogError::Entry { index });
+    let mut issuers = HashSet::new();
+    for ((index, leaf), hash) in range.zip(&leaves).zip(hashes) {
+        let leaf = form.read(leaf).filter(|leaf| leaf.hash == hash);
+        let leaf = leaf.filter(|leaf| leaf.fits(index, head.timestamp));
+        let leaf = leaf.ok_or(LogError::Entry { index })?;
+        for issuer in leaf.issuers {
+            if issuers.insert(issuer) && store.issuer(issuer)?.is_none() {
+                return Err(LogError::Issuer { index, fingerprint: Hash(*issuer) });
+            }
         }
     }
     Ok(())

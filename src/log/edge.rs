@@ -67,6 +67,22 @@ impl Edge {
         Ok(Self { size, levels })
     }
 
+    /// Reads the edge that a tree of `size` entries had, or has, out of one that may have grown since.
+    ///
+    /// # Errors
+    ///
+    /// As [`Edge::read`].
+    pub fn within(store: &dyn Store, size: u64) -> Result<Self, StoreError> {
+        let levels = (0..LEVELS).take_while(|level| *level == 0 || hashes_at(size, *level) > 0);
+        let tile = |level| {
+            let (index, width) = (hashes_at(size, level) / WIDTH, hashes_at(size, level) % WIDTH);
+            let tile =
+                if width > 0 { read_tile(store, (level, index), width)? } else { Vec::new() };
+            decode_hashes(&tile).ok_or_else(|| wrong_width(level, index))
+        };
+        Ok(Self { size, levels: levels.map(tile).collect::<Result<_, _>>()? })
+    }
+
     /// Adds a leaf, and to `grown` the tiles that it completes and those above that grow.
     pub fn push(&mut self, leaf: Hash, grown: &mut Grown) {
         self.size += 1;

@@ -8,6 +8,7 @@
 //!   finds out; an entry without a certificate is allowed, a certificate without an entry is not;
 //! - after the commit: the entries are in the tree that every checkpoint from now on covers. Only then
 //!   is the head published, only then are the callers answered, and only then is anything signed.
+//!   Before all that the [`super::mark`] remembers it.
 //!
 //! Where the outcome of a commit is unknown the sequencer stops for good: all that it holds in memory
 //! may be wrong by then. It answers everybody and reports; `main` ends the process.
@@ -22,9 +23,10 @@ use tokio::sync::{oneshot, watch};
 use super::boot::Tree;
 use super::edge::{Edge, Grown};
 use super::form::{Entry, Form};
+use super::mark::Mark;
 use super::paths::Paths;
 use super::{LogError, State};
-use crate::store::{Batch, Head, Placed, Store, Tile};
+use crate::store::{Batch, Epoch, Head, Placed, Store, Tile};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::{Frontier, leaf_hash};
 
@@ -63,6 +65,10 @@ pub struct Place {
 pub struct Sequencer {
     /// Where batches go; nobody else appends to it.
     pub store: Arc<dyn Store>,
+    /// The epoch that was begun for it.
+    pub epoch: Epoch,
+    /// Remembers every head outside of the store.
+    pub mark: Option<Mark>,
     /// What the entries look like.
     pub form: Form,
     /// Read for each batch.
@@ -86,10 +92,13 @@ impl Sequencer {
                 return self.stop(&error, unanswered);
             }
         }
-        let Self { store, state, .. } = self;
+        let Self { store, state, mark, .. } = self;
+        let synced = mark.map_or(Ok(()), |mark| mark.sync());
         // Whoever hears of the end may open the store again.
         drop(store);
-        state.send_replace(State::Closed);
+        state.send_replace(
+            synced.map_or_else(|error| State::Failed(error.into()), |()| State::Closed),
+        );
     }
 
     /// Keeps timestamps near the clock: each batch needs a millisecond of its own, and a fast disk makes
@@ -130,6 +139,9 @@ impl Sequencer {
         let (answers, batch) = self.place(pending, timestamp);
         let committed = batch.and_then(|(batch, places)| {
             self.store.append(&batch).map_err(LogError::Store)?;
+            // Crash: after the commit, so that it never remembers what the store has not; before anybody
+            // sees the head, so that it has every head that was seen.
+            self.mark.as_mut().map_or(Ok(()), |mark| mark.write(batch.head))?;
             Ok((batch.head, places))
         });
         let (head, places) = match committed {
@@ -174,7 +186,8 @@ impl Sequencer {
         let (size, root) = (self.tree.frontier.size(), self.tree.frontier.root());
         let head = Head { size, root, timestamp };
         let tiles = recompute(&before, (&mut self.tree.edge, self.form), &entries, head);
-        let batch = |tiles| (Batch { before: self.tree.head, entries, tiles, head }, places);
+        let (before, epoch) = (self.tree.head, self.epoch);
+        let batch = |tiles| (Batch { before, epoch, entries, tiles, head }, places);
         (answers, tiles.map(batch))
     }
 
@@ -238,6 +251,8 @@ mod tests {
     use crate::store::{Owner, sqlite};
 
     const AT: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    const EPOCH: Epoch = Epoch([1; 16]);
 
     fn placed(index: u64) -> Placed {
         let entry = crate::ct::entry::Entry {
@@ -319,7 +334,7 @@ mod tests {
         let path = folder.path().join("log.sqlite");
         let owner = Owner { origin: "rekor.example.com".into(), log_id: [7; 32] };
         sqlite::create(&path, &owner, AT).unwrap();
-        let wanted = Wanted { owner: &owner, form: Form::Octets, now: AT };
+        let wanted = Wanted { owner: &owner, form: Form::Octets, now: AT, mark: None };
         for size in [300, 600] {
             let store: Arc<dyn Store> = Arc::new(sqlite::open(&path).unwrap());
             let tree = boot::check(store.as_ref(), wanted).unwrap();
@@ -337,7 +352,9 @@ mod tests {
                 .collect();
             drop(sender);
             let form = Form::Octets;
-            Sequencer { store, form, clock, queue, tree, published, state }.run();
+            store.begin(tree.head, EPOCH).unwrap();
+            let (epoch, mark) = (EPOCH, None);
+            Sequencer { store, epoch, mark, form, clock, queue, tree, published, state }.run();
             assert_eq!(*watched.borrow(), State::Closed);
             for (answer, index) in answers.into_iter().zip(first..) {
                 let place = answer.blocking_recv().unwrap().unwrap();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Params, Row, params};
 use rusqlite::{Transaction, TransactionBehavior};
 
-use super::{Batch, Head, Owner, Placed, Store, StoreError};
+use super::{Batch, Epoch, Head, Owner, Placed, Store, StoreError};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use readers::Readers;
@@ -87,6 +87,7 @@ pub fn open(path: &Path) -> Result<Sqlite, StoreError> {
     let connection = connect(path)?;
     // Before anything that writes: somebody else's database stays as it is.
     let owner = recognise(&connection, path)?;
+    sound(&connection)?;
     harden(&connection, path)?;
     let readers = Readers::open(path)?;
     // Crash: whoever made the file may have died between the rename and the sync of the new name.
@@ -105,6 +106,7 @@ pub fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
     }
     let readers = Readers::open(path)?;
     let owner = readers.with(|connection| recognise(connection, path))?;
+    readers.with(sound)?;
     Ok(Sqlite { owner, readers, writer: None, _lock: None })
 }
 
@@ -168,7 +170,7 @@ fn fill(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
     drop(meta);
     let head = Head { size: 0, root: Hash::EMPTY, timestamp: now };
     transaction.execute(
-        "INSERT INTO head (id, size, root, timestamp) VALUES (0, ?1, ?2, ?3)",
+        "INSERT INTO head (id, size, root, timestamp, epoch) VALUES (0, ?1, ?2, ?3, zeroblob(16))",
         params![integer(head.size)?, head.root.0.as_slice(), integer(now.as_millis())?],
     )?;
     transaction.commit()?;
@@ -217,6 +219,20 @@ fn recognise(connection: &Connection, path: &Path) -> Result<Owner, StoreError> 
     Ok(Owner { origin: meta(connection, "origin")?, log_id })
 }
 
+/// Checks the tables that everything hangs on, and that stay small.
+fn sound(connection: &Connection) -> Result<(), StoreError> {
+    for table in ["meta", "head", "chains", "issuers"] {
+        check(connection, &format!("PRAGMA quick_check({table})"))?;
+    }
+    Ok(())
+}
+
+/// Has SQLite check itself.
+fn check(connection: &Connection, pragma: &str) -> Result<(), StoreError> {
+    let found: String = connection.query_row(pragma, [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt(found)) }
+}
+
 fn meta<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> Result<T, StoreError> {
     Ok(connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))?)
 }
@@ -249,6 +265,19 @@ impl Sqlite {
     fn writer(&self) -> Result<std::sync::MutexGuard<'_, Connection>, StoreError> {
         let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
         Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One transaction: all of `work` with the commit, or nothing where it fails.
+    ///
+    /// Immediate: the write lock is taken before anything is read, so nobody moves it in between.
+    fn transact(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        work(&transaction)?;
+        Ok(transaction.commit()?)
     }
 
     /// What `decode` makes of every row in `range`, which must all be there.
@@ -296,16 +325,24 @@ impl Store for Sqlite {
         })
     }
 
+    fn begin(&self, head: Head, epoch: Epoch) -> Result<(), StoreError> {
+        self.transact(|transaction| {
+            if self::head(transaction)? != head {
+                return Err(StoreError::Conflict);
+            }
+            let sql = "UPDATE head SET epoch = ?1 WHERE id = 0";
+            transaction.execute(sql, [epoch.0.as_slice()])?;
+            Ok(())
+        })
+    }
+
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
-        let mut writer = self.writer()?;
-        // Immediate: the write lock is taken before the head is read, so nobody moves it in between.
-        // Crash: the head is the last row written and all rows appear with the commit, or none.
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if head(&transaction)? != batch.before {
-            return Err(StoreError::Conflict);
-        }
-        write(&transaction, batch)?;
-        Ok(transaction.commit()?)
+        self.transact(|transaction| {
+            if head(transaction)? != batch.before || epoch(transaction)? != batch.epoch.0 {
+                return Err(StoreError::Conflict);
+            }
+            write(transaction, batch)
+        })
     }
 
     fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
@@ -337,6 +374,10 @@ impl Store for Sqlite {
             let sql = "SELECT der FROM issuers WHERE fingerprint = ?1";
             one_blob(connection.prepare_cached(sql)?, params![fingerprint.as_slice()])
         })
+    }
+
+    fn examine(&self) -> Result<(), StoreError> {
+        self.readers.with(|connection| check(connection, "PRAGMA integrity_check(1)"))
     }
 
     fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<Placed>, StoreError> {
@@ -386,6 +427,11 @@ fn head(connection: &Connection) -> Result<Head, StoreError> {
         root: hash(blob(row, 1)?)?,
         timestamp: Timestamp::from_millis(natural(row.get(2)?)?),
     })
+}
+
+fn epoch(connection: &Connection) -> Result<Vec<u8>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT epoch FROM head WHERE id = 0")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
 }
 
 fn one_blob(

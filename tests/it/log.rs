@@ -12,8 +12,9 @@ use std::time::Duration;
 use mayfly::ct::entry::{Entry, Logged, LoggedEntry, read_tile_leaf};
 use mayfly::ct::precertificate::Parts;
 use mayfly::ct::sct::Sct;
+use mayfly::log::mark::{self, MarkError};
 use mayfly::log::sequencer::QUEUE;
-use mayfly::log::{Log, LogError};
+use mayfly::log::{Log, LogError, Opening};
 use mayfly::record::Attempt;
 use mayfly::signer::{Signer, SignerError};
 use mayfly::store::{Batch, Head, Owner, Placed, Store, StoreError, Tile, sqlite};
@@ -25,7 +26,7 @@ use mayfly::tlog::tile::{TileKind, TilePath};
 
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 
-use crate::support::store::{Fault, FaultyStore, HandClock, LogKey, MemoryStore};
+use crate::support::store::{Fault, FaultyStore, HandClock, LogKey, MemoryStore, epoch};
 
 const ORIGIN: &str = "ca.example.com/ct/2026";
 const MIDNIGHT: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -35,6 +36,8 @@ struct Bench {
     place: Place,
     key: Arc<LogKey>,
     clock: Arc<HandClock>,
+    mark: Option<PathBuf>,
+    _marks: tempfile::TempDir,
 }
 
 /// Where its store is.
@@ -61,7 +64,9 @@ impl Bench {
     }
 
     fn new(place: Place, key: LogKey) -> Self {
-        Self { place, key: Arc::new(key), clock: Arc::new(HandClock::at(MIDNIGHT, 2)) }
+        let (key, clock) = (Arc::new(key), Arc::new(HandClock::at(MIDNIGHT, 2)));
+        let marks = tempfile::tempdir().unwrap();
+        Self { place, key, clock, mark: Some(marks.path().join("log.mark")), _marks: marks }
     }
 
     /// One of each kind.
@@ -81,13 +86,17 @@ impl Bench {
             Place::Memory(store) => Arc::clone(store) as _,
             Place::Sqlite(_) => Arc::new(sqlite::open(&self.path())?),
         };
+        if inner.head().is_ok_and(|head| head.size == 0) {
+            ISSUERS.iter().for_each(|der| inner.put_issuer(der).unwrap());
+        }
         Ok(Arc::new(FaultyStore::new(inner)))
     }
 
     fn open_over(&self, store: Arc<FaultyStore>) -> Result<Log, LogError> {
         let key = Arc::clone(&self.key) as Arc<dyn Signer>;
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Log::open(store, key, clock, ORIGIN.into())
+        let (origin, mark) = (ORIGIN.into(), self.mark.clone());
+        Log::open(Opening { store, signer: key, clock, origin, epoch: epoch(), mark })
     }
 
     fn open(&self) -> (Log, Arc<FaultyStore>) {
@@ -105,6 +114,17 @@ impl Bench {
     async fn filled(self, size: u64) -> Self {
         let (log, _) = self.open();
         fill(&log, size).await;
+        log.close().await;
+        self
+    }
+
+    /// The same log, opened once more and grown by these entries, one by one.
+    async fn grown(self, numbers: std::ops::Range<u64>) -> Self {
+        let (log, _) = self.open();
+        for number in numbers {
+            log.append(entry(number), attempt(number)).await.unwrap();
+        }
+        check_log(&log).await;
         log.close().await;
         self
     }
@@ -144,9 +164,12 @@ fn entry(number: u64) -> Entry {
         issuer_key_hash: [7; 32],
         tbs: numbered(&TBS),
         precertificate: numbered(&PRECERTIFICATE),
-        chain: [[1; 32], [2; 32]].into(),
+        chain: ISSUERS.map(|der| Hash::of(&[der]).0).into(),
     }
 }
+
+/// The certificates of every entry's chain.
+const ISSUERS: [&[u8]; 2] = [b"an intermediate", b"a root"];
 
 fn attempt(number: u64) -> Attempt<'static> {
     Attempt { time: MIDNIGHT, request_id: number.to_string().into(), ..Attempt::default() }
@@ -540,8 +563,10 @@ async fn a_store_of_another_log_is_refused() {
         for (key, origin) in [(&other, ORIGIN), (&bench.key, "other.example/ct/1")] {
             let theirs = owner(&bench.key).to_string();
             let ours = Owner { origin: origin.into(), ..owner(key) }.to_string();
-            let (key, clock) = (Arc::clone(key) as _, Arc::clone(&bench.clock) as _);
-            let opened = Log::open(bench.store().unwrap(), key, clock, origin.into());
+            let (signer, clock) = (Arc::clone(key) as _, Arc::clone(&bench.clock) as _);
+            let (store, origin) = (bench.store().unwrap(), origin.to_owned());
+            let (epoch, mark) = (epoch(), None);
+            let opened = Log::open(Opening { store, signer, clock, origin, epoch, mark });
             let error = opened.err().unwrap();
             assert!(error.to_string().contains(&theirs), "it says whose the store is: {error}");
             assert_eq!(error, LogError::Foreign { theirs, ours });
@@ -586,7 +611,10 @@ fn a_batch_that_was_computed_from_another_head_is_refused() {
         let store = bench.store().unwrap();
         let before = store.head().unwrap();
         let head = Head { timestamp: before.timestamp.plus(Duration::from_millis(1)), ..before };
-        let batch = Batch { before: head, entries: Vec::new(), tiles: Vec::new(), head };
+        let epoch = epoch();
+        let batch = Batch { before: head, epoch, entries: Vec::new(), tiles: Vec::new(), head };
+        assert_eq!(store.begin(head, epoch), Err(StoreError::Conflict));
+        assert_eq!(store.begin(before, epoch), Ok(()));
         assert_eq!(store.append(&batch), Err(StoreError::Conflict));
         assert_eq!(store.head(), Ok(before));
         assert_eq!(store.append(&Batch { before, ..batch }), Ok(()));
@@ -594,15 +622,117 @@ fn a_batch_that_was_computed_from_another_head_is_refused() {
     }
 }
 
+/// P4: an old copy of the database put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_copy_is_never_gone_on_from() {
+    for (old, new) in [(0, 1), (3, 4), (255, 300), (300, 700)] {
+        let bench = Bench::sqlite().filled(old).await;
+        let copy = std::fs::read(bench.path()).unwrap();
+        let bench = bench.grown(old..new).await;
+        let newest = std::fs::read(bench.path()).unwrap();
+        std::fs::write(bench.path(), &copy).unwrap();
+        let error = bench.refusal();
+        let LogError::Mark(MarkError::Ahead { newest: marked, size, .. }) = error else {
+            panic!("{error}")
+        };
+        assert_eq!((size, marked), (old, new));
+        assert!(error.to_string().contains("an old copy of the database was put back"));
+        // The right one fits again.
+        std::fs::write(bench.path(), &newest).unwrap();
+        bench.grown(new..new + 1).await;
+    }
+}
+
+/// P3, P4: an old copy that went on without its mark, until it was as large as what it forgot or larger.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_history_is_never_gone_on_from() {
+    for (common, marked, forked) in [(0, 1, 1), (3, 5, 5), (3, 5, 9), (250, 300, 900)] {
+        let bench = Bench::sqlite().filled(common).await;
+        let copy = std::fs::read(bench.path()).unwrap();
+        let bench = bench.grown(common..marked).await;
+        std::fs::write(bench.path(), &copy).unwrap();
+        let mark = bench.mark.clone();
+        // Other entries, as the clock has moved on.
+        let bench = Bench { mark: None, ..bench }.grown(common..forked).await;
+        let bench = Bench { mark, ..bench };
+        let error = bench.refusal();
+        let path = bench.mark.as_ref().unwrap().display().to_string();
+        assert_eq!(error, LogError::Mark(MarkError::Forked { path, size: marked }));
+        assert!(error.to_string().contains("another history"), "{error}");
+    }
+}
+
+/// What is newer than its mark, as a power cut may leave it, goes on; and every head is remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_is_behind_does_no_harm() {
+    let bench = Bench::sqlite().filled(300).await;
+    let path = bench.mark.clone().unwrap();
+    let old = std::fs::read(&path).unwrap();
+    let bench = bench.grown(300..700).await;
+    std::fs::write(&path, &old).unwrap();
+    let (log, _) = bench.open();
+    for number in 700..720 {
+        log.append(entry(number), attempt(number)).await.unwrap();
+        assert_eq!(mark::read(&path).unwrap().unwrap().head, log.head());
+    }
+    check_log(&log).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_is_missing_or_anothers_is_said() {
+    for bench in Bench::all() {
+        let bench = bench.filled(3).await;
+        let path = bench.mark.clone().unwrap();
+        let name = path.display().to_string();
+        let missing = LogError::Mark(MarkError::Missing { path: name.clone(), size: 3 });
+        let whole = std::fs::read(&path).unwrap();
+        for octets in [&b""[..], &whole[..20]] {
+            std::fs::write(&path, octets).unwrap();
+            assert_eq!(bench.refusal(), missing);
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(bench.refusal(), missing);
+        assert!(missing.to_string().contains("is its disk mounted?"));
+
+        let head = bench.store().unwrap().head().unwrap();
+        mark::make(&path, "other.example/ct/2026", head).unwrap();
+        let (theirs, ours) = ("other.example/ct/2026".to_owned(), ORIGIN.to_owned());
+        let foreign = MarkError::Foreign { path: name, theirs, ours };
+        assert_eq!(bench.refusal(), LogError::Mark(foreign));
+
+        mark::make(&path, ORIGIN, head).unwrap();
+        bench.grown(3..4).await;
+    }
+}
+
+/// P16: two sequencers on one store, whatever became of the lock.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_began_last_is_the_only_one_who_appends() {
+    for bench in Bench::all() {
+        let (first, store) = bench.open();
+        fill(&first, 300).await;
+        let second = bench.open_over(Arc::clone(&store)).unwrap();
+        let gone = LogError::Store(StoreError::Conflict);
+        assert_eq!(first.append(entry(300), attempt(300)).await, Err(gone.clone()));
+        assert_eq!(first.failed().await, gone);
+        assert_eq!(check_log(&first).await, check_log(&second).await);
+        let sct = second.append(entry(300), attempt(300)).await.unwrap();
+        check_sct(&second, 300, &sct).await;
+        assert_eq!(check_log(&second).await.size, 301);
+    }
+}
+
 #[test]
 fn an_entry_is_never_written_over() {
     let bench = Bench::sqlite();
     let store = sqlite::open(&bench.path()).unwrap();
-    let before = store.head().unwrap();
+    let (before, epoch) = (store.head().unwrap(), epoch());
+    store.begin(before, epoch).unwrap();
     let (tile_leaf, record) = (b"leaf".to_vec(), "{}".to_owned());
     let placed = Placed { index: 0, leaf_hash: Hash([1; 32]), tile_leaf, record };
     let tiles = vec![Tile { level: 1, index: 0, hashes: vec![1; 32] }];
-    let batch = Batch { before, entries: vec![placed; 2], tiles, head: Head { size: 2, ..before } };
+    let head = Head { size: 2, ..before };
+    let batch = Batch { before, epoch, entries: vec![placed; 2], tiles, head };
     assert!(matches!(store.append(&batch), Err(StoreError::Backend(_))));
     assert_eq!(store.end(), Ok(0), "nothing of a batch is there when a part of it is refused");
     assert_eq!(store.tile(1, 0), Ok(None));
@@ -622,7 +752,7 @@ async fn a_log_cut_short_anywhere_is_an_older_log() {
     let wal = std::fs::read(bench.path().with_extension("db-wal")).unwrap();
     let mut found = 0;
     for cut in (0..=wal.len()).rev().step_by(wal.len() / 40) {
-        let after = Bench::sqlite();
+        let after = Bench { mark: None, ..Bench::sqlite() };
         std::fs::copy(bench.path(), after.path()).unwrap();
         std::fs::write(after.path().with_extension("db-wal"), &wal[..cut]).unwrap();
         after.clock.set(bench.clock.now());
@@ -760,11 +890,8 @@ fn damage_is_found_at_the_start() {
     );
     let hash = "UPDATE entries SET leaf_hash = zeroblob(31) WHERE idx = 299";
     check_damage(300, hash, corrupt("a hash of 31 octets"));
-    check_damage(
-        300,
-        "DELETE FROM entries WHERE idx = 299",
-        LogError::Rows { rows: 299, size: 300 },
-    );
+    let gap = corrupt("of the entries 256 to 300 only 43 are there");
+    check_damage(300, "DELETE FROM entries WHERE idx = 299", gap);
     let gap = corrupt("of the entries 256 to 300 only 43 are there");
     check_damage(300, "DELETE FROM entries WHERE idx = 280", gap);
     let more = "INSERT INTO entries SELECT 300, leaf_hash, chain, timestamp, leaf, record FROM entries WHERE idx = 0";
@@ -778,7 +905,15 @@ fn damage_is_found_at_the_start() {
     let missing = "tile 0 of level 0 is missing or has a wrong size";
     check_damage(300, "DELETE FROM tiles WHERE level = 0", corrupt(missing));
     check_damage(300, "UPDATE head SET root = zeroblob(32)", LogError::Root { size: 300 });
-    check_damage(300, "UPDATE head SET size = 299", LogError::Rows { rows: 300, size: 299 });
+    check_damage(300, "UPDATE head SET size = 299", LogError::Root { size: 299 });
+    let fingerprint = Hash::of(&[ISSUERS[1]]);
+    let issuer = "DELETE FROM issuers WHERE der = CAST('a root' AS BLOB)";
+    check_damage(300, issuer, LogError::Issuer { index: 44, fingerprint });
+    // What SQLite itself sees: a row that its table does not allow.
+    let check = "PRAGMA ignore_check_constraints = ON; UPDATE head SET id = 1";
+    check_damage(0, check, corrupt("CHECK constraint failed in head"));
+    check_damage(0, "UPDATE head SET root = x'00'", corrupt("a hash of 1 octets"));
+    check_damage(0, "DELETE FROM meta WHERE name = 'origin'", corrupt("Query returned no rows"));
     check_damage(300, "DELETE FROM head", corrupt("it has no head"));
     check_damage(0, "UPDATE head SET root = zeroblob(32)", LogError::Root { size: 0 });
 }

@@ -133,7 +133,7 @@ fn store(instance: &Instance) -> Line {
         Err(error) => return Line::fails("log", error.message(), GUIDE),
     };
     let owner = Owner { origin: instance.origin(), log_id: instance.trust.id };
-    match log::check(store.as_ref(), &owner, SystemClock.now()) {
+    match log::check(store.as_ref(), &owner, Some(&instance.mark()), SystemClock.now()) {
         Ok(head) => Line::holds("log", format!("{} entries, root {}", head.size, head.root)),
         Err(error) => Line::fails("log", error.to_string(), GUIDE),
     }

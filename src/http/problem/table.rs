@@ -162,9 +162,11 @@ fn log(error: &LogError) -> (Row, &'static str) {
         | LogError::Rows { .. }
         | LogError::Root { .. }
         | LogError::Entry { .. }
+        | LogError::Issuer { .. }
         | LogError::Tile { .. }
         | LogError::Miscomputed { .. }
         | LogError::Store(_)
+        | LogError::Mark(_)
         | LogError::Signer(_)
         | LogError::Record(_)
         | LogError::Thread(_)

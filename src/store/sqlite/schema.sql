@@ -9,7 +9,8 @@ CREATE TABLE head (
     id        INTEGER PRIMARY KEY CHECK (id = 0),
     size      INTEGER NOT NULL,
     root      BLOB NOT NULL,
-    timestamp INTEGER NOT NULL      -- milliseconds since 1970
+    timestamp INTEGER NOT NULL,     -- milliseconds since 1970
+    epoch     BLOB NOT NULL         -- whose batches are taken: 16 octets
 ) STRICT;
 
 -- The entries, at their index in the tree, without what src/store/sqlite/entries.rs can compute.

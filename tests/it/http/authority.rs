@@ -11,7 +11,7 @@ use mayfly::certificate::profile::Profile;
 use mayfly::installation::{self, Curve, Options};
 use mayfly::issuer::{Issuer, IssuerId, Issuers, Keys, Kind};
 use mayfly::keyset::Keyset;
-use mayfly::log::Log;
+use mayfly::log::{Log, Opening};
 use mayfly::policy::{Allow, Policy, Rules};
 use mayfly::signer::Signer;
 use mayfly::store::{Owner, Store as _, sqlite};
@@ -19,7 +19,7 @@ use mayfly::time::{Clock, Timestamp};
 use tempfile::TempDir;
 
 use crate::support::issuer::{FakeIssuer, MIDNIGHT};
-use crate::support::store::HandClock;
+use crate::support::store::{HandClock, epoch};
 
 /// An authority with what it stands on.
 pub struct TestAuthority {
@@ -52,7 +52,15 @@ impl TestAuthority {
         let store = Arc::new(sqlite::open(&store).unwrap());
         opened.chain.ders().iter().for_each(|der| store.put_issuer(der).unwrap());
         let shared: Arc<dyn Clock> = clock.clone();
-        let log = Log::open(store, Arc::clone(&opened.log), Arc::clone(&shared), origin).unwrap();
+        let opening = Opening {
+            store,
+            signer: Arc::clone(&opened.log),
+            clock: Arc::clone(&shared),
+            origin,
+            epoch: epoch(),
+            mark: None,
+        };
+        let log = Log::open(opening).unwrap();
 
         let signer = signer(opened.authority);
         let lifetime = Duration::from_secs(600);

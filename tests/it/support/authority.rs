@@ -11,16 +11,16 @@ use mayfly::certificate::{Chain, Serial};
 use mayfly::config::{self, Config, Overrides};
 use mayfly::issuer::{Issuer, Issuers};
 use mayfly::keyset::Keyset;
-use mayfly::log::Log;
+use mayfly::log::{self, Log};
 use mayfly::signer::Signer;
 use mayfly::signer::file::FileSigner;
-use mayfly::store::Owner;
+use mayfly::store::{Owner, Store as _};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::merkle::Hash;
 
 use super::issuer::MIDNIGHT;
 use super::signer::FaultySigner;
-use super::store::{FaultyStore, MemoryStore};
+use super::store::{FaultyStore, MemoryStore, epoch};
 
 /// A clock that stands where it was put.
 pub struct FixedClock(AtomicU64);
@@ -78,6 +78,7 @@ impl Parts {
         let owner =
             Owner { origin: ORIGIN.to_owned(), log_id: Hash::of(&[log_key.public_key()]).0 };
         let store = Arc::new(MemoryStore::new(owner, clock.now()));
+        chain().ders().iter().for_each(|der| store.put_issuer(der).expect("room"));
         Self {
             config,
             clock,
@@ -106,8 +107,15 @@ impl Parts {
         let Self { config, clock, signer, log_key, store } = self;
         let (clock, log_key): (Arc<dyn Clock>, Arc<dyn Signer>) = (clock.clone(), log_key.clone());
         let (chain, signer) = (Arc::new(chain()), Arc::clone(signer));
-        let log = Log::open(store.clone(), log_key, Arc::clone(&clock), ORIGIN.to_owned());
-        let log = log.expect("a log");
+        let opening = log::Opening {
+            store: store.clone(),
+            signer: log_key,
+            clock: Arc::clone(&clock),
+            origin: ORIGIN.to_owned(),
+            epoch: epoch(),
+            mark: None,
+        };
+        let log = Log::open(opening).expect("a log");
         let count = AtomicU64::new(log.head().size + 1);
         Authority {
             clock,

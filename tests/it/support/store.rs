@@ -12,9 +12,17 @@ use aws_lc_rs::signature::{
 };
 use mayfly::algorithm::SignatureAlgorithm;
 use mayfly::signer::{Boxed, Signer, SignerError};
-use mayfly::store::{Batch, Head, Owner, Placed, Store, StoreError};
+use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::merkle::Hash;
+
+/// An epoch that no other opening of this process has.
+pub fn epoch() -> Epoch {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let mut octets = [0; 16];
+    octets[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+    Epoch(octets)
+}
 
 /// A clock that is set by hand, and moves by `step` milliseconds whenever it is read.
 pub struct HandClock {
@@ -108,6 +116,7 @@ pub struct MemoryStore {
 /// What is stored. Tests damage it at will.
 pub struct Rows {
     pub head: Head,
+    pub epoch: Epoch,
     pub entries: BTreeMap<u64, (Hash, Vec<u8>, String)>,
     pub tiles: BTreeMap<(u8, u64), Vec<u8>>,
     pub issuers: BTreeMap<[u8; 32], Vec<u8>>,
@@ -116,8 +125,8 @@ pub struct Rows {
 impl MemoryStore {
     pub fn new(owner: Owner, now: Timestamp) -> Self {
         let head = Head { size: 0, root: Hash::EMPTY, timestamp: now };
-        let (entries, tiles, issuers) = Default::default();
-        Self { owner, rows: Mutex::new(Rows { head, entries, tiles, issuers }) }
+        let (epoch, (entries, tiles, issuers)) = (Epoch([0; 16]), Default::default());
+        Self { owner, rows: Mutex::new(Rows { head, epoch, entries, tiles, issuers }) }
     }
 
     pub fn rows(&self) -> MutexGuard<'_, Rows> {
@@ -148,9 +157,18 @@ impl Store for MemoryStore {
         Ok(self.rows().entries.last_key_value().map_or(0, |(index, _)| index + 1))
     }
 
+    fn begin(&self, head: Head, epoch: Epoch) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        if rows.head != head {
+            return Err(StoreError::Conflict);
+        }
+        rows.epoch = epoch;
+        Ok(())
+    }
+
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut rows = self.rows();
-        if rows.head != batch.before {
+        if rows.head != batch.before || rows.epoch != batch.epoch {
             return Err(StoreError::Conflict);
         }
         for entry in &batch.entries {
@@ -185,6 +203,10 @@ impl Store for MemoryStore {
 
     fn issuer(&self, fingerprint: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.rows().issuers.get(fingerprint).cloned())
+    }
+
+    fn examine(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<Placed>, StoreError> {
@@ -244,6 +266,10 @@ impl Store for FaultyStore {
         self.inner.end()
     }
 
+    fn begin(&self, head: Head, epoch: Epoch) -> Result<(), StoreError> {
+        self.inner.begin(head, epoch)
+    }
+
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
         let _gate = self.gate.blocking_lock();
         let fault = self.fault.lock().unwrap().take();
@@ -273,6 +299,10 @@ impl Store for FaultyStore {
 
     fn issuer(&self, fingerprint: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.issuer(fingerprint)
+    }
+
+    fn examine(&self) -> Result<(), StoreError> {
+        self.inner.examine()
     }
 
     fn records(&self, before: Option<u64>, limit: usize) -> Result<Vec<Placed>, StoreError> {
