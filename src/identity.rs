@@ -240,7 +240,7 @@ pub enum IdentityError {
     },
     /// The claims make texts that are too long together.
     #[error(
-        "the claims make a name and extensions of more than {limit} octets together, which is the \
+        "the claims make a subject alternative name and extensions of more than {limit} octets together, which is the \
          most that a certificate takes"
     )]
     TooLarge {
@@ -249,7 +249,7 @@ pub enum IdentityError {
     },
     /// The templates make no name.
     #[error(
-        "the claims make an empty name; the templates of {} need another claim",
+        "the claims make an empty subject alternative name; the templates of {} need another claim",
         quote(provider)
     )]
     SanEmpty {

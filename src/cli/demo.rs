@@ -132,7 +132,7 @@ impl Story {
         let minutes = until.since(from).as_secs() / 60;
         self.step("certificate", &format!("{minutes} minutes, until {until}"))?;
         let mut details = vec![("serial", leaf.serial())];
-        details.extend(leaf.sans().into_iter().map(|san| ("san", san)));
+        details.extend(leaf.sans().into_iter().map(|san| ("subject alternative name", san)));
         details.extend(leaf.extensions());
         self.details(&details)?;
         self.holds("signed by the authority")

@@ -21,7 +21,8 @@ const PAGE: usize = 256;
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Terms: FIELD=PATTERN (a star stands for anything), or a word to find in any field; all must hold.\n\
-    Fields: san, issuer, serial, key, rule, request, … and every extension, by the end of its name.\n\n\
+    Fields: san (the subject alternative name), issuer, serial, key, rule, request, … and every extension, by the end\n\
+    of its name.\n\n\
     Examples:\n  mayfly log search repository=acme/app ref=refs/tags/* since=24h\n  mayfly log search alice --json"
 )]
 pub struct Args {

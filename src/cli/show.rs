@@ -191,7 +191,7 @@ impl Shown {
         let sans = self.reading.sans();
         let mut fields =
             vec![("serial", self.reading.serial()), ("valid", format!("{from} to {until}"))];
-        fields.extend(sans.into_iter().map(|san| ("san", san)));
+        fields.extend(sans.into_iter().map(|san| ("subject alternative name", san)));
         fields.extend(self.reading.extensions());
         fields.push(("log index", format!("{} of {}", self.index, self.size)));
         let mut text = format!(

@@ -125,7 +125,7 @@ pub(super) fn names() -> Vec<&'static str> {
 pub(super) static ALL: LazyLock<Vec<Preset>> =
     LazyLock::new(|| PRESETS.iter().filter_map(|(name, text)| parse(name, text).ok()).collect());
 
-/// The preset that makes the same name of a certificate's subject.
+/// The preset whose certificates have the same SAN.
 pub(super) fn nearest(provider: &Provider) -> Option<&'static Preset> {
     let makes_it = |preset: &&Preset| {
         preset.templates().is_some_and(|templates| templates.san == provider.san)

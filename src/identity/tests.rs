@@ -391,7 +391,7 @@ fn refusals_are_sentences() {
             url: "https://github.com/o/r/a@main#".to_owned(),
             error: UrlError::Shared
         }),
-        "the claims make the URL \"https://github.com/o/r/a@main#\", which another name would share: \
+        "the claims make the URL \"https://github.com/o/r/a@main#\", which another identity would share: \
          it has an escape, or an end, that stands for something else"
     );
 }

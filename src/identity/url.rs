@@ -38,7 +38,7 @@ pub enum UrlError {
     NotAscii,
     /// Fulcio would write another text as the same URL.
     #[error(
-        "another name would share: it has an escape, or an end, that stands for something else"
+        "another identity would share: it has an escape, or an end, that stands for something else"
     )]
     Shared,
     /// A path has an empty segment, `.` or `..`.

@@ -23,7 +23,7 @@ A preset is an issuer that Mayfly knows: its URL, what its tokens say, and how t
 URL with a `*` in it. Every preset takes `url`, `audiences`, `keys`, `ca`, `allow` and `deny`. What is **confirmed** only in
 part has a note that says \"Not confirmed\": what its maker does not document, and whose word stands for it here.
 
-Each is shown with claims and the certificate that they give. To see it come about, copy the configuration into `mayfly.yaml` and
+Each is shown with claims and the certificate that they give, its subject alternative name (SAN) first. To see it come about, copy the configuration into `mayfly.yaml` and
 the claims into `claims.json`, change what you like, and ask:
 
 ```sh

@@ -64,11 +64,11 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
     (
         "identities: SANs are injective: a claim that upstream would fold into another claim's SAN is refused",
-        "With Fulcio a branch named `main#` gets the name of branch `main`.",
+        "With Fulcio a branch named `main#` gets the SAN of branch `main`.",
     ),
     (
         "identities: no control characters in a SAN",
-        "Who reads a name on a terminal or in a log sees what it is.",
+        "Who reads a SAN on a terminal or in a log sees what it is.",
     ),
     (
         "identities: URI subjects with userinfo or another port are refused",
@@ -76,7 +76,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
     (
         "identities: a uri subject is a URI as RFC 3986 has it, byte for byte",
-        "Fulcio escapes what no URI may contain, and so gives two subjects one name.",
+        "Fulcio escapes what no URI may contain, and so gives two subjects one SAN.",
     ),
     (
         "identities: kubernetes tokens need namespace and service account",

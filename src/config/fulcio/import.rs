@@ -265,7 +265,7 @@ impl Writer<'_> {
             .unwrap_or_else(|| format!("ci-{anchor}-{}", self.anchors.len()))
     }
 
-    /// Says so where a preset makes the same name of other templates.
+    /// Says so where a preset makes the same SAN by other templates.
     fn nearly(&mut self, issuer: &Issuer, provider: &Provider) {
         let Some(preset) = presets::nearest(provider) else { return };
         let Some(templates) = preset.templates() else { return };
