@@ -44,6 +44,8 @@
 
 pub mod time;
 pub mod quote;
+pub mod glob;
+pub mod typo;
 pub mod algorithm;
 pub mod pem;
 pub mod asn1;

@@ -1,10 +1,10 @@
 //! A word that must be one of a list: what is said of one that is not, with the one that was meant.
 
-use crate::config::claims::distance;
 use crate::quote::quote;
+use crate::typo::distance;
 
-/// Letters in which a typo differs at most; in a short word (`gke`, `aks`, `eks`) one may.
-const NEAR: usize = 2;
+/// Letters of a word among which one may be wrong: one in `gke`, two in `github`.
+const SOUND: usize = 3;
 
 /// `expected one of a, b; got "x"; did you mean a?`
 pub(super) fn complaint(known: &[&str], got: &str) -> String {
@@ -19,8 +19,8 @@ pub(super) fn meant(known: &[&str], got: &str) -> String {
 /// The name that is a typo away; else the one that the word goes on from: `github-actions`.
 fn nearest<'a>(known: &[&'a str], got: &str) -> Option<&'a str> {
     let got = got.to_lowercase();
-    let near = known.iter().map(|known| (distance(known, &got), *known));
-    let near = near.filter(|(distance, _)| *distance <= NEAR.min(got.len() / 3)).min();
+    let near = known.iter().filter_map(|known| Some((distance(known, &got)?, *known)));
+    let near = near.filter(|(distance, _)| *distance <= got.len() / SOUND).min();
     let first = got.split(['-', '_']).next();
     let goes_on = || known.iter().copied().find(|known| first == Some(*known));
     near.map(|(_, known)| known).or_else(goes_on)

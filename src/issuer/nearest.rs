@@ -7,14 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Issuer, matches};
+use crate::typo;
 
 /// How many URLs are compared letter by letter: an unknown issuer costs no more than this.
 const MAX_COMPARED: usize = 100;
 
-/// How many letters may differ, in a long URL; in a short one (`gitlab.com`, `github.com`) one may.
-const MAX_DISTANCE: usize = 2;
-
-/// The shortest URL, without its scheme, in which more than one letter may differ.
+/// The shortest URL, without its scheme, in which two letters may differ; in a shorter one (`gitlab.com`,
+/// `github.com`) one may.
 const LONG: usize = 16;
 
 /// The issuers' URLs without what people get wrong; positions are those of the configuration.
@@ -53,7 +52,7 @@ impl Index {
             return Some(*position);
         }
         let distances = self.compared.iter().filter_map(|(folded, position)| {
-            distance(folded.as_bytes(), url.as_bytes()).map(|distance| (distance, *position))
+            typo::distance(folded, &url).map(|distance| (distance, *position))
         });
         let nearest = distances.min();
         nearest.filter(|(distance, _)| *distance <= 1 || url.len() >= LONG).map(|(_, at)| at)
@@ -67,45 +66,9 @@ fn fold(url: &str) -> String {
     bare.unwrap_or(&lower).trim_end_matches('/').to_owned()
 }
 
-/// How many octets must be put in, taken out or changed to make `b` of `a`; none beyond two.
-///
-/// Only the diagonal band that can stay within two is computed, so it costs a few steps an octet.
-fn distance(a: &[u8], b: &[u8]) -> Option<usize> {
-    const WIDTH: usize = 2 * MAX_DISTANCE + 1;
-    const FAR: usize = MAX_DISTANCE + 1;
-    if a.len().abs_diff(b.len()) > MAX_DISTANCE {
-        return None;
-    }
-    // `band[k]` is the distance of a's first `row` octets to b's first `row + k - MAX_DISTANCE`.
-    let start = std::array::from_fn(|k| k.checked_sub(MAX_DISTANCE).unwrap_or(FAR));
-    let band = a.iter().enumerate().fold(start, |band: [usize; WIDTH], (row, octet)| {
-        let above = |k: usize| band.get(k).copied().unwrap_or(FAR);
-        let mut left = FAR;
-        std::array::from_fn(|k| {
-            let column = (row + 1 + k).checked_sub(MAX_DISTANCE);
-            left = match column {
-                None => FAR,
-                Some(0) => (row + 1).min(FAR),
-                Some(column) => match b.get(column - 1) {
-                    None => FAR,
-                    Some(other) => {
-                        let changed = above(k) + usize::from(other != octet);
-                        changed.min(above(k + 1) + 1).min(left + 1).min(FAR)
-                    }
-                },
-            };
-            left
-        })
-    });
-    let end = (b.len() + MAX_DISTANCE).checked_sub(a.len())?;
-    band.get(end).copied().filter(|distance| *distance <= MAX_DISTANCE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Issuers, tests::issuers};
-    use super::*;
-    use proptest::prelude::*;
 
     fn configured() -> Issuers {
         issuers(&[
@@ -145,28 +108,5 @@ mod tests {
     #[test]
     fn an_issuer_that_is_known_needs_no_advice() {
         check("https://gitlab.com", None);
-    }
-
-    /// The textbook's table, whole.
-    fn slow(a: &[u8], b: &[u8]) -> usize {
-        let mut above: Vec<usize> = (0..=b.len()).collect();
-        for (row, octet) in a.iter().enumerate() {
-            let mut current = vec![row + 1];
-            for (column, other) in b.iter().enumerate() {
-                let changed = above[column] + usize::from(octet != other);
-                current.push(changed.min(above[column + 1] + 1).min(current[column] + 1));
-            }
-            above = current;
-        }
-        above[b.len()]
-    }
-
-    proptest! {
-        #[test]
-        fn the_band_agrees_with_the_whole_table(a in "[ab]{0,9}", b in "[ab]{0,9}") {
-            let whole = slow(a.as_bytes(), b.as_bytes());
-            let expected = (whole <= MAX_DISTANCE).then_some(whole);
-            prop_assert_eq!(distance(a.as_bytes(), b.as_bytes()), expected);
-        }
     }
 }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::glob;
 use crate::quote::quote;
 use crate::token::number::Digits;
 
@@ -123,7 +124,7 @@ impl Pattern {
     pub fn matches(&self, value: &Value, incomparable: bool) -> bool {
         match self {
             Self::Text(pattern) => {
-                any_text(value, incomparable, |text| matches_glob(pattern, text))
+                any_text(value, incomparable, |text| glob::matches(pattern, text))
             }
             Self::Regex(pattern) => any_text(value, incomparable, |text| pattern.matches(text)),
             Self::Any(patterns) => {
@@ -145,54 +146,6 @@ fn any_text(value: &Value, incomparable: bool, matches: impl Fn(&str) -> bool) -
         Value::Array(_) | Value::Object(_) => incomparable,
     };
     value.as_array().map_or_else(|| one(value), |elements| elements.iter().any(one))
-}
-
-/// Whether `text` as a whole matches `pattern`, in which `*` is any run of characters.
-///
-/// Going back to the last `*` is enough, so a text costs at most its length times the pattern's.
-fn matches_glob(pattern: &str, text: &str) -> bool {
-    if pattern == text {
-        return true;
-    }
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    // Of a thousand rules for a thousand repositories, most differ in the last octet.
-    if differs(pattern.last(), text.last()) {
-        return false;
-    }
-    let same = |(octet, other): &(&u8, &u8)| octet == other && **octet != b'*';
-    let fixed = pattern.iter().zip(text).take_while(same).count();
-    match (pattern.get(fixed..), text.get(fixed..)) {
-        (Some(pattern @ [b'*', ..]), Some(text)) => matches_run(pattern, text),
-        _ => false,
-    }
-}
-
-/// The same for what begins with a `*`.
-fn matches_run(mut pattern: &[u8], mut text: &[u8]) -> bool {
-    // What follows the last `*`, and the text that it has not swallowed yet.
-    let mut retry: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (pattern.split_first(), text.split_first()) {
-            (None, None) => return true,
-            (Some((b'*', behind)), _) => {
-                retry = Some((behind, text));
-                pattern = behind;
-            }
-            (Some((expected, behind)), Some((octet, rest))) if expected == octet => {
-                (pattern, text) = (behind, rest);
-            }
-            _ => {
-                let Some((behind, [_, rest @ ..])) = retry else { return false };
-                retry = Some((behind, rest));
-                (pattern, text) = (behind, rest);
-            }
-        }
-    }
-}
-
-/// Whether an octet at one end of a pattern keeps the whole from matching.
-fn differs(pattern: Option<&u8>, text: Option<&u8>) -> bool {
-    pattern.is_some_and(|octet| *octet != b'*' && Some(octet) != text)
 }
 
 /// As a sentence says it: `refs/heads/main or refs/tags/v*`.
@@ -240,7 +193,6 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use serde_json::json;
 
     fn text(text: &str) -> Pattern {
@@ -400,21 +352,5 @@ mod tests {
         assert_eq!(shown(&json!(["a"])), "only a");
         assert_eq!(shown(&json!(7)), "7");
         assert_eq!(shown(&json!(7.0)), "7");
-    }
-
-    /// The same question, asked of every way to cut the text.
-    fn slow(pattern: &[u8], text: &[u8]) -> bool {
-        match pattern {
-            [] => text.is_empty(),
-            [b'*', behind @ ..] => (0..=text.len()).any(|end| slow(behind, &text[end..])),
-            [expected, behind @ ..] => text.first() == Some(expected) && slow(behind, &text[1..]),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn matching_agrees_with_trying_everything(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
-            prop_assert_eq!(matches_glob(&pattern, &text), slow(pattern.as_bytes(), text.as_bytes()));
-        }
     }
 }
