@@ -22,7 +22,6 @@ use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
 use crate::tlog::tile::{TileKind, TilePath, width_at};
 use crate::tlog::tls::DigitallySigned;
 use boot::Wanted;
-use edge::{WIDTH, read_tile};
 use form::Form;
 use mark::{Mark, MarkError};
 use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
@@ -33,6 +32,7 @@ mod edge;
 mod form;
 pub mod mark;
 mod paths;
+pub mod proofs;
 pub mod sequencer;
 mod tiles;
 
@@ -160,7 +160,7 @@ impl Log {
             published,
             checkpoint: Mutex::default(),
             reads: Semaphore::new(READS),
-            tiles: Arc::default(),
+            tiles: Arc::new(Tiles::new(form)),
             state: watched,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -310,22 +310,8 @@ impl Log {
         if let Some(tile) = tiles.get(path) {
             return Ok(Some(tile));
         }
-        let read = self.read(move |store| {
-            // Whoever had the thread before may have read it.
-            if let Some(tile) = tiles.get(path) {
-                return Ok(tile);
-            }
-            let tile = Bytes::from(match kind {
-                TileKind::Hashes { level } => read_tile(store, (level, index), u64::from(width))?,
-                TileKind::Data | TileKind::Entries => {
-                    let first = index * WIDTH;
-                    form.tile(&store.tile_leaves(first..first + u64::from(width))?)?
-                }
-            });
-            tiles.keep(path, &tile);
-            Ok(tile)
-        });
-        read.await.map(Some)
+        // Whoever had the thread before may have read it.
+        self.read(move |store| tiles.read(store, path)).await.map(Some)
     }
 
     /// A certificate of a chain by its SHA-256, DER.

@@ -26,7 +26,7 @@ const MAX_LEVEL: u8 = 63;
 /// A tile's place: what follows `tile/` in its path.
 ///
 /// Text and value correspond one to one: what [`FromStr`] accepts, [`fmt::Display`] yields again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TilePath {
     /// What the tile holds.
     pub kind: TileKind,
@@ -37,7 +37,7 @@ pub struct TilePath {
 }
 
 /// What a tile holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TileKind {
     /// Nodes of the tree at level 8·`level`.
     Hashes {

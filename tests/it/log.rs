@@ -1,6 +1,8 @@
 //! The log: scenarios × stores × faults. Each ends in [`check_log`], which recomputes everything that
 //! the log serves from what it serves.
 
+mod proofs;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
