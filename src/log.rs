@@ -10,7 +10,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use tokio::sync::{Mutex, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::ct::{entry::Entry, sct::Sct};
 use crate::record::{Attempt, Record};
@@ -18,13 +18,12 @@ use crate::signer::{Signer, SignerError};
 use crate::store::{Epoch, Head, Owner, Placed, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::Hash;
-use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
 use crate::tlog::tile::{TileKind, TilePath, width_at};
-use crate::tlog::tls::DigitallySigned;
 use boot::Wanted;
 use form::Form;
 use mark::{Mark, MarkError};
 use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
+use signed::Newest;
 use tiles::Tiles;
 
 mod boot;
@@ -34,6 +33,7 @@ pub mod mark;
 mod paths;
 pub mod proofs;
 pub mod sequencer;
+pub mod signed;
 mod tiles;
 
 /// How many reads hold a thread at once.
@@ -56,9 +56,7 @@ struct Shared {
     // None once the log is closed: the sequencer ends when the last sender is gone.
     queue: ArcSwapOption<SyncSender<Pending>>,
     published: Arc<ArcSwap<Head>>,
-    // The head that the newest checkpoint was signed for, and the checkpoint. Locked while one is being
-    // signed, so that many who ask make one signature.
-    checkpoint: Mutex<Option<(Head, String)>>,
+    newest: Newest,
     reads: Semaphore,
     tiles: Arc<Tiles>,
     state: watch::Receiver<State>,
@@ -158,7 +156,7 @@ impl Log {
             clock,
             queue: ArcSwapOption::from_pointee(sender),
             published,
-            checkpoint: Mutex::default(),
+            newest: Newest::default(),
             reads: Semaphore::new(READS),
             tiles: Arc::new(Tiles::new(form)),
             state: watched,
@@ -262,34 +260,6 @@ impl Log {
     /// The published head: everything in it is durable.
     pub fn head(&self) -> Head {
         **self.shared.published.load()
-    }
-
-    /// The published head as a signed note with an RFC 6962 signature; signed when first asked for, kept
-    /// until the head moves.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Signer`] when the log key cannot be used.
-    pub async fn checkpoint(&self) -> Result<String, LogError> {
-        let mut newest = self.shared.checkpoint.lock().await;
-        let head = self.head();
-        if let Some((_, note)) = newest.as_ref().filter(|(signed, _)| *signed == head) {
-            return Ok(note.clone());
-        }
-        let note = self.sign(head).await?;
-        *newest = Some((head, note.clone()));
-        Ok(note)
-    }
-
-    async fn sign(&self, head: Head) -> Result<String, LogError> {
-        let Head { size, root, timestamp } = head;
-        let signer = &self.shared.signer;
-        let signature = signer.sign(&tree_head(timestamp, size, &root)).await?;
-        let signed = DigitallySigned { algorithm: signer.algorithm(), signature };
-        let origin = self.origin();
-        let signature = rfc6962_signature(origin, &self.log_id(), timestamp, &signed.encode());
-        let text = Checkpoint { origin: origin.to_owned(), size, root }.to_string();
-        Ok(SignedNote { text, signatures: vec![signature] }.to_string())
     }
 
     /// A tile of hashes, or of entries as the log's form has them, partial ones made on demand; `None`

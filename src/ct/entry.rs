@@ -169,6 +169,27 @@ impl<'a> TileLeaf<'a> {
         Hash::of(&[&[0, 0, 0], self.timestamped])
     }
 
+    /// The TLS `MerkleTreeLeaf`, in the bytes that were read.
+    pub fn merkle_tree_leaf(&self) -> Vec<u8> {
+        [&[0, 0], self.timestamped].concat()
+    }
+
+    /// RFC 6962's `extra_data`: what get-entries gives beside the leaf, TLS.
+    ///
+    /// `issuers` are the certificates of [`Self::chain`], DER.
+    ///
+    /// Spec: RFC 6962 §4.6.
+    pub fn extra_data(&self, issuers: &[Vec<u8>]) -> Vec<u8> {
+        let mut chain = Vec::new();
+        issuers.iter().for_each(|der| tls::put_opaque24(&mut chain, der));
+        let mut extra = Vec::new();
+        if let Signed::Precertificate { precertificate, .. } = self.signed {
+            tls::put_opaque24(&mut extra, precertificate);
+        }
+        tls::put_opaque24(&mut extra, &chain);
+        extra
+    }
+
     /// The certificate or precertificate, DER.
     pub fn der(&self) -> &'a [u8] {
         match self.signed {

@@ -1,12 +1,12 @@
-//! The certificate log over HTTP: static-ct-api, and the doors of RFC 6962 that stay shut.
+//! The certificate log over HTTP, in two views: static-ct-api here, RFC 6962 in [`rfc6962`].
 //!
 //! ```text
-//! GET  /ct/<shard>/checkpoint              the signed head
-//! GET  /ct/<shard>/tile/<L>/<N>[.p/<W>]    hashes
-//! GET  /ct/<shard>/tile/data/<N>[.p/<W>]   entries
-//! GET  /ct/<shard>/issuer/<hex>            one certificate of the authority's chain
-//! GET  /ct/<shard>/ct/v1/get-roots         the root that every entry leads to
-//! POST /ct/<shard>/ct/v1/add-[pre-]chain   403: this log has one submitter
+//! /ct/<shard>/checkpoint              the signed head
+//! /ct/<shard>/tile/<L>/<N>[.p/<W>]    hashes
+//! /ct/<shard>/tile/data/<N>[.p/<W>]   entries
+//! /ct/<shard>/issuer/<hex>            one certificate of the authority's chain
+//! /ct/<shard>/ct/v1/get-…             what RFC 6962 asks for
+//! /ct/<shard>/ct/v1/add-[pre-]chain   403: this log has one submitter
 //! ```
 //!
 //! Anybody may read, from any origin. What is published never changes and may be kept for good;
@@ -14,24 +14,29 @@
 //!
 //! Spec: C2SP static-ct-api; RFC 6962 §4.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 
 use axum::Router;
 use axum::extract::State;
+use axum::handler::Handler;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderValue,
 };
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
 
 use crate::certificate::Chain;
-use crate::log::{Log, LogError};
+use crate::log::Log;
 use crate::tlog::merkle::Hash;
 use crate::tlog::tile::{TileKind, TilePath};
+use problem::Problem;
+
+mod problem;
+mod query;
+mod rfc6962;
 
 /// The highest level of hash tiles in a log of 2^40 entries, the most that there can be.
 const MAX_TILE_LEVEL: u8 = 5;
@@ -41,7 +46,7 @@ const MAX_TILE_LEVEL: u8 = 5;
 struct Served {
     log: Log,
     /// The answer of `get-roots`.
-    roots: Arc<str>,
+    roots: Bytes,
 }
 
 /// The routes of a log, below the path of its origin: `/ct/<shard>`.
@@ -51,15 +56,13 @@ struct Served {
 pub fn routes<S: Clone + Send + Sync + 'static>(log: Log, chain: &Chain) -> Router<S> {
     let prefix = prefix(log.origin()).to_owned();
     let log = Router::new()
-        .route("/checkpoint", get(checkpoint))
-        .route("/tile/{*path}", get(tile))
-        .route("/issuer/{fingerprint}", get(issuer))
-        .route("/ct/v1/get-roots", get(roots))
-        .route("/ct/v1/add-chain", post(shut))
-        .route("/ct/v1/add-pre-chain", post(shut))
+        .route("/checkpoint", readable(checkpoint))
+        .route("/tile/{*path}", readable(tile))
+        .route("/issuer/{fingerprint}", readable(issuer))
+        .merge(rfc6962::routes())
         .fallback(async || Problem::NoRoute)
         .method_not_allowed_fallback(async || Problem::Method)
-        .with_state(Served { log, roots: get_roots(chain).into() });
+        .with_state(Served { log, roots: rfc6962::get_roots(chain).into() });
     if prefix.is_empty() { log } else { Router::new().nest(&prefix, log) }
 }
 
@@ -68,10 +71,16 @@ fn prefix(origin: &str) -> &str {
     origin.find('/').and_then(|slash| origin.get(slash..)).unwrap_or_default()
 }
 
-/// The body of `get-roots`.
-fn get_roots(chain: &Chain) -> String {
-    let root = chain.ders().last().map(|der| BASE64_STANDARD.encode(der));
-    json!({ "certificates": Vec::from_iter(root) }).to_string()
+/// A route that is read: GET and HEAD, and OPTIONS for whoever's script asks before it reads.
+fn readable<H: Handler<T, Served>, T: 'static>(handler: H) -> MethodRouter<Served, Infallible> {
+    get(handler).options(async || {
+        let headers = [
+            (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS"),
+            (ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+        ];
+        (StatusCode::NO_CONTENT, headers)
+    })
 }
 
 async fn checkpoint(State(served): State<Served>) -> Result<Response, Problem> {
@@ -89,14 +98,6 @@ async fn issuer(State(served): State<Served>, uri: Uri) -> Result<Response, Prob
     let fingerprint = issuer_path(uri.path()).ok_or(Problem::NoIssuer)?;
     let der = served.log.issuer(fingerprint.0).await?.ok_or(Problem::NoIssuer)?;
     Ok(found(Content::Issuer, der))
-}
-
-async fn roots(State(served): State<Served>) -> Response {
-    found(Content::Roots, served.roots.to_string())
-}
-
-async fn shut() -> Problem {
-    Problem::Shut
 }
 
 /// The tile that a request's path names.
@@ -122,96 +123,39 @@ enum Content {
     Checkpoint,
     Tile,
     Issuer,
+    /// RFC 6962's signed head.
+    Head,
+    /// An answer that will always be the same.
+    Final,
+    /// Entries up to the end of the log.
+    Growing,
     Roots,
 }
 
 impl Content {
     /// Media type, and how long it may be kept.
     const fn headers(self) -> (&'static str, &'static str) {
+        const JSON: &str = "application/json";
         const FOR_GOOD: &str = "public, max-age=604800, immutable";
         match self {
             Self::Checkpoint => ("text/plain; charset=utf-8", "no-cache"),
             Self::Tile => ("application/octet-stream", FOR_GOOD),
             Self::Issuer => ("application/pkix-cert", FOR_GOOD),
-            Self::Roots => ("application/json", "no-cache"),
+            Self::Head | Self::Roots => (JSON, "no-cache"),
+            Self::Final => (JSON, "public, max-age=86400"),
+            Self::Growing => (JSON, "public, max-age=60"),
         }
     }
 }
 
 fn found(content: Content, body: impl IntoResponse) -> Response {
     let (media_type, caching) = content.headers();
-    (headers(media_type, caching), body).into_response()
-}
-
-type Headers = [(axum::http::HeaderName, HeaderValue); 3];
-
-const fn headers(media_type: &'static str, caching: &'static str) -> Headers {
-    [
+    let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(media_type)),
         (CACHE_CONTROL, HeaderValue::from_static(caching)),
         (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
-    ]
-}
-
-/// Why there is nothing to serve.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum Problem {
-    #[error(
-        "this log serves checkpoint, tile/…, issuer/… and ct/v1/get-roots; see https://c2sp.org/static-ct-api"
-    )]
-    NoRoute,
-    #[error(
-        "this is not the path of a tile: write tile/<level>/<index> or tile/data/<index>, the index in groups of three digits (x001/x234/067), and .p/<1 to 255> behind it for a partial tile"
-    )]
-    TilePath,
-    #[error("the log has no such tile yet; its checkpoint says how many entries there are")]
-    NoTile,
-    #[error(
-        "no entry of this log names such an issuer; issuer/ takes the SHA-256 of a certificate, 64 lowercase hex digits"
-    )]
-    NoIssuer,
-    #[error("this route takes another method: GET to read, POST for add-chain and add-pre-chain")]
-    Method,
-    #[error(
-        "this log takes the certificates of its own authority only, and logs each one before it is handed out; there is nothing to submit"
-    )]
-    Shut,
-    /// What the log says is for the operator.
-    #[error("the log cannot be read at the moment; try again")]
-    Log,
-}
-
-impl From<LogError> for Problem {
-    fn from(error: LogError) -> Self {
-        tracing::error!(%error, "the log cannot be read");
-        Self::Log
-    }
-}
-
-impl Problem {
-    /// The status of HTTP and the code of gRPC's gateway, whose shape all our errors have.
-    const fn status(&self) -> (StatusCode, u8) {
-        match self {
-            Self::NoRoute | Self::TilePath | Self::NoTile | Self::NoIssuer => {
-                (StatusCode::NOT_FOUND, 5)
-            }
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, 12),
-            Self::Shut => (StatusCode::FORBIDDEN, 7),
-            Self::Log => (StatusCode::SERVICE_UNAVAILABLE, 14),
-        }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (status, code) = self.status();
-        let body = json!({ "code": code, "message": self.to_string(), "details": [] }).to_string();
-        let mut response = (status, headers("application/json", "no-store"), body).into_response();
-        if self == Self::Log {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
-    }
+    ];
+    (headers, body).into_response()
 }
 
 #[cfg(test)]
@@ -269,6 +213,9 @@ mod tests {
             (Content::Checkpoint, "text/plain; charset=utf-8", "no-cache"),
             (Content::Tile, "application/octet-stream", "public, max-age=604800, immutable"),
             (Content::Issuer, "application/pkix-cert", "public, max-age=604800, immutable"),
+            (Content::Head, "application/json", "no-cache"),
+            (Content::Final, "application/json", "public, max-age=86400"),
+            (Content::Growing, "application/json", "public, max-age=60"),
             (Content::Roots, "application/json", "no-cache"),
         ] {
             let response = found(content, vec![1_u8]);
@@ -277,22 +224,6 @@ mod tests {
             assert_eq!(header(&response, CACHE_CONTROL), caching);
             assert_eq!(header(&response, ACCESS_CONTROL_ALLOW_ORIGIN), "*");
             assert_eq!(response.headers().get_all(CONTENT_TYPE).iter().count(), 1);
-        }
-    }
-
-    #[test]
-    fn no_error_may_be_kept() {
-        for (problem, status) in [
-            (Problem::NoTile, 404),
-            (Problem::NoIssuer, 404),
-            (Problem::Method, 405),
-            (Problem::Shut, 403),
-            (Problem::from(LogError::Closed), 503),
-        ] {
-            let response = problem.into_response();
-            assert_eq!(response.status(), status);
-            assert_eq!(header(&response, CACHE_CONTROL), "no-store");
-            assert_eq!(header(&response, CONTENT_TYPE), "application/json");
         }
     }
 }

@@ -93,7 +93,8 @@ impl Problem {
         Self { reason, code, status, message, metadata, retry_after, closes: false }
     }
 
-    fn said(reason: &'static str, code: Code, sentence: impl Into<String>) -> Self {
+    /// A caller's fault, in the words of whoever knows the rule.
+    pub fn said(reason: &'static str, code: Code, sentence: impl Into<String>) -> Self {
         Self::row(Row(reason, code, NEVER), Message::Said(sentence.into()))
     }
 
@@ -157,12 +158,23 @@ impl Problem {
         )
     }
 
+    /// The log does not answer.
+    pub fn log_unreadable() -> Self {
+        let what = "the log cannot be read at the moment";
+        Self::row(Row("LOG_UNAVAILABLE", Code::Unavailable, SOON), Message::Ours(what))
+    }
+
     /// A defect of ours ended the request.
     pub fn defect() -> Self {
         Self::row(
             Row("INTERNAL", Code::Internal, NEVER),
             Message::Ours("a defect in the server ended this request"),
         )
+    }
+
+    /// The same, with another sentence.
+    pub fn saying(self, sentence: impl Into<String>) -> Self {
+        Self { message: Message::Said(sentence.into()), ..self }
     }
 
     fn with_status(self, status: StatusCode) -> Self {

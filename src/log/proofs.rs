@@ -162,6 +162,7 @@ pub enum Unprovable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::form::Form;
     use crate::store::Owner;
     use crate::store::sqlite;
     use crate::time::Timestamp;
@@ -174,7 +175,7 @@ mod tests {
         let owner = Owner { origin: "a.example/ct/1".into(), log_id: [1; 32] };
         sqlite::create(&path, &owner, Timestamp::from_secs(0)).unwrap();
         let store = sqlite::open(&path).unwrap();
-        let tiles = Tiles::default();
+        let tiles = Tiles::new(Form::Certificates);
         let (leaf, size) = (0x0012_3456, (1 << 24) - 1);
         let mut nodes = Nodes { store: &store, tiles: &tiles, size, read: BTreeMap::new() };
         for level in 0..3 {

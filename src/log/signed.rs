@@ -1,0 +1,83 @@
+//! The head with the log's signatures: signed once, shared by every view of it.
+//!
+//! The checkpoint and RFC 6962's tree head hold the very same signature, so nobody can be shown one
+//! tree by the one and another by the other.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex;
+
+use super::{Log, LogError};
+use crate::store::Head;
+use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
+use crate::tlog::tls::DigitallySigned;
+
+/// A published head and what the log says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedHead {
+    /// The head.
+    pub head: Head,
+    /// RFC 6962's tree head signature, TLS `DigitallySigned`.
+    pub signature: Vec<u8>,
+    /// The checkpoint: a signed note, the first of whose signatures is that one.
+    pub note: String,
+}
+
+/// The newest head that was signed.
+#[derive(Default)]
+pub(super) struct Newest {
+    signed: ArcSwapOption<SignedHead>,
+    /// Held while one is being signed, so that many who ask make one signature.
+    turn: Mutex<()>,
+}
+
+impl Newest {
+    /// The signed head, if it is that of `head`.
+    fn of(&self, head: Head) -> Option<Arc<SignedHead>> {
+        self.signed.load_full().filter(|signed| signed.head == head)
+    }
+}
+
+impl Log {
+    /// The published head, signed when first asked for and kept until the head moves.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Signer`] when the log key cannot be used.
+    pub async fn signed_head(&self) -> Result<Arc<SignedHead>, LogError> {
+        let newest = &self.shared.newest;
+        if let Some(signed) = newest.of(self.head()) {
+            return Ok(signed);
+        }
+        let _turn = newest.turn.lock().await;
+        let head = self.head();
+        if let Some(signed) = newest.of(head) {
+            return Ok(signed);
+        }
+        let signed = Arc::new(self.sign(head).await?);
+        newest.signed.store(Some(Arc::clone(&signed)));
+        Ok(signed)
+    }
+
+    /// The note of [`Log::signed_head`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn checkpoint(&self) -> Result<String, LogError> {
+        Ok(self.signed_head().await?.note.clone())
+    }
+
+    async fn sign(&self, head: Head) -> Result<SignedHead, LogError> {
+        let Head { size, root, timestamp } = head;
+        let signer = &self.shared.signer;
+        let signature = signer.sign(&tree_head(timestamp, size, &root)).await?;
+        let signature = DigitallySigned { algorithm: signer.algorithm(), signature }.encode();
+        let origin = self.origin();
+        let line = rfc6962_signature(origin, &self.log_id(), timestamp, &signature);
+        let text = Checkpoint { origin: origin.to_owned(), size, root }.to_string();
+        let note = SignedNote { text, signatures: vec![line] }.to_string();
+        Ok(SignedHead { head, signature, note })
+    }
+}
