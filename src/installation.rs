@@ -6,6 +6,7 @@
 //! authority.pem   the chain: intermediate, then root
 //! authority.key   the intermediate's key, which signs certificates
 //! log.key         the certificate log's key
+//! log.note.key    the log's Ed25519 key, which signs its checkpoints a second time
 //! ct/             the log's databases, one for each shard
 //! ```
 //!
@@ -40,6 +41,8 @@ pub struct Files {
     pub authority_key: PathBuf,
     /// The key of the certificate log.
     pub log_key: PathBuf,
+    /// The log's second key, for checkpoints.
+    pub note_key: PathBuf,
 }
 
 impl Files {
@@ -49,6 +52,7 @@ impl Files {
             chain: dir.join("authority.pem"),
             authority_key: dir.join("authority.key"),
             log_key: dir.join("log.key"),
+            note_key: dir.join("log.note.key"),
         }
     }
 }
@@ -107,6 +111,8 @@ pub struct Installation {
     pub authority: Arc<dyn Signer>,
     /// The key of the certificate log.
     pub log: Arc<dyn Signer>,
+    /// The log's second key, for checkpoints: Ed25519.
+    pub note: Arc<dyn Signer>,
 }
 
 /// Whether there is no installation in `dir` yet, or no `dir`. `lost+found` of a fresh file system is
@@ -218,8 +224,16 @@ pub fn open_files(
 ) -> Result<Installation, InstallationError> {
     let (chain, authority) = open_authority(&files.chain, &files.authority_key, passphrase, now)?;
     let log = FileSigner::open(&files.log_key, passphrase)?;
+    let note = FileSigner::open(&files.note_key, passphrase)?;
     check(&chain, &authority, &log)?;
-    Ok(Installation { chain: Arc::new(chain), authority: Arc::new(authority), log: Arc::new(log) })
+    if note.algorithm() != SignatureAlgorithm::Ed25519 {
+        return Err(InstallationError::NoteKeyAlgorithm);
+    }
+    if note.public_key() == log.public_key() {
+        return Err(InstallationError::SharedNoteKey);
+    }
+    let (authority, log, note) = (Arc::new(authority), Arc::new(log), Arc::new(note));
+    Ok(Installation { chain: Arc::new(chain), authority, log, note })
 }
 
 /// Opens an authority that may have no log yet, and checks it.
@@ -345,6 +359,12 @@ pub enum InstallationError {
         "the log's key is not ECDSA P-256, the only kind that all clients verify; make a new one"
     )]
     LogKeyAlgorithm,
+    /// A key that verifiers of notes do not know.
+    #[error("the log's key for checkpoints, log.note.key, is not Ed25519; put the right key back")]
+    NoteKeyAlgorithm,
+    /// One key for both signatures of a checkpoint.
+    #[error("log.note.key holds the log's own key; put the log's key for checkpoints back")]
+    SharedNoteKey,
 }
 
 impl InstallationError {
@@ -385,8 +405,8 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 6] =
-        ["authority.key", "authority.pem", "ct", "log.key", "root.key", "root.pem"];
+    const NAMES: [&str; 7] =
+        ["authority.key", "authority.pem", "ct", "log.key", "log.note.key", "root.key", "root.pem"];
 
     #[test]
     fn what_is_created_opens() {
@@ -396,6 +416,7 @@ mod tests {
         let opened = open(&dir, None, NOW).unwrap();
         assert_eq!(opened.authority.public_key(), opened.chain.spki());
         assert_eq!(opened.log.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
+        assert_eq!(opened.note.algorithm(), SignatureAlgorithm::Ed25519);
         assert_eq!(opened.chain.not_before(), NOW.minus(Duration::from_secs(3600)));
     }
 
@@ -459,7 +480,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("deep/down/data");
         create(&dir, &Options { passphrase: Some("geheim"), ..OPTIONS }).unwrap();
-        for name in ["root.key", "authority.key", "log.key"] {
+        for name in ["root.key", "authority.key", "log.key", "log.note.key"] {
             let text = fs::read_to_string(dir.join(name)).unwrap();
             assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{name}");
         }
@@ -544,6 +565,18 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_have_an_ed25519_key_of_their_own() {
+        let (_parent, dir) = installation();
+        let (log, note) = (dir.join("log.key"), dir.join("log.note.key"));
+        let ours = fs::read(&note).unwrap();
+        fs::copy(&log, &note).unwrap();
+        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::NoteKeyAlgorithm));
+        fs::write(&note, &ours).unwrap();
+        fs::write(&log, &ours).unwrap();
+        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::SharedNoteKey));
+    }
+
+    #[test]
     fn the_chain_holds_now() {
         let (_parent, dir) = installation();
         let later = NOW.plus(Duration::from_secs(5 * 366 * 24 * 60 * 60));
@@ -556,7 +589,7 @@ mod tests {
 
     #[test]
     fn says_which_file_is_missing() {
-        for name in ["authority.pem", "authority.key", "log.key"] {
+        for name in ["authority.pem", "authority.key", "log.key", "log.note.key"] {
             let (_parent, dir) = installation();
             fs::remove_file(dir.join(name)).unwrap();
             let error = open(&dir, None, NOW).err().unwrap().to_string();

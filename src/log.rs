@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::ct::{entry::Entry, sct::Sct};
 use crate::record::{Attempt, Record};
-use crate::signer::{Signer, SignerError};
+use crate::signer::SignerError;
 use crate::store::{Epoch, Head, Owner, Placed, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::Hash;
@@ -23,7 +23,7 @@ use boot::Wanted;
 use form::Form;
 use mark::{Mark, MarkError};
 use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
-use signed::Newest;
+use signed::{Keys, Newest};
 use tiles::Tiles;
 
 mod boot;
@@ -51,7 +51,7 @@ struct Shared {
     owner: Owner,
     form: Form,
     store: Arc<dyn Store>,
-    signer: Arc<dyn Signer>,
+    keys: Keys,
     clock: Arc<dyn Clock>,
     // None once the log is closed: the sequencer ends when the last sender is gone.
     queue: ArcSwapOption<SyncSender<Pending>>,
@@ -66,8 +66,8 @@ struct Shared {
 pub struct Opening {
     /// Where it lives.
     pub store: Arc<dyn Store>,
-    /// The log key; the log id is made from it.
-    pub signer: Arc<dyn Signer>,
+    /// What signs for it; the log id is made from the log key.
+    pub keys: Keys,
     /// Read for each batch.
     pub clock: Arc<dyn Clock>,
     /// `<host>/ct/<shard>`.
@@ -123,8 +123,8 @@ impl Log {
     /// [`LogError::Mark`] when something newer is remembered; [`LogError::Store`] when it cannot be read;
     /// [`LogError::Thread`] when there is no thread to be had.
     pub fn open(opening: Opening) -> Result<Self, LogError> {
-        let Opening { store, signer, clock, origin, epoch, mark } = opening;
-        let owner = Owner { origin, log_id: Hash::of(&[signer.public_key()]).0 };
+        let Opening { store, keys, clock, origin, epoch, mark } = opening;
+        let owner = Owner { origin, log_id: Hash::of(&[keys.log.public_key()]).0 };
         let form = Form::Certificates;
         let wanted = Wanted { owner: &owner, form, now: clock.now(), mark: mark.as_deref() };
         let tree = boot::check(store.as_ref(), wanted)?;
@@ -152,7 +152,7 @@ impl Log {
             owner,
             form,
             store,
-            signer,
+            keys,
             clock,
             queue: ArcSwapOption::from_pointee(sender),
             published,
@@ -178,7 +178,7 @@ impl Log {
     pub async fn append(&self, entry: Entry, attempt: Attempt<'_>) -> Result<Sct, LogError> {
         let record = attempt.to_json().map_err(|error| LogError::Record(error.to_string()))?;
         let Place { index, timestamp, leaf } = self.place(Box::new(entry), record).await?;
-        let signer = &self.shared.signer;
+        let signer = &self.shared.keys.log;
         let signature = signer.sign(&leaf).await?;
         Ok(Sct {
             log_id: self.log_id(),
@@ -254,7 +254,7 @@ impl Log {
 
     /// The log key: DER SubjectPublicKeyInfo.
     pub fn public_key(&self) -> &[u8] {
-        self.shared.signer.public_key()
+        self.shared.keys.log.public_key()
     }
 
     /// The published head: everything in it is durable.

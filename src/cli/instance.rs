@@ -21,11 +21,13 @@ use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
 use crate::keyset::Keyset;
+use crate::log::signed::Keys;
 use crate::log::{Log, Opening};
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Store, sqlite};
 use crate::time::{Clock, SystemClock};
 use crate::tlog::merkle::Hash;
+use crate::tlog::note;
 use crate::trust::{self, LogTrust};
 
 /// Which instance a command is about.
@@ -122,6 +124,7 @@ impl Instance {
             chain: config.authority.chain.clone(),
             authority_key: config.authority.key.clone(),
             log_key: config.data.join("log.key"),
+            note_key: config.data.join("log.note.key"),
         };
         let installation = with_passphrase(&config.authority, |passphrase| {
             installation::open_files(&files, passphrase, now)
@@ -197,6 +200,12 @@ impl Instance {
         self.config.log.mark.clone().unwrap_or_else(|| self.shard.with_extension("mark"))
     }
 
+    /// The line by which verifiers of notes know the log's second key.
+    pub fn verifier_key(&self) -> Option<String> {
+        let key = note::ed25519_key(self.installation.note.public_key())?;
+        Some(note::verifier_key(&self.origin(), key))
+    }
+
     /// The log's name.
     pub fn origin(&self) -> String {
         self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned()
@@ -204,9 +213,10 @@ impl Instance {
 
     fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
         let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
+        let Installation { log, note, .. } = &self.installation;
         let opening = Opening {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            signer: Arc::clone(&self.installation.log),
+            keys: Keys { log: Arc::clone(log), note: Some(Arc::clone(note)) },
             clock: Arc::clone(clock),
             origin: self.origin(),
             epoch: random_epoch(),

@@ -89,6 +89,7 @@ fn show(root: &Value, instance: &Instance, out: &Out) -> String {
         ("id", from("/ctlogs/0/logId/keyId")),
         ("key", from("/ctlogs/0/publicKey/keyDetails")),
         ("valid", format!("from {}", text("/ctlogs/0/publicKey/validFor/start"))),
+        ("vkey", instance.verifier_key().unwrap_or_default()),
     ];
     format!(
         "{}\n{}{}\n{}",

@@ -15,8 +15,8 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use pkcs8::PrivateKeyInfoRef;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, SerialNumber,
-    SignatureAlgorithm,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    SerialNumber, SignatureAlgorithm,
 };
 use zeroize::Zeroizing;
 
@@ -54,11 +54,14 @@ pub(super) enum Secrecy {
     Public,
 }
 
-/// Makes the log's key, and keys and certificates of the authority unless it has them; the chain comes
+/// Makes the log's two keys, and keys and certificates of the authority unless it has them; the chain comes
 /// last.
 pub(super) fn perform(options: &Options<'_>) -> Result<Vec<Made>, String> {
-    let log_key = generate(&PKCS_ECDSA_P256_SHA256)?;
-    let mut made = vec![private("log.key", &log_key, options.passphrase)?];
+    let (log_key, note_key) = (generate(&PKCS_ECDSA_P256_SHA256)?, generate(&PKCS_ED25519)?);
+    let mut made = vec![
+        private("log.key", &log_key, options.passphrase)?,
+        private("log.note.key", &note_key, options.passphrase)?,
+    ];
     if let Authority::New { name, curve } = options.authority {
         made.extend(authority(options, name, curve)?);
     }

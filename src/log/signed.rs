@@ -9,9 +9,27 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
 use super::{Log, LogError};
+use crate::signer::{Signer, SignerError};
 use crate::store::Head;
-use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
+use crate::tlog::note::{
+    self, Checkpoint, NoteSignature, SignedNote, TYPE_ED25519, rfc6962_signature, tree_head,
+};
 use crate::tlog::tls::DigitallySigned;
+
+/// The keys that a log signs with.
+#[derive(Clone)]
+pub struct Keys {
+    /// The log key: SCTs and tree heads.
+    pub log: Arc<dyn Signer>,
+    /// An Ed25519 key for checkpoints, which witnesses want; none: they have the log key's signature alone.
+    pub note: Option<Arc<dyn Signer>>,
+}
+
+impl From<Arc<dyn Signer>> for Keys {
+    fn from(log: Arc<dyn Signer>) -> Self {
+        Self { log, note: None }
+    }
+}
 
 /// A published head and what the log says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +89,28 @@ impl Log {
 
     async fn sign(&self, head: Head) -> Result<SignedHead, LogError> {
         let Head { size, root, timestamp } = head;
-        let signer = &self.shared.signer;
+        let signer = &self.shared.keys.log;
         let signature = signer.sign(&tree_head(timestamp, size, &root)).await?;
         let signature = DigitallySigned { algorithm: signer.algorithm(), signature }.encode();
         let origin = self.origin();
         let line = rfc6962_signature(origin, &self.log_id(), timestamp, &signature);
         let text = Checkpoint { origin: origin.to_owned(), size, root }.to_string();
-        let note = SignedNote { text, signatures: vec![line] }.to_string();
+        // The log key's comes first: there are readers that look at no other.
+        let mut signatures = vec![line];
+        if let Some(key) = &self.shared.keys.note {
+            signatures.push(sign_note(key.as_ref(), origin, &text).await?);
+        }
+        let note = SignedNote { text, signatures }.to_string();
         Ok(SignedHead { head, signature, note })
     }
+}
+
+/// The signature of an Ed25519 key over the text of a note.
+async fn sign_note(key: &dyn Signer, name: &str, text: &str) -> Result<NoteSignature, LogError> {
+    let octets = note::ed25519_key(key.public_key());
+    let octets =
+        octets.ok_or_else(|| SignerError("the key for checkpoints is no Ed25519".into()))?;
+    let key_id = note::key_id(name, TYPE_ED25519, octets);
+    let signature = key.sign(text.as_bytes()).await?;
+    Ok(NoteSignature { name: name.to_owned(), key_id, signature })
 }

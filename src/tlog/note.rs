@@ -169,6 +169,21 @@ pub fn key_id(name: &str, kind: u8, key: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
+/// The 32 octets of the Ed25519 key in a DER `SubjectPublicKeyInfo`, if it is one.
+///
+/// Spec: RFC 8410 §4.
+pub fn ed25519_key(spki: &[u8]) -> Option<&[u8; 32]> {
+    const PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+    spki.strip_prefix(&PREFIX)?.try_into().ok()
+}
+
+/// An Ed25519 key as people hand it to verifiers: `<name>+<key id, hex>+<type ‖ key, base64>`.
+pub fn verifier_key(name: &str, key: &[u8; 32]) -> String {
+    let id = u32::from_be_bytes(key_id(name, TYPE_ED25519, key));
+    let key = BASE64_STANDARD.encode([&[TYPE_ED25519], &key[..]].concat());
+    format!("{name}+{id:08x}+{key}")
+}
+
 /// The octets that an RFC 6962 tree head signature covers.
 ///
 /// version u8 = 0 ‖ signature type u8 = 1 ‖ timestamp u64 ‖ size u64 ‖ root.
@@ -304,6 +319,20 @@ mod tests {
         let key = UnparsedPublicKey::new(&ED25519, &typed[1..]);
         key.verify(note.text.as_bytes(), &line.signature).unwrap();
         assert_eq!(note.to_string(), NOTE);
+    }
+
+    #[test]
+    fn a_verifier_key_is_one_line() {
+        let text = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let (_, key) = text.rsplit_once('+').unwrap();
+        let typed = decode_base64(key).unwrap();
+        let key: [u8; 32] = typed[1..].try_into().unwrap();
+        assert_eq!(verifier_key("PeterNeumann", &key), text);
+        let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+        let spki = [&prefix[..], &key].concat();
+        assert_eq!(ed25519_key(&spki), Some(&key));
+        assert_eq!(ed25519_key(&spki[..43]), None);
+        assert_eq!(ed25519_key(&key), None);
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn init_makes_what_check_accepts_and_touches_nothing_twice() {
         0,
     );
     assert!(out.contains("root.key"), "{out}");
-    for name in ["root.key", "authority.key", "log.key"] {
+    for name in ["root.key", "authority.key", "log.key", "log.note.key"] {
         let mode = std::fs::metadata(home.join("data").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }

@@ -98,7 +98,7 @@ impl Bench {
         let key = Arc::clone(&self.key) as Arc<dyn Signer>;
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let (origin, mark) = (ORIGIN.into(), self.mark.clone());
-        Log::open(Opening { store, signer: key, clock, origin, epoch: epoch(), mark })
+        Log::open(Opening { store, keys: key.into(), clock, origin, epoch: epoch(), mark })
     }
 
     fn open(&self) -> (Log, Arc<FaultyStore>) {
@@ -565,10 +565,11 @@ async fn a_store_of_another_log_is_refused() {
         for (key, origin) in [(&other, ORIGIN), (&bench.key, "other.example/ct/1")] {
             let theirs = owner(&bench.key).to_string();
             let ours = Owner { origin: origin.into(), ..owner(key) }.to_string();
-            let (signer, clock) = (Arc::clone(key) as _, Arc::clone(&bench.clock) as _);
+            let keys = (Arc::clone(key) as Arc<dyn Signer>).into();
+            let clock = Arc::clone(&bench.clock) as _;
             let (store, origin) = (bench.store().unwrap(), origin.to_owned());
             let (epoch, mark) = (epoch(), None);
-            let opened = Log::open(Opening { store, signer, clock, origin, epoch, mark });
+            let opened = Log::open(Opening { store, keys, clock, origin, epoch, mark });
             let error = opened.err().unwrap();
             assert!(error.to_string().contains(&theirs), "it says whose the store is: {error}");
             assert_eq!(error, LogError::Foreign { theirs, ours });

@@ -54,7 +54,7 @@ impl TestAuthority {
         let shared: Arc<dyn Clock> = clock.clone();
         let opening = Opening {
             store,
-            signer: Arc::clone(&opened.log),
+            keys: Arc::clone(&opened.log).into(),
             clock: Arc::clone(&shared),
             origin,
             epoch: epoch(),

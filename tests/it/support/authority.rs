@@ -109,7 +109,7 @@ impl Parts {
         let (chain, signer) = (Arc::new(chain()), Arc::clone(signer));
         let opening = log::Opening {
             store: store.clone(),
-            signer: log_key,
+            keys: log_key.into(),
             clock: Arc::clone(&clock),
             origin: ORIGIN.to_owned(),
             epoch: epoch(),
