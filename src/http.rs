@@ -62,6 +62,7 @@ pub struct App {
     exchanges: Arc<Semaphore>,
     patience: Duration,
     denials: Denials,
+    scheme: &'static str,
 }
 
 struct Shared {
@@ -85,7 +86,14 @@ impl App {
         };
         let exchanges = Arc::new(Semaphore::new(EXCHANGES));
         let (shared, patience) = (Arc::new(shared), EXCHANGE);
-        Self { authority, shared, exchanges, patience, denials: Denials::Full }
+        let (denials, scheme) = (Denials::Full, "https");
+        Self { authority, shared, exchanges, patience, denials, scheme }
+    }
+
+    /// The same doors, at this address: `https`, unless it says otherwise.
+    pub fn with_url(self, url: &str) -> Self {
+        let scheme = if url.starts_with("http://") { "http" } else { "https" };
+        Self { scheme, ..self }
     }
 
     /// The same doors, with another bound to the exchanges that may be under way at once.
@@ -132,7 +140,7 @@ pub fn router(app: App) -> Router {
     let routes = Router::new()
         .merge(fulcio())
         .route("/readyz", get(health::ready))
-        .merge(log::routes(app.authority.log.clone(), &app.authority.chain))
+        .merge(log::routes(app.authority.log.clone(), &app.authority.chain, app.scheme))
         .merge(trust::routes(app.shared.trusted_root.clone()))
         .merge(grpc::routes(&app))
         .fallback(envelope::not_found)

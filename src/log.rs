@@ -27,6 +27,7 @@ use signed::{Keys, Newest};
 use tiles::Tiles;
 
 mod boot;
+mod compressed;
 mod edge;
 mod form;
 pub mod mark;
@@ -59,6 +60,7 @@ struct Shared {
     newest: Newest,
     reads: Semaphore,
     tiles: Arc<Tiles>,
+    compressed: Arc<Tiles>,
     state: watch::Receiver<State>,
 }
 
@@ -159,6 +161,7 @@ impl Log {
             newest: Newest::default(),
             reads: Semaphore::new(READS),
             tiles: Arc::new(Tiles::new(form)),
+            compressed: Arc::new(Tiles::new(form)),
             state: watched,
         };
         Ok(Self { shared: Arc::new(shared) })

@@ -358,6 +358,6 @@ impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
         let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
-        http::router(app.with_denials(self.config.denials))
+        http::router(app.with_url(&self.config.url).with_denials(self.config.denials))
     }
 }

@@ -5,6 +5,7 @@
 //! /ct/<shard>/tile/<L>/<N>[.p/<W>]    hashes
 //! /ct/<shard>/tile/data/<N>[.p/<W>]   entries
 //! /ct/<shard>/issuer/<hex>            one certificate of the authority's chain
+//! /ct/<shard>/log.v3.json             what the log is
 //! /ct/<shard>/ct/v1/get-…             what RFC 6962 asks for
 //! /ct/<shard>/ct/v1/add-[pre-]chain   403: this log has one submitter
 //! ```
@@ -20,10 +21,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::handler::Handler;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    CACHE_CONTROL, CONTENT_TYPE, HeaderValue,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY,
 };
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
@@ -34,6 +35,7 @@ use crate::tlog::merkle::Hash;
 use crate::tlog::tile::{TileKind, TilePath};
 use problem::Problem;
 
+mod about;
 mod problem;
 mod query;
 mod rfc6962;
@@ -47,22 +49,31 @@ struct Served {
     log: Log,
     /// The answer of `get-roots`.
     roots: Bytes,
+    /// The answer of `log.v3.json`.
+    about: Bytes,
 }
 
 /// The routes of a log, below the path of its origin: `/ct/<shard>`.
 ///
-/// `chain` is the authority's, whose root every entry leads to. The router brings its own state and
-/// merges with one of any other.
-pub fn routes<S: Clone + Send + Sync + 'static>(log: Log, chain: &Chain) -> Router<S> {
+/// `chain` is the authority's, whose root every entry leads to; `scheme` that of the log's address. The
+/// router brings its own state and merges with one of any other.
+pub fn routes<S: Clone + Send + Sync + 'static>(
+    log: Log,
+    chain: &Chain,
+    scheme: &str,
+) -> Router<S> {
     let prefix = prefix(log.origin()).to_owned();
+    let described = about::log_v3(&log, scheme, chain.not_before());
+    let served = Served { log, roots: rfc6962::get_roots(chain).into(), about: described.into() };
     let log = Router::new()
         .route("/checkpoint", readable(checkpoint))
+        .route("/log.v3.json", readable(about))
         .route("/tile/{*path}", readable(tile))
         .route("/issuer/{fingerprint}", readable(issuer))
         .merge(rfc6962::routes())
         .fallback(async || Problem::NoRoute)
         .method_not_allowed_fallback(async || Problem::Method)
-        .with_state(Served { log, roots: rfc6962::get_roots(chain).into() });
+        .with_state(served);
     if prefix.is_empty() { log } else { Router::new().nest(&prefix, log) }
 }
 
@@ -88,10 +99,42 @@ async fn checkpoint(State(served): State<Served>) -> Result<Response, Problem> {
     Ok(found(Content::Checkpoint, checkpoint))
 }
 
-async fn tile(State(served): State<Served>, uri: Uri) -> Result<Response, Problem> {
+async fn about(State(served): State<Served>) -> Response {
+    found(Content::About, served.about.clone())
+}
+
+async fn tile(
+    State(served): State<Served>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let path = tile_path(uri.path()).ok_or(Problem::TilePath)?;
-    let tile = served.log.tile(path).await?.ok_or(Problem::NoTile)?;
-    Ok(found(Content::Tile, tile))
+    if path.kind != TileKind::Data {
+        let tile = served.log.tile(path).await?.ok_or(Problem::NoTile)?;
+        return Ok(found(Content::Tile, tile));
+    }
+    let compressed = path.is_full() && accepts_gzip(&headers);
+    let tile = match compressed {
+        true => served.log.compressed_tile(path).await?,
+        false => served.log.tile(path).await?,
+    };
+    let mut response = found(Content::Tile, tile.ok_or(Problem::NoTile)?);
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if compressed {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+/// Whether the reader wants gzip where it can be had: it is named, and not with `q=0`.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        named && quality.is_none_or(|quality| quality.parse().is_ok_and(|q: f32| q > 0.0))
+    })
 }
 
 async fn issuer(State(served): State<Served>, uri: Uri) -> Result<Response, Problem> {
@@ -130,6 +173,7 @@ enum Content {
     /// Entries up to the end of the log.
     Growing,
     Roots,
+    About,
 }
 
 impl Content {
@@ -141,7 +185,7 @@ impl Content {
             Self::Checkpoint => ("text/plain; charset=utf-8", "no-cache"),
             Self::Tile => ("application/octet-stream", FOR_GOOD),
             Self::Issuer => ("application/pkix-cert", FOR_GOOD),
-            Self::Head | Self::Roots => (JSON, "no-cache"),
+            Self::Head | Self::Roots | Self::About => (JSON, "no-cache"),
             Self::Final => (JSON, "public, max-age=86400"),
             Self::Growing => (JSON, "public, max-age=60"),
         }
@@ -201,6 +245,25 @@ mod tests {
         assert_eq!(issuer_path(&format!("/issuer/{}", hex.to_uppercase())), None);
         assert_eq!(issuer_path(&format!("/issuer/{hex}0")), None);
         assert_eq!(issuer_path("/issuer/"), None);
+    }
+
+    #[test]
+    fn whoever_asks_for_gzip_gets_it() {
+        for (coding, accepted) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("gzip;q=1", true),
+            ("gzip; q=0", false),
+            ("gzip;q=0.000", false),
+            ("gzip;q=none", false),
+            ("x-gzip-2", false),
+            ("identity", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, coding.parse().unwrap())]);
+            assert_eq!(accepts_gzip(&headers), accepted, "{coding}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 
     fn header(response: &Response, name: axum::http::HeaderName) -> &str {
