@@ -13,6 +13,7 @@ mod golden;
 mod bites;
 mod presets;
 mod log;
+mod readers;
 mod first_start;
 mod kill;
 mod hostile;

@@ -31,7 +31,7 @@ pub const LOGGED: Timestamp = Timestamp::from_secs(1_767_225_600);
 pub struct MadeLog {
     pair: EcdsaKeyPair,
     pub key: PublicKey,
-    root_der: Vec<u8>,
+    pub root_der: Vec<u8>,
     pub entries: Vec<Entry>,
 }
 
