@@ -6,6 +6,7 @@
 mod grpc;
 mod instance;
 mod judge;
+mod judges;
 mod recorded;
 
 use std::fs;

@@ -108,6 +108,15 @@ impl Instance {
         folder
     }
 
+    /// What a command says about this instance.
+    pub fn mayfly(&self, words: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        command.args(words).args(&self.source);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert_succeeds(&output);
+        said(&output)
+    }
+
     /// A person, vouched for by e-mail address.
     pub fn alice(&self) -> Caller {
         let claims = json!({
