@@ -1,9 +1,9 @@
 //! Why a reader of the log gets nothing: one row for each reason.
 //!
-//! The answers look like all others ([`super::super::problem`]), may be read by scripts of any
-//! origin, and may not be kept by anybody: what is not there yet may be there a moment later.
+//! The answers look like all others ([`super::super::problem`]), and may be read by scripts of any
+//! origin.
 
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HeaderValue};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use tonic::Code;
 
@@ -149,15 +149,15 @@ impl From<Problem> for problem::Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = problem::Problem::from(self).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         response
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::CACHE_CONTROL;
+
     use super::*;
 
     #[test]
