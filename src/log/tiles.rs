@@ -11,9 +11,9 @@ use crate::store::{Store, StoreError};
 use crate::tlog::tile::{TileKind, TilePath};
 
 /// The octets that are kept.
-const OCTETS: usize = 8 << 20;
+const OCTETS: usize = 32 << 20;
 /// The tiles that are kept; few, as they are looked through.
-const TILES: usize = 64;
+const TILES: usize = 256;
 
 /// The tiles of one log.
 pub struct Tiles {
@@ -95,7 +95,7 @@ mod tests {
         tiles.keep(path(4, 256), &tile);
         let kept = (0..5).map(|index| tiles.get(path(index, 256)).is_some());
         assert_eq!(Vec::from_iter(kept), [true, false, true, true, true]);
-        (0..200).for_each(|index| tiles.keep(path(index, 256), &Bytes::from_static(b"x")));
+        (0..1000).for_each(|index| tiles.keep(path(index, 256), &Bytes::from_static(b"x")));
         assert_eq!(tiles.lock().len(), TILES);
     }
 
