@@ -20,7 +20,7 @@ use mayfly::tlog::note::{SignedNote, parse_rfc6962};
 use mayfly::tlog::tile::{TileKind, TilePath, decode_hashes};
 use proptest::prelude::*;
 
-use outside::{Outside, PREFIX, texts};
+use outside::{Head, Outside, PREFIX, texts};
 
 use crate::support::signer::{FaultySigner, Mishap};
 
@@ -141,15 +141,7 @@ async fn p7_the_root_is_that_of_all_entries_and_tiles_are_as_wide_as_the_tree() 
     let mut log = Outside::new(SIZE);
     for size in [0, 1, 255, 256, 257, SIZE] {
         log.grow(size).await;
-        let (_, sighting) = Sighting::of(&log.text("checkpoint").await, Some(&log.key())).unwrap();
-        let mut judge = Judge::new(sighting, None).unwrap();
-        while let Some(resource) = judge.wants() {
-            let octets = log.read(&resource.to_string()).await;
-            judge.take(&octets).unwrap();
-        }
-        let verdict = judge.verdict().unwrap();
-        assert_eq!((verdict.head.size, verdict.unchecked), (size, 0));
-
+        assert_eq!(judged(&log).await.size, size);
         let kinds = (0..6).map(|level| TileKind::Hashes { level }).chain([TileKind::Data]);
         for kind in kinds {
             let tiles = (0..).map_while(|index| TilePath::at(size, kind, index));
@@ -163,6 +155,21 @@ async fn p7_the_root_is_that_of_all_entries_and_tiles_are_as_wide_as_the_tree() 
             }
         }
     }
+}
+
+/// Judges all that the log serves; yields its head.
+async fn judged(log: &Outside) -> Head {
+    let (_, sighting) = Sighting::of(&log.text("checkpoint").await, Some(&log.key())).unwrap();
+    let mut judge = Judge::new(sighting, None).unwrap();
+    while let Some(resource) = judge.wants() {
+        let octets = log.read(&resource.to_string()).await;
+        judge.take(&octets).unwrap();
+    }
+    let verdict = judge.verdict().unwrap();
+    assert_eq!(verdict.unchecked, 0);
+    let head = log.head().await;
+    assert_eq!(verdict.head.root, head.root);
+    head
 }
 
 /// Every width that the edge ever had stays readable: a checkpoint of that size is out there.
@@ -215,6 +222,32 @@ async fn p20_what_may_be_kept_never_changes_and_what_may_change_is_not_kept() {
         let beyond = format!("ct/v1/get-sth-consistency?first=1&second={}", size + 1);
         let beyond = log.get(&beyond).await;
         assert_eq!((beyond.status, beyond.caching()), (400, "no-store"));
+    }
+}
+
+#[tokio::test]
+async fn p20_a_cache_in_between_changes_nothing() {
+    let mut log = Outside::new(SIZE).behind_a_cache();
+    let mut last = log.sth().await;
+    for size in [1, 2, 200, 255, 256, 257, SIZE] {
+        // Asked for too early, so that a cache could remember that there was nothing.
+        let next = TilePath::at(size, TileKind::Data, (size - 1) / 256).unwrap();
+        assert_eq!(log.get(&format!("tile/{next}")).await.status, 404);
+        let query = format!("ct/v1/get-sth-consistency?first={}&second={size}", last.size);
+        assert_eq!(log.get(&query).await.status, 400);
+
+        log.grow(size).await;
+        let head = judged(&log).await;
+        let proof = texts(&log.json(&query).await["consistency"]);
+        let trees = ((last.size, last.root), (head.size, head.root));
+        assert_eq!(verify_consistency(trees.0, trees.1, &proof), Ok(()));
+        let mut read = 0;
+        while read < size {
+            let page = log.json(&format!("ct/v1/get-entries?start={read}&end=999")).await;
+            read += page["entries"].as_array().unwrap().len() as u64;
+        }
+        assert_eq!(read, size);
+        last = head;
     }
 }
 

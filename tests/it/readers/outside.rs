@@ -19,7 +19,7 @@ use mayfly::log::signed::Keys;
 use mayfly::log::{Log, Opening};
 use mayfly::record::Attempt;
 use mayfly::signer::Signer;
-use mayfly::store::{Head, Store as _};
+use mayfly::store::Store as _;
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::key::PublicKey;
 use mayfly::tlog::merkle::{Hash, verify_inclusion};
@@ -44,9 +44,20 @@ pub struct Outside {
     router: Router,
     /// What was served to be kept for good, by its address.
     kept: Mutex<BTreeMap<String, Bytes>>,
+    /// What a cache in between holds, by its address; none: there is no cache.
+    cache: Option<Mutex<BTreeMap<String, Answer>>>,
+}
+
+/// A head as readers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub size: u64,
+    pub root: Hash,
+    pub timestamp: Timestamp,
 }
 
 /// An answer, read to its end.
+#[derive(Clone)]
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -65,9 +76,13 @@ impl Answer {
 
     /// Whether it may be kept for a day at least.
     pub fn may_be_kept(&self) -> bool {
+        self.status == 200 && self.age() >= 86_400
+    }
+
+    /// How many seconds it may be kept.
+    fn age(&self) -> u32 {
         let age = self.caching().split("max-age=").nth(1).unwrap_or_default();
-        let age = age.split(',').next().unwrap_or_default().parse().unwrap_or(0);
-        self.status == 200 && age >= 86_400
+        age.split(',').next().unwrap_or_default().parse().unwrap_or(0)
     }
 
     pub fn json(&self) -> Value {
@@ -83,7 +98,13 @@ impl Outside {
         let note_key = Arc::new(LogKey::ed25519(7));
         let authority = Arc::new(authority(&parts, &note_key));
         let router = router(App::new(Arc::clone(&authority), String::new()));
-        Self { made, parts, note_key, authority, router, kept: Mutex::default() }
+        let (kept, cache) = (Mutex::default(), None);
+        Self { made, parts, note_key, authority, router, kept, cache }
+    }
+
+    /// The same, through a cache that keeps whatever it may, for as long as the test runs.
+    pub fn behind_a_cache(self) -> Self {
+        Self { cache: Some(Mutex::default()), ..self }
     }
 
     /// The same log, opened anew.
@@ -118,6 +139,19 @@ impl Outside {
 
     /// `GET`, held to what was served before if it may be kept, and to what all errors have in common.
     pub async fn get_with(&self, path: &str, headers: &[(HeaderName, &str)]) -> Answer {
+        let address = format!("{path} {headers:?}");
+        let cache = self.cache.as_ref();
+        if let Some(answer) = cache.and_then(|cache| cache.lock().unwrap().get(&address).cloned()) {
+            return answer;
+        }
+        let answer = self.ask(path, headers).await;
+        if let Some(cache) = cache.filter(|_| answer.age() > 0) {
+            cache.lock().unwrap().insert(address, answer.clone());
+        }
+        answer
+    }
+
+    async fn ask(&self, path: &str, headers: &[(HeaderName, &str)]) -> Answer {
         let mut request = Request::builder().uri(format!("{PREFIX}/{path}"));
         for (name, value) in headers {
             request = request.header(name, *value);
