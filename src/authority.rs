@@ -114,6 +114,8 @@ impl Authority {
         let judgement = judge(trust, &request.token, now, known).await?;
         let key = request.proof.verify(judgement.identity().challenge())?;
         let grant = judgement.grant(key)?;
+        // A precertificate is a promise: none is signed that could not be logged.
+        self.log.ready()?;
 
         let serial = (self.serials)();
         let tbs = self.profile.certificate(&grant, serial, now)?;

@@ -4,9 +4,8 @@
 //! is where no crash can take it away. Everything else here reads, by the *published* head: what a
 //! commit has not published yet nobody sees.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -15,24 +14,28 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use crate::ct::{entry::Entry, sct::Sct};
 use crate::record::{Attempt, Record};
 use crate::signer::SignerError;
-use crate::store::{Epoch, Head, Owner, Placed, Store, StoreError};
+use crate::store::{Head, Owner, Placed, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::Hash;
 use crate::tlog::tile::{TileKind, TilePath, width_at};
-use boot::Wanted;
 use form::Form;
-use mark::{Mark, MarkError};
-use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
+use mark::MarkError;
+pub use open::{Opening, Reading, check};
+use scrub::Damage;
+use sequencer::{Pending, Place, TOLERANCE};
 use signed::{Keys, Newest};
 use tiles::Tiles;
 
+pub mod audit;
 mod boot;
 mod compressed;
 mod edge;
 mod form;
 pub mod mark;
+pub mod open;
 mod paths;
 pub mod proofs;
+pub mod scrub;
 pub mod sequencer;
 pub mod signed;
 mod tiles;
@@ -62,22 +65,7 @@ struct Shared {
     tiles: Arc<Tiles>,
     compressed: Arc<Tiles>,
     state: watch::Receiver<State>,
-}
-
-/// What a log is opened with.
-pub struct Opening {
-    /// Where it lives.
-    pub store: Arc<dyn Store>,
-    /// What signs for it; the log id is made from the log key.
-    pub keys: Keys,
-    /// Read for each batch.
-    pub clock: Arc<dyn Clock>,
-    /// `<host>/ct/<shard>`.
-    pub origin: String,
-    /// Drawn for this opening alone: see [`Store`].
-    pub epoch: Epoch,
-    /// The file that remembers the newest head: see [`mark`].
-    pub mark: Option<PathBuf>,
+    damage: Damage,
 }
 
 /// How a log fares.
@@ -85,88 +73,15 @@ pub struct Opening {
 pub enum State {
     /// It takes entries.
     Open,
+    /// It is read, and takes none.
+    ReadOnly,
     /// It was closed, and has ended what it was at.
     Closed,
     /// It can no longer be trusted to append.
     Failed(LogError),
 }
 
-/// Whether a log could go on in `store`, as [`Log::open`] finds out; yields its head. `mark` is the file
-/// that remembers the newest one.
-///
-/// Somebody may be writing meanwhile: what was read is then of two states, and is read again.
-///
-/// # Errors
-///
-/// As [`Log::open`].
-pub fn check(
-    store: &dyn Store,
-    owner: &Owner,
-    mark: Option<&Path>,
-    now: Timestamp,
-) -> Result<Head, LogError> {
-    let wanted = Wanted { owner, form: Form::Certificates, now, mark };
-    loop {
-        let before = store.head()?;
-        match boot::check(store, wanted) {
-            Err(_) if store.head()? != before => {}
-            checked => return checked.map(|tree| tree.head),
-        }
-    }
-}
-
 impl Log {
-    /// Checks that the store is this log's and whole, begins an epoch in it, and starts the sequencer.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Foreign`], [`LogError::Clock`], [`LogError::Rows`], [`LogError::Root`],
-    /// [`LogError::Entry`], [`LogError::Issuer`], [`LogError::Tile`] when the store is not fit to go on with;
-    /// [`LogError::Mark`] when something newer is remembered; [`LogError::Store`] when it cannot be read;
-    /// [`LogError::Thread`] when there is no thread to be had.
-    pub fn open(opening: Opening) -> Result<Self, LogError> {
-        let Opening { store, keys, clock, origin, epoch, mark } = opening;
-        let owner = Owner { origin, log_id: Hash::of(&[keys.log.public_key()]).0 };
-        let form = Form::Certificates;
-        let wanted = Wanted { owner: &owner, form, now: clock.now(), mark: mark.as_deref() };
-        let tree = boot::check(store.as_ref(), wanted)?;
-        store.begin(tree.head, epoch)?;
-        let mark = mark.map(|path| Mark::open(&path, &owner.origin, tree.head)).transpose()?;
-        let published = Arc::new(ArcSwap::from_pointee(tree.head));
-        let (sender, queue) = sync_channel(QUEUE);
-        let (state, watched) = watch::channel(State::Open);
-        let sequencer = Sequencer {
-            store: Arc::clone(&store),
-            epoch,
-            mark,
-            form,
-            clock: Arc::clone(&clock),
-            queue,
-            tree,
-            published: Arc::clone(&published),
-            state,
-        };
-        std::thread::Builder::new()
-            .name("sequencer".into())
-            .spawn(move || sequencer.run())
-            .map_err(|error| LogError::Thread(error.to_string()))?;
-        let shared = Shared {
-            owner,
-            form,
-            store,
-            keys,
-            clock,
-            queue: ArcSwapOption::from_pointee(sender),
-            published,
-            newest: Newest::default(),
-            reads: Semaphore::new(READS),
-            tiles: Arc::new(Tiles::new(form)),
-            compressed: Arc::new(Tiles::new(form)),
-            state: watched,
-        };
-        Ok(Self { shared: Arc::new(shared) })
-    }
-
     /// Logs an entry, and what is kept of the attempt that made it. Durable, and covered by every
     /// checkpoint served from now on, when this returns.
     ///
@@ -201,6 +116,7 @@ impl Log {
     }
 
     fn enqueue(&self, pending: Pending) -> Result<(), LogError> {
+        self.shared.damage.none()?;
         let queue = self.shared.queue.load();
         let queue = queue.as_ref().ok_or_else(|| self.ended())?;
         queue.try_send(pending).map_err(|error| match error {
@@ -213,6 +129,7 @@ impl Log {
     fn ended(&self) -> LogError {
         match &*self.shared.state.borrow() {
             State::Failed(error) => error.clone(),
+            State::ReadOnly => LogError::ReadOnly,
             State::Closed => LogError::Closed,
             State::Open if self.shared.queue.load().is_none() => LogError::Closed,
             State::Open => LogError::Died,
@@ -224,7 +141,7 @@ impl Log {
     pub async fn failed(&self) -> LogError {
         let mut state = self.shared.state.clone();
         let failed = state.wait_for(|state| matches!(state, State::Failed(_))).await.is_ok();
-        if !failed && *state.borrow() == State::Closed {
+        if !failed && matches!(*state.borrow(), State::Closed | State::ReadOnly) {
             return std::future::pending().await;
         }
         self.ended()
@@ -241,6 +158,7 @@ impl Log {
         if !alive || queue.load().is_none() {
             return Err(self.ended());
         }
+        self.shared.damage.none()?;
         let (head, now) = (self.head().timestamp, clock.now());
         if head.since(now) > TOLERANCE { Err(LogError::Clock { head, now }) } else { Ok(()) }
     }
@@ -348,6 +266,12 @@ pub enum LogError {
     /// It was closed.
     #[error("the log is shutting down")]
     Closed,
+    /// It was opened to be read.
+    #[error("the log is served for reading only (serve --read-only): it takes no entries")]
+    ReadOnly,
+    /// Something old in it is not what it was.
+    #[error("the log takes no entries, because it was found damaged: {0}")]
+    Damaged(String),
     /// The clock is behind the newest entry: no timestamp would be true.
     #[error(
         "the clock is behind the log: it says {now}, the newest entry is from {head}; set the clock right, or find out whether it was wrong before"

@@ -124,7 +124,8 @@ pub struct Batch {
 ///
 /// **Never changed.** Entries, issuers and full tiles stay as they were written: an entry at an index
 /// that is taken fails the whole batch. Entries are read back octet for octet. A tile that is not full is
-/// replaced by one that begins with the same hashes.
+/// replaced by one that begins with the same hashes. Only [`Store::mend`] writes over a tile that is not
+/// what its entries make it.
 ///
 /// **Concurrency.** All methods may be called from many threads at once. They block, so asynchronous
 /// callers give them threads of their own. A read never waits for an append, nor an append for reads.
@@ -192,6 +193,14 @@ pub trait Store: Send + Sync {
     ///
     /// As the contract says.
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Writes tiles that were made anew from the entries in the place of what is stored; durable on
+    /// return. Compares and swaps `head` as [`Store::begin`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::append`].
+    fn mend(&self, head: Head, tiles: &[Tile]) -> Result<(), StoreError>;
 
     /// Keeps a certificate of a chain, DER, under its SHA-256; durable on return. Keeping it twice is
     /// keeping it once.

@@ -21,10 +21,11 @@ use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
 use crate::keyset::Keyset;
+use crate::log::scrub::REST;
 use crate::log::signed::Keys;
-use crate::log::{Log, Opening};
+use crate::log::{Log, Opening, Reading};
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
-use crate::store::{Epoch, Store, sqlite};
+use crate::store::{Epoch, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock};
 use crate::tlog::merkle::Hash;
 use crate::tlog::note;
@@ -150,6 +151,26 @@ impl Instance {
         Ok(Box::new(store))
     }
 
+    /// The same to write to it, while nobody else does.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] when there is none yet, or somebody else has it open.
+    pub fn exclusive_store(&self) -> Result<Box<dyn Store>, CommandError> {
+        let store = sqlite::open(&self.shard).map_err(CommandError::failed)?;
+        Ok(Box::new(store))
+    }
+
+    /// The log's database.
+    pub fn shard(&self) -> &Path {
+        &self.shard
+    }
+
+    /// Whose the log's database is.
+    pub fn owner(&self) -> Owner {
+        Owner { origin: self.origin(), log_id: self.trust.id }
+    }
+
     /// The authority's chain.
     pub fn chain(&self) -> &Arc<Chain> {
         &self.installation.chain
@@ -161,10 +182,27 @@ impl Instance {
     ///
     /// [`CommandError::Failed`] says what does not fit.
     pub fn open(config: Config) -> Result<Running, CommandError> {
+        Self::run(config, Self::open_log)
+    }
+
+    /// The same with a log that is read and takes nothing: every exchange is refused. Writes nothing, and
+    /// may run beside the one that does.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] says what does not fit.
+    pub fn open_read_only(config: Config) -> Result<Running, CommandError> {
+        Self::run(config, Self::read_log)
+    }
+
+    fn run(
+        config: Config,
+        log: fn(&Self, &Arc<dyn Clock>) -> Result<Log, CommandError>,
+    ) -> Result<Running, CommandError> {
         let tls = config.tls.as_ref().map(Tls::open).transpose().map_err(CommandError::failed)?;
         let instance = Self::at_rest(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log = instance.open_log(&clock)?;
+        let log = log(&instance, &clock)?;
         let trusted_root =
             trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
         let Self { config, installation, trust, .. } = instance;
@@ -213,14 +251,11 @@ impl Instance {
 
     fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
         let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
-        let Installation { log, note, .. } = &self.installation;
         let opening = Opening {
-            store: Arc::clone(&store) as Arc<dyn Store>,
-            keys: Keys { log: Arc::clone(log), note: Some(Arc::clone(note)) },
-            clock: Arc::clone(clock),
-            origin: self.origin(),
+            reading: self.reading(Arc::clone(&store) as Arc<dyn Store>, clock),
             epoch: random_epoch(),
             mark: Some(self.mark()),
+            scrub: REST,
         };
         let log = Log::open(opening).map_err(CommandError::failed)?;
         // Only once the store is known to be this log's and whole.
@@ -228,6 +263,17 @@ impl Instance {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
         }
         Ok(log)
+    }
+
+    fn read_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
+        let store = sqlite::open_read_only(&self.shard).map_err(CommandError::failed)?;
+        Log::read_only(self.reading(Arc::new(store), clock)).map_err(CommandError::failed)
+    }
+
+    fn reading(&self, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Reading {
+        let Installation { log, note, .. } = &self.installation;
+        let keys = Keys { log: Arc::clone(log), note: Some(Arc::clone(note)) };
+        Reading { store, keys, clock: Arc::clone(clock), origin: self.origin() }
     }
 }
 

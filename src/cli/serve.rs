@@ -17,6 +17,7 @@ use super::runtime;
 use crate::config::Config;
 use crate::http::server;
 use crate::installation;
+use crate::log::LogError;
 
 /// Run the authority and its log
 #[derive(Debug, ClapArgs)]
@@ -29,6 +30,10 @@ pub struct Args {
     /// asking)
     #[arg(long)]
     create: bool,
+    /// Serve the log and the trust files, and issue nothing: for a log that must not go on, or beside one
+    /// that does
+    #[arg(long, conflicts_with = "create")]
+    read_only: bool,
 }
 
 /// Runs `mayfly serve`.
@@ -47,10 +52,13 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     instance::tls(&config, &args.source.file().display().to_string())
         .map_err(|error| CommandError::Configuration(format!("{error}\n")))?;
     let listener = listen(&mut config)?;
-    make_data_folder(&config, args.create)?;
+    if !args.read_only {
+        make_data_folder(&config, args.create)?;
+    }
     runtime()?.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(CommandError::failed)?;
-        let running = Instance::open(config)?;
+        let open = if args.read_only { Instance::open_read_only } else { Instance::open };
+        let running = open(config)?;
         let reloader = Reloader::new(args.source, written)?;
         let stop = stop_signal()?;
         // Nobody needs to read it.
@@ -113,7 +121,11 @@ fn greeting(running: &Running) -> String {
     let issuers = out::count(running.config.issuers.iter().count() as u64, "issuer");
     let entries = out::count(running.authority.log.head().size, "certificate");
     let url = &running.config.url;
-    format!("mayfly serves {url} ({issuers}, {entries} logged), trust: {url}/trusted_root.json")
+    let read_only = running.authority.log.ready() == Err(LogError::ReadOnly);
+    let only = if read_only { "read only, " } else { "" };
+    format!(
+        "mayfly serves {url} ({only}{issuers}, {entries} logged), trust: {url}/trusted_root.json"
+    )
 }
 
 /// Binds the port. Port 0 takes a free one, and a URL that names port 0 follows it.

@@ -1,7 +1,7 @@
 //! Alive, and able to issue: two questions, for HTTP's probes and gRPC's.
 //!
 //! `/healthz` answers as Fulcio's does as long as the process lives. `/readyz` asks whether an exchange
-//! would succeed now: the authority's certificates hold, the log can sign its head, and no exchange
+//! would succeed now: the authority's certificates hold, the log takes entries and can sign its head, and no exchange
 //! failed through our own fault a moment ago. Probing signs nothing with the authority's key: anybody
 //! may probe.
 
@@ -24,6 +24,7 @@ use crate::time::{Clock, Timestamp};
 use super::App;
 use super::answers;
 use super::grpc::fulcio::ca_server::SERVICE_NAME;
+use super::problem;
 
 /// How long a failure of ours counts. Short: while unready we may see no exchange that would show us
 /// well again.
@@ -83,7 +84,9 @@ async fn troubles(app: &App) -> Vec<Trouble> {
         let reason = "the authority's certificates are not valid by the clock of this machine";
         troubles.push(Trouble { part: "chain", reason });
     }
-    if authority.log.checkpoint().await.is_err() {
+    if let Err(error) = authority.log.ready() {
+        troubles.push(Trouble { part: "log", reason: problem::unready(&error) });
+    } else if authority.log.checkpoint().await.is_err() {
         troubles.push(Trouble { part: "log", reason: "the log cannot sign its head" });
     }
     troubles.extend(app.shared.health.of_late(now));

@@ -22,6 +22,7 @@ use tonic::Code;
 
 use crate::authority::{IssueError, Refusal};
 use crate::config::Denials;
+use crate::log::LogError;
 
 use super::RequestId;
 
@@ -280,11 +281,15 @@ fn status(code: Code) -> StatusCode {
     }
 }
 
+/// Why the log takes no entries, in words for strangers.
+pub fn unready(error: &LogError) -> &'static str {
+    table::log(error).1
+}
+
 #[cfg(test)]
 mod tests {
     use crate::authority::Failure;
     use crate::certificate::profile::ProfileError;
-    use crate::log::LogError;
     use crate::policy::PolicyError;
     use crate::signer::SignerError;
     use crate::time::Timestamp;
@@ -330,6 +335,7 @@ mod tests {
         ours(Failure::Signer(signer()), "SIGNER_UNAVAILABLE", 503, unavailable);
         ours(Failure::Log(LogError::Signer(signer())), "LOG_UNAVAILABLE", 503, unavailable);
         ours(Failure::Log(LogError::Record(SECRET.into())), "LOG_UNAVAILABLE", 503, unavailable);
+        ours(Failure::Log(LogError::Damaged(SECRET.into())), "LOG_DAMAGED", 503, unavailable);
         ours(Failure::Log(LogError::Full), "LOG_FULL", 503, unavailable);
         ours(Failure::Log(LogError::Closed), "SHUTTING_DOWN", 503, unavailable);
         let expired = ProfileError::AuthorityExpired { not_after: Timestamp::from_secs(0) };

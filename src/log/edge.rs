@@ -83,6 +83,11 @@ impl Edge {
         Ok(Self { size, levels: levels.map(tile).collect::<Result<_, _>>()? })
     }
 
+    /// The size of the tree.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Adds a leaf, and to `grown` the tiles that it completes and those above that grow.
     pub fn push(&mut self, leaf: Hash, grown: &mut Grown) {
         self.size += 1;

@@ -25,6 +25,7 @@ use super::edge::{Edge, Grown};
 use super::form::{Entry, Form};
 use super::mark::Mark;
 use super::paths::Paths;
+use super::scrub::{Damage, Scrubbing};
 use super::{LogError, State};
 use crate::store::{Batch, Epoch, Head, Placed, Store, Tile};
 use crate::time::{Clock, Timestamp};
@@ -79,6 +80,10 @@ pub struct Sequencer {
     pub tree: Tree,
     /// The head that reads and checkpoints go by.
     pub published: Arc<ArcSwap<Head>>,
+    /// What was found wrong with the log meanwhile.
+    pub damage: Damage,
+    /// Reads it again all the while.
+    pub scrub: Option<Scrubbing>,
     /// How the log fares.
     pub state: watch::Sender<State>,
 }
@@ -92,7 +97,8 @@ impl Sequencer {
                 return self.stop(&error, unanswered);
             }
         }
-        let Self { store, state, mark, .. } = self;
+        let Self { store, state, mark, scrub, .. } = self;
+        scrub.into_iter().for_each(Scrubbing::end);
         let synced = mark.map_or(Ok(()), |mark| mark.sync());
         // Whoever hears of the end may open the store again.
         drop(store);
@@ -157,8 +163,10 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The time of the next batch: later than the last one's, and close to the clock's.
+    /// The time of the next batch: later than the last one's, and close to the clock's. None where nothing
+    /// may be appended at present.
     fn timestamp(&self) -> Result<Timestamp, LogError> {
+        self.damage.none()?;
         let (head, now) = (self.tree.head.timestamp, self.clock.now());
         let timestamp = now.max(head.plus(Duration::from_millis(1)));
         if timestamp.since(now) > TOLERANCE {
@@ -194,7 +202,8 @@ impl Sequencer {
     /// Ends the log: says so first, so that whoever finds no answer finds the reason; then answers
     /// everybody. Who queues behind the last answer is told when the queue goes away.
     fn stop(self, error: &LogError, unanswered: Vec<Answer>) {
-        let Self { store, queue, state, .. } = self;
+        let Self { store, queue, state, scrub, .. } = self;
+        scrub.into_iter().for_each(Scrubbing::end);
         // Whoever hears of the end may open the store again.
         drop(store);
         state.send_replace(State::Failed(error.clone()));
@@ -354,7 +363,21 @@ mod tests {
             let form = Form::Octets;
             store.begin(tree.head, EPOCH).unwrap();
             let (epoch, mark) = (EPOCH, None);
-            Sequencer { store, epoch, mark, form, clock, queue, tree, published, state }.run();
+            let (damage, scrub) = (Damage::default(), None);
+            Sequencer {
+                store,
+                epoch,
+                mark,
+                form,
+                clock,
+                queue,
+                tree,
+                published,
+                damage,
+                scrub,
+                state,
+            }
+            .run();
             assert_eq!(*watched.borrow(), State::Closed);
             for (answer, index) in answers.into_iter().zip(first..) {
                 let place = answer.blocking_recv().unwrap().unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
-use super::{Log, LogError};
+use super::{Log, LogError, State};
 use crate::signer::{Signer, SignerError};
 use crate::store::Head;
 use crate::tlog::note::{
@@ -62,9 +62,13 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`LogError::Signer`] when the log key cannot be used.
+    /// [`LogError::Signer`] when the log key cannot be used, [`LogError::Damaged`] when nothing new is
+    /// signed any more.
     pub async fn signed_head(&self) -> Result<Arc<SignedHead>, LogError> {
         let newest = &self.shared.newest;
+        if *self.shared.state.borrow() == State::ReadOnly {
+            self.follow().await?;
+        }
         if let Some(signed) = newest.of(self.head()) {
             return Ok(signed);
         }
@@ -73,6 +77,7 @@ impl Log {
         if let Some(signed) = newest.of(head) {
             return Ok(signed);
         }
+        self.shared.damage.none()?;
         let signed = Arc::new(self.sign(head).await?);
         newest.signed.store(Some(Arc::clone(&signed)));
         Ok(signed)

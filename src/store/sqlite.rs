@@ -15,11 +15,12 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Params, Row, params};
 use rusqlite::{Transaction, TransactionBehavior};
 
-use super::{Batch, Epoch, Head, Owner, Placed, Store, StoreError};
+use super::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use readers::Readers;
 
+mod copy;
 mod entries;
 mod readers;
 
@@ -267,15 +268,18 @@ impl Sqlite {
         Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One transaction: all of `work` with the commit, or nothing where it fails.
-    ///
-    /// Immediate: the write lock is taken before anything is read, so nobody moves it in between.
+    /// One transaction upon `before`: all of `work` with the commit, or nothing where it fails.
     fn transact(
         &self,
+        before: Head,
         work: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer()?;
+        // Immediate: the write lock is taken before the head is read, so nobody moves it in between.
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if head(&transaction)? != before {
+            return Err(StoreError::Conflict);
+        }
         work(&transaction)?;
         Ok(transaction.commit()?)
     }
@@ -326,10 +330,7 @@ impl Store for Sqlite {
     }
 
     fn begin(&self, head: Head, epoch: Epoch) -> Result<(), StoreError> {
-        self.transact(|transaction| {
-            if self::head(transaction)? != head {
-                return Err(StoreError::Conflict);
-            }
+        self.transact(head, |transaction| {
             let sql = "UPDATE head SET epoch = ?1 WHERE id = 0";
             transaction.execute(sql, [epoch.0.as_slice()])?;
             Ok(())
@@ -337,12 +338,16 @@ impl Store for Sqlite {
     }
 
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.transact(|transaction| {
-            if head(transaction)? != batch.before || epoch(transaction)? != batch.epoch.0 {
+        self.transact(batch.before, |transaction| {
+            if epoch(transaction)? != batch.epoch.0 {
                 return Err(StoreError::Conflict);
             }
             write(transaction, batch)
         })
+    }
+
+    fn mend(&self, head: Head, tiles: &[Tile]) -> Result<(), StoreError> {
+        self.transact(head, |transaction| write_tiles(transaction, tiles))
     }
 
     fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
@@ -400,12 +405,7 @@ impl Store for Sqlite {
 /// Writes the rows of a batch.
 fn write(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError> {
     entries::write(transaction, &batch.entries)?;
-    let sql = "INSERT INTO tiles (level, idx, hashes) VALUES (?1, ?2, ?3)
-               ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes";
-    let mut tiles = transaction.prepare_cached(sql)?;
-    for tile in &batch.tiles {
-        tiles.execute(params![tile.level, integer(tile.index)?, tile.hashes])?;
-    }
+    write_tiles(transaction, &batch.tiles)?;
     let (size, time) = (integer(batch.head.size)?, integer(batch.head.timestamp.as_millis())?);
     let sql = "UPDATE head SET size = ?1, root = ?2, timestamp = ?3 WHERE id = 0";
     let root = batch.head.root.0.as_slice();
@@ -413,6 +413,16 @@ fn write(transaction: &Transaction<'_>, batch: &Batch) -> Result<(), StoreError>
         1 => Ok(()),
         rows => Err(StoreError::Corrupt(format!("there are {rows} heads"))),
     }
+}
+
+fn write_tiles(transaction: &Transaction<'_>, tiles: &[Tile]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO tiles (level, idx, hashes) VALUES (?1, ?2, ?3)
+               ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes";
+    let mut statement = transaction.prepare_cached(sql)?;
+    for tile in tiles {
+        statement.execute(params![tile.level, integer(tile.index)?, tile.hashes])?;
+    }
+    Ok(())
 }
 
 fn head(connection: &Connection) -> Result<Head, StoreError> {

@@ -16,7 +16,7 @@ use mayfly::ct::precertificate::Parts;
 use mayfly::ct::sct::Sct;
 use mayfly::log::mark::{self, MarkError};
 use mayfly::log::sequencer::QUEUE;
-use mayfly::log::{Log, LogError, Opening};
+use mayfly::log::{Log, LogError, Opening, Reading};
 use mayfly::record::Attempt;
 use mayfly::signer::{Signer, SignerError};
 use mayfly::store::{Batch, Head, Owner, Placed, Store, StoreError, Tile, sqlite};
@@ -28,7 +28,7 @@ use mayfly::tlog::tile::{TileKind, TilePath};
 
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 
-use crate::support::store::{Fault, FaultyStore, HandClock, LogKey, MemoryStore, epoch};
+use crate::support::store::{Fault, FaultyStore, HandClock, LogKey, MemoryStore, epoch, opening};
 
 const ORIGIN: &str = "ca.example.com/ct/2026";
 const MIDNIGHT: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -95,10 +95,13 @@ impl Bench {
     }
 
     fn open_over(&self, store: Arc<FaultyStore>) -> Result<Log, LogError> {
-        let key = Arc::clone(&self.key) as Arc<dyn Signer>;
+        Log::open(Opening { mark: self.mark.clone(), ..opening(self.reading(store)) })
+    }
+
+    fn reading(&self, store: Arc<dyn Store>) -> Reading {
+        let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let (origin, mark) = (ORIGIN.into(), self.mark.clone());
-        Log::open(Opening { store, keys: key.into(), clock, origin, epoch: epoch(), mark })
+        Reading { store, keys, clock, origin: ORIGIN.into() }
     }
 
     fn open(&self) -> (Log, Arc<FaultyStore>) {
@@ -568,8 +571,7 @@ async fn a_store_of_another_log_is_refused() {
             let keys = (Arc::clone(key) as Arc<dyn Signer>).into();
             let clock = Arc::clone(&bench.clock) as _;
             let (store, origin) = (bench.store().unwrap(), origin.to_owned());
-            let (epoch, mark) = (epoch(), None);
-            let opened = Log::open(Opening { store, keys, clock, origin, epoch, mark });
+            let opened = Log::open(opening(Reading { store, keys, clock, origin }));
             let error = opened.err().unwrap();
             assert!(error.to_string().contains(&theirs), "it says whose the store is: {error}");
             assert_eq!(error, LogError::Foreign { theirs, ours });
@@ -706,6 +708,109 @@ async fn a_mark_that_is_missing_or_anothers_is_said() {
         mark::make(&path, ORIGIN, head).unwrap();
         bench.grown(3..4).await;
     }
+}
+
+/// P8: what was sound at the start, and is not any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_found_while_the_log_runs() {
+    let flip = "hashes = CAST(x'00' || substr(hashes, 2) AS BLOB)";
+    for (damage, what) in [
+        // Too old for the check at the start.
+        (
+            "UPDATE entries SET leaf = CAST(substr(leaf, 1, 16) || x'ff' || substr(leaf, 18) AS BLOB) WHERE idx = 3".to_owned(),
+            "entry 3 in the store is not the one that was logged",
+        ),
+        ("UPDATE entries SET leaf_hash = zeroblob(32) WHERE idx = 3".to_owned(), "entry 3 in the store"),
+        ("UPDATE entries SET record = 'no JSON' WHERE idx = 3".to_owned(), "entry 3 is unreadable"),
+        ("DELETE FROM entries WHERE idx = 3".to_owned(), "of the entries 0 to 256 only 255 are there"),
+        (format!("UPDATE tiles SET {flip} WHERE level = 0 AND idx = 0"), "tile 0 of level 0"),
+        (format!("UPDATE tiles SET {flip} WHERE level = 1"), "tile 0 of level 1"),
+        ("UPDATE issuers SET der = x'00' WHERE der = CAST('a root' AS BLOB)".to_owned(), "the certificate"),
+    ] {
+        let bench = Bench::sqlite().filled(700).await;
+        let (store, mark) = (bench.store().unwrap(), bench.mark.clone());
+        let reading = bench.reading(store);
+        let log = Log::open(Opening { mark, scrub: Duration::ZERO, ..opening(reading) }).unwrap();
+        let before = log.checkpoint().await.unwrap();
+        bench.damage(&damage);
+        let error = loop {
+            match log.ready() {
+                Ok(()) => tokio::task::yield_now().await,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, LogError::Damaged(_)) && error.to_string().contains(what), "{error}");
+        assert_eq!(log.append(entry(700), attempt(700)).await, Err(error));
+        // What was signed stays, and what is sound is read.
+        assert_eq!(log.checkpoint().await.unwrap(), before);
+        assert!(tile(&log, TileKind::Data, 2, 188).await.is_some());
+        log.close().await;
+    }
+}
+
+/// P13: entries that wait when damage is found are answered, too; and a scrub that finds nothing is not
+/// noticed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrub_lets_a_sound_log_run() {
+    for bench in Bench::all() {
+        let bench = bench.filled(600).await;
+        let reading = bench.reading(bench.store().unwrap());
+        let log = Log::open(Opening { scrub: Duration::ZERO, ..opening(reading) }).unwrap();
+        for number in 600..1200 {
+            log.append(entry(number), attempt(number)).await.unwrap();
+        }
+        assert_eq!(log.ready(), Ok(()));
+        check_log(&log).await;
+        log.close().await;
+    }
+}
+
+/// A log that is read, beside the one that appends, and without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_served_for_reading_only() {
+    let bench = Bench::sqlite().filled(300).await;
+    let read_only = || {
+        let store = sqlite::open_read_only(&bench.path()).unwrap();
+        Log::read_only(bench.reading(Arc::new(store))).unwrap()
+    };
+    let names = || {
+        let names = std::fs::read_dir(bench.path().parent().unwrap()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        // SQLite's own, which whoever opens the file next makes or takes away.
+        let names = names.filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm"));
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = names();
+    let reader = read_only();
+    assert_eq!(check_log(&reader).await.size, 300);
+    assert_eq!(reader.ready(), Err(LogError::ReadOnly));
+    assert_eq!(reader.append(entry(300), attempt(300)).await, Err(LogError::ReadOnly));
+    let failed = tokio::time::timeout(Duration::ZERO, reader.failed()).await;
+    assert!(failed.is_err(), "a log that is read has not failed");
+
+    let (writer, _) = bench.open();
+    for number in 300..303 {
+        writer.append(entry(number), attempt(number)).await.unwrap();
+        assert_eq!(check_log(&reader).await, writer.head(), "it follows the one that appends");
+    }
+    writer.close().await;
+    reader.close().await;
+    drop((writer, reader));
+    assert_eq!(names(), before, "nothing is left behind");
+
+    // What the mark refuses can still be read; what is damaged cannot.
+    mark::make(
+        bench.mark.as_ref().unwrap(),
+        "other.example/ct/1",
+        Head { size: 1, root: Hash([0; 32]), timestamp: MIDNIGHT },
+    )
+    .unwrap();
+    assert!(matches!(bench.refusal(), LogError::Mark(_)));
+    assert_eq!(check_log(&read_only()).await.size, 303);
+    bench.damage("UPDATE head SET root = zeroblob(32)");
+    let store = sqlite::open_read_only(&bench.path()).unwrap();
+    let refused = Log::read_only(bench.reading(Arc::new(store))).err();
+    assert_eq!(refused, Some(LogError::Root { size: 303 }));
 }
 
 /// P16: two sequencers on one store, whatever became of the lock.

@@ -16,7 +16,6 @@ use crate::keyset::fetch::FetchError;
 use crate::keyset::probe::{Fault, Probe, Step};
 use crate::log;
 use crate::signer::Signer;
-use crate::store::Owner;
 use crate::time::{Clock, SystemClock};
 use crate::tlog::key::PublicKey;
 use crate::tlog::tls::DigitallySigned;
@@ -132,8 +131,7 @@ fn store(instance: &Instance) -> Line {
         Ok(store) => store,
         Err(error) => return Line::fails("log", error.message(), GUIDE),
     };
-    let owner = Owner { origin: instance.origin(), log_id: instance.trust.id };
-    match log::check(store.as_ref(), &owner, Some(&instance.mark()), SystemClock.now()) {
+    match log::check(store.as_ref(), &instance.owner(), Some(&instance.mark()), SystemClock.now()) {
         Ok(head) => Line::holds("log", format!("{} entries, root {}", head.size, head.root)),
         Err(error) => Line::fails("log", error.to_string(), GUIDE),
     }

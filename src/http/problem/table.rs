@@ -145,7 +145,8 @@ fn profile(error: &ProfileError) -> (Row, &'static str) {
     }
 }
 
-fn log(error: &LogError) -> (Row, &'static str) {
+/// What keeps the log from taking an entry.
+pub fn log(error: &LogError) -> (Row, &'static str) {
     match error {
         LogError::Full => (
             Row("LOG_FULL", Code::Unavailable, SOON),
@@ -154,6 +155,14 @@ fn log(error: &LogError) -> (Row, &'static str) {
         LogError::Closed => {
             (Row("SHUTTING_DOWN", Code::Unavailable, SOON), "this instance is shutting down")
         }
+        LogError::ReadOnly => (
+            Row("READ_ONLY", Code::Unavailable, NEVER),
+            "this instance serves its log for reading only, and issues nothing",
+        ),
+        LogError::Damaged(_) => (
+            Row("LOG_DAMAGED", Code::Unavailable, NEVER),
+            "the log of this instance was found damaged, and nothing is issued until a person has looked at it",
+        ),
         LogError::Clock { .. } => (
             Row("CLOCK_WRONG", Code::Unavailable, LATER),
             "the clock of this instance is wrong, and nothing is issued by a wrong clock",

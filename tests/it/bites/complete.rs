@@ -32,7 +32,7 @@ const ENUMS: [(&str, &str); 13] = [
 const REASONS: [&str; 2] = ["src/http/problem.rs", "src/http/problem/table.rs"];
 
 /// What no request can meet, and why not.
-const UNREACHABLE: [(&str, &str); 18] = [
+const UNREACHABLE: [(&str, &str); 20] = [
     ("ISSUER_MISMATCH", "the reason of TokenError::IssuerMismatch"),
     ("TokenError::IssuerMismatch", "issuers are found by the `iss` of the token itself"),
     ("KeysetError::Token", "wraps a TokenError, and each of those bites"),
@@ -45,6 +45,8 @@ const UNREACHABLE: [(&str, &str); 18] = [
     ("LogError::Root", "found when the log is opened; tests/it/log.rs bends the store"),
     ("LogError::Entry", "found when the log is opened; tests/it/log.rs bends the store"),
     ("LogError::Issuer", "found when the log is opened; tests/it/log.rs bends the store"),
+    ("LogError::Damaged", "found by the scrub; tests/it/log.rs bends the store"),
+    ("LOG_DAMAGED", "the reason of LogError::Damaged"),
     ("LogError::Tile", "found when the log is opened; tests/it/log.rs bends the store"),
     ("LogError::Miscomputed", "memory at fault; log/sequencer.rs flips the bits"),
     ("LogError::Mark", "found when the log is opened; tests/it/log.rs puts old copies back"),

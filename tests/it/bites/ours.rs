@@ -179,9 +179,22 @@ async fn a_log_that_is_closed() {
     super::issued(&Arc::new(parts.open()), &good, Location::caller()).await;
 }
 
+fn read_only() -> Outcome {
+    Outcome::new(LogError::ReadOnly, 503, "READ_ONLY")
+}
+
+#[tokio::test]
+async fn a_log_that_is_read_only() {
+    let parts = Parts::golden();
+    let good = Ask::golden(CASE).request();
+    let authority = Arc::new(parts.open_read_only());
+    super::refused(&authority, &good, &read_only(), Location::caller()).await;
+    super::issued(&Arc::new(parts.open()), &good, Location::caller()).await;
+}
+
 /// What all of these end in.
 pub fn outcomes() -> Vec<Outcome> {
     let bites = bites().into_iter().map(|bite| bite.outcome);
     let troubles = troubles().into_iter().map(|trouble| trouble.outcome);
-    bites.chain(troubles).chain([full(), closed()]).collect()
+    bites.chain(troubles).chain([full(), closed(), read_only()]).collect()
 }

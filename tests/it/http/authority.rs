@@ -11,7 +11,7 @@ use mayfly::certificate::profile::Profile;
 use mayfly::installation::{self, Curve, Options};
 use mayfly::issuer::{Issuer, IssuerId, Issuers, Keys, Kind};
 use mayfly::keyset::Keyset;
-use mayfly::log::{Log, Opening};
+use mayfly::log::{Log, Reading};
 use mayfly::policy::{Allow, Policy, Rules};
 use mayfly::signer::Signer;
 use mayfly::store::{Owner, Store as _, sqlite};
@@ -19,7 +19,7 @@ use mayfly::time::{Clock, Timestamp};
 use tempfile::TempDir;
 
 use crate::support::issuer::{FakeIssuer, MIDNIGHT};
-use crate::support::store::{HandClock, epoch};
+use crate::support::store::{HandClock, opening};
 
 /// An authority with what it stands on.
 pub struct TestAuthority {
@@ -52,15 +52,9 @@ impl TestAuthority {
         let store = Arc::new(sqlite::open(&store).unwrap());
         opened.chain.ders().iter().for_each(|der| store.put_issuer(der).unwrap());
         let shared: Arc<dyn Clock> = clock.clone();
-        let opening = Opening {
-            store,
-            keys: Arc::clone(&opened.log).into(),
-            clock: Arc::clone(&shared),
-            origin,
-            epoch: epoch(),
-            mark: None,
-        };
-        let log = Log::open(opening).unwrap();
+        let (keys, clock_of_log) = (Arc::clone(&opened.log).into(), Arc::clone(&shared));
+        let reading = Reading { store, keys, clock: clock_of_log, origin };
+        let log = Log::open(opening(reading)).unwrap();
 
         let signer = signer(opened.authority);
         let lifetime = Duration::from_secs(600);

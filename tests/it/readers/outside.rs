@@ -16,7 +16,7 @@ use mayfly::ct::entry::TileLeaf;
 use mayfly::ct::sct::Sct;
 use mayfly::http::{App, router};
 use mayfly::log::signed::Keys;
-use mayfly::log::{Log, Opening};
+use mayfly::log::{Log, Reading};
 use mayfly::record::Attempt;
 use mayfly::signer::Signer;
 use mayfly::store::Store as _;
@@ -30,7 +30,7 @@ use tower::ServiceExt as _;
 
 use crate::support::authority::Parts;
 use crate::support::made_log::MadeLog;
-use crate::support::store::{LogKey, epoch};
+use crate::support::store::{LogKey, opening};
 
 /// Below it the log is served.
 pub const PREFIX: &str = "/ct/2026";
@@ -235,8 +235,8 @@ fn authority(parts: &Parts, note_key: &Arc<LogKey>) -> Authority {
     let clock: Arc<dyn Clock> = parts.clock.clone();
     let origin = authority.log.origin().to_owned();
     let keys = Keys { log, note: Some(note) };
-    let (store, epoch) = (parts.store.clone(), epoch());
-    authority.log = Log::open(Opening { store, keys, clock, origin, epoch, mark: None }).unwrap();
+    let reading = Reading { store: parts.store.clone(), keys, clock, origin };
+    authority.log = Log::open(opening(reading)).unwrap();
     authority
 }
 

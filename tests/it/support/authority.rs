@@ -11,7 +11,7 @@ use mayfly::certificate::{Chain, Serial};
 use mayfly::config::{self, Config, Overrides};
 use mayfly::issuer::{Issuer, Issuers};
 use mayfly::keyset::Keyset;
-use mayfly::log::{self, Log};
+use mayfly::log::{Log, Reading};
 use mayfly::signer::Signer;
 use mayfly::signer::file::FileSigner;
 use mayfly::store::{Owner, Store as _};
@@ -20,7 +20,7 @@ use mayfly::tlog::merkle::Hash;
 
 use super::issuer::MIDNIGHT;
 use super::signer::FaultySigner;
-use super::store::{FaultyStore, MemoryStore, epoch};
+use super::store::{FaultyStore, MemoryStore, opening};
 
 /// A clock that stands where it was put.
 pub struct FixedClock(AtomicU64);
@@ -104,18 +104,24 @@ impl Parts {
 
     /// An authority of these parts; of two over one store the older must not append any more.
     pub fn open(&self) -> Authority {
-        let Self { config, clock, signer, log_key, store } = self;
-        let (clock, log_key): (Arc<dyn Clock>, Arc<dyn Signer>) = (clock.clone(), log_key.clone());
+        self.with(Log::open(opening(self.reading())).expect("a log"))
+    }
+
+    /// An authority of these parts whose log is read only.
+    pub fn open_read_only(&self) -> Authority {
+        self.with(Log::read_only(self.reading()).expect("a log"))
+    }
+
+    fn reading(&self) -> Reading {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let key = Arc::clone(&self.log_key) as Arc<dyn Signer>;
+        Reading { store, keys: key.into(), clock, origin: ORIGIN.to_owned() }
+    }
+
+    fn with(&self, log: Log) -> Authority {
+        let Self { config, clock, signer, .. } = self;
+        let clock: Arc<dyn Clock> = clock.clone();
         let (chain, signer) = (Arc::new(chain()), Arc::clone(signer));
-        let opening = log::Opening {
-            store: store.clone(),
-            keys: log_key.into(),
-            clock: Arc::clone(&clock),
-            origin: ORIGIN.to_owned(),
-            epoch: epoch(),
-            mark: None,
-        };
-        let log = Log::open(opening).expect("a log");
         let count = AtomicU64::new(log.head().size + 1);
         Authority {
             clock,

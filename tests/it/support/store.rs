@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -11,8 +12,9 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
 };
 use mayfly::algorithm::SignatureAlgorithm;
+use mayfly::log::{Opening, Reading};
 use mayfly::signer::{Boxed, Signer, SignerError};
-use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError};
+use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::merkle::Hash;
 
@@ -22,6 +24,11 @@ pub fn epoch() -> Epoch {
     let mut octets = [0; 16];
     octets[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::SeqCst).to_be_bytes());
     Epoch(octets)
+}
+
+/// Opens a log to append to it, once; nobody remembers its head, and nobody scrubs it.
+pub fn opening(reading: Reading) -> Opening {
+    Opening { reading, epoch: epoch(), mark: None, scrub: Duration::from_secs(3600) }
 }
 
 /// A clock that is set by hand, and moves by `step` milliseconds whenever it is read.
@@ -166,6 +173,16 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn mend(&self, head: Head, tiles: &[Tile]) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        if rows.head != head {
+            return Err(StoreError::Conflict);
+        }
+        let tiles = tiles.iter().map(|tile| ((tile.level, tile.index), tile.hashes.clone()));
+        rows.tiles.extend(tiles);
+        Ok(())
+    }
+
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
         let mut rows = self.rows();
         if rows.head != batch.before || rows.epoch != batch.epoch {
@@ -268,6 +285,10 @@ impl Store for FaultyStore {
 
     fn begin(&self, head: Head, epoch: Epoch) -> Result<(), StoreError> {
         self.inner.begin(head, epoch)
+    }
+
+    fn mend(&self, head: Head, tiles: &[Tile]) -> Result<(), StoreError> {
+        self.inner.mend(head, tiles)
     }
 
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
