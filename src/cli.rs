@@ -12,11 +12,13 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use out::Out;
 
+pub mod backup;
 pub mod bench;
 pub mod check;
 pub mod client;
 pub mod demo;
 pub mod explain;
+pub mod fsck;
 pub mod import;
 pub mod init;
 pub mod instance;
@@ -69,6 +71,8 @@ enum LogCommand {
     Search(search::Args),
     Show(show::Args),
     Verify(verify::VerifyArgs),
+    Fsck(fsck::Args),
+    Backup(backup::Args),
 }
 
 /// Parses `arguments` and runs the command they name.
@@ -93,6 +97,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
         Command::Log(LogCommand::Search(args)) => search::run(args),
         Command::Log(LogCommand::Show(args)) => show::run(args),
         Command::Log(LogCommand::Verify(args)) => verify_log(&args),
+        Command::Log(LogCommand::Fsck(args)) => fsck::run(&args),
+        Command::Log(LogCommand::Backup(args)) => backup::run(&args),
         Command::Trust(command) => trust::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

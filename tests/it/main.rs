@@ -23,5 +23,6 @@ mod vectors;
 mod explain;
 mod commands;
 mod moving;
+mod upkeep;
 mod clients;
 mod verify;

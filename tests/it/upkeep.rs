@@ -1,0 +1,204 @@
+//! Looking after a log, with the real binary: `serve --read-only`, `log fsck`, `log backup`, the mark.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mayfly::cli::client::Client;
+use mayfly::cli::requester::Requester;
+use mayfly::time::{Clock, SystemClock};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::issuer::FakeIssuer;
+use crate::support::process::{Server, free_port, fulcio_config};
+
+/// An instance in a folder, with one URL for all of its life.
+struct Bench {
+    issuer: FakeIssuer,
+    folder: TempDir,
+    url: String,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let issuer = FakeIssuer::start_plain().await;
+        let folder = tempfile::tempdir().unwrap();
+        fulcio_config(folder.path(), &issuer.url());
+        Self { issuer, folder, url: format!("http://127.0.0.1:{}", free_port()) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The files of the log, by how their names end.
+    fn log(&self, extension: &str) -> PathBuf {
+        let files = fs::read_dir(self.path("data/ct")).unwrap().map(|file| file.unwrap().path());
+        let mut files = files.filter(|file| file.extension().is_some_and(|is| is == extension));
+        files.next().expect("a file of the log")
+    }
+
+    /// `mayfly command` for this instance: exit code, stdout, stderr.
+    fn run(&self, command: &[&str], listen: bool) -> (i32, String, String) {
+        let output = self.command(command, listen).output().unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+        (output.status.code().unwrap(), out, err)
+    }
+
+    fn command(&self, command: &[&str], listen: bool) -> Command {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        run.args(command).args(self.source(listen));
+        run
+    }
+
+    fn source(&self, listen: bool) -> Vec<String> {
+        let path = |name: &str| self.path(name).to_str().unwrap().to_owned();
+        let mut source = vec!["--fulcio-config".to_owned(), path("fulcio.yaml")];
+        source.extend(["--data".to_owned(), path("data"), "--url".to_owned(), self.url.clone()]);
+        if listen {
+            let address = self.url.strip_prefix("http://").unwrap().to_owned();
+            source.extend(["--allow-anybody".to_owned(), "--listen".to_owned(), address]);
+        }
+        source
+    }
+
+    fn serve(&self, more: &[&str]) -> Server {
+        let more = more.iter().map(|it| (*it).to_owned());
+        Server::start(&self.source(true).into_iter().chain(more).collect::<Vec<_>>())
+    }
+
+    /// Asks for a certificate: status and answer.
+    async fn ask(&self) -> (u16, Value) {
+        let claims = json!({ "email": "alice@example.com", "email_verified": true });
+        let token = self.issuer.token_at(SystemClock.now().as_secs(), claims);
+        let body = Requester::new().and_then(|it| it.request(&token)).unwrap();
+        let answer = Client::new(&self.url).post("/api/v2/signingCert", body).await.unwrap();
+        (answer.status, serde_json::from_slice(&answer.body).unwrap())
+    }
+
+    /// Issues so many certificates, and stops; killed, as the worst that may happen.
+    async fn issued(self, certificates: usize) -> Self {
+        let mut server = self.serve(&[]);
+        for _ in 0..certificates {
+            assert_eq!(self.ask().await.0, 200);
+        }
+        server.kill();
+        self
+    }
+
+    fn damage(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.log("sqlite")).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    fn fsck(&self, more: &[&str], code: i32) -> String {
+        let (exit, out, err) = self.run(&[&["log", "fsck"], more].concat(), false);
+        assert_eq!(exit, code, "{out}{err}");
+        out + &err
+    }
+}
+
+/// The whole answer, as it comes.
+fn raw(url: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// P4: the whole story of a copy that is put back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_evidence_and_not_a_way_back() {
+    let bench = Bench::new().await.issued(2).await;
+    let file = bench.path("copy.sqlite");
+    let backup = || bench.run(&["log", "backup", file.to_str().unwrap()], false);
+    let server = bench.serve(&[]);
+    let (code, out, err) = backup();
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("2 certificates") && out.contains("It is no way back"), "{out}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, _, err) = backup();
+    assert!(code == 2 && err.contains("exists already"), "{code}: {err}");
+    let left = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    let names = left(bench.folder.path());
+
+    assert_eq!(bench.ask().await.0, 200);
+    drop(server);
+    for leftover in ["sqlite-wal", "sqlite-shm"] {
+        let _ = fs::remove_file(bench.log("sqlite").with_extension(leftover));
+    }
+    fs::copy(&file, bench.log("sqlite")).unwrap();
+    let (code, _, err) = bench.run(&["serve"], true);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("an old copy of the database was put back"), "{err}");
+    let (code, out, _) = bench.run(&["check", "--live"], false);
+    assert!(code == 1 && out.contains("an old copy of the database"), "{out}");
+    assert!(bench.fsck(&[], 1).contains("an old copy of the database"));
+    let (code, _, err) = bench.run(&["log", "fsck", "--accept-head"], false);
+    assert!(code == 1 && err.contains("this head is not accepted"), "{err}");
+    assert_eq!(left(bench.folder.path()), names);
+
+    // For reading it is good.
+    let server = bench.serve(&["--read-only"]);
+    let (status, answer) = bench.ask().await;
+    assert_eq!((status, &answer["details"][0]["reason"]), (503, &json!("READ_ONLY")), "{answer}");
+    let ready = raw(&server.url, "/readyz");
+    assert!(
+        ready.starts_with("HTTP/1.1 503") && ready.contains("serves its log for reading only"),
+        "{ready}"
+    );
+    assert!(Client::new(&server.url).get("/trusted_root.json").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_is_lost_is_made_anew_on_demand_alone() {
+    let bench = Bench::new().await.issued(1).await;
+    fs::remove_file(bench.log("mark")).unwrap();
+    let (code, _, err) = bench.run(&["serve"], true);
+    assert!(code == 1 && err.contains("is its disk mounted?"), "{err}");
+    assert!(err.contains("--accept-head"), "{err}");
+    assert!(bench.fsck(&[], 1).contains("is missing or unreadable"));
+    assert!(bench.fsck(&["--accept-head"], 0).contains("was made anew"));
+    assert!(!bench.fsck(&["--accept-head"], 0).contains("was made anew"), "it is there");
+    let _server = bench.serve(&[]);
+    assert_eq!(bench.ask().await.0, 200);
+    let (code, _, err) = bench.run(&["log", "fsck", "--accept-head"], false);
+    assert!(code == 1 && err.contains("is in use by another process"), "{err}");
+}
+
+/// P21: what can be derived is made anew, what cannot is said; beside a server as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn fsck_says_what_does_not_hold_and_repairs_what_can_be() {
+    let bench = Bench::new().await.issued(0).await;
+    let server = bench.serve(&[]);
+    let asks: Vec<_> = (0..260).map(|_| bench.ask()).collect();
+    for ask in asks {
+        assert_eq!(ask.await.0, 200);
+    }
+    let report: Value = serde_json::from_str(&bench.fsck(&["--json"], 0)).unwrap();
+    assert_eq!((&report["ok"], &report["size"]), (&json!(true), &json!(260)));
+    let (code, _, err) = bench.run(&["log", "fsck", "--repair"], false);
+    assert!(code == 1 && err.contains("is in use by another process"), "{err}");
+    drop(server);
+
+    bench.damage("UPDATE tiles SET hashes = zeroblob(8192) WHERE level = 0; DELETE FROM tiles WHERE level = 1");
+    let found = bench.fsck(&[], 1);
+    assert!(found.contains("tile 0 of level 0") && found.contains("tile 0 of level 1"), "{found}");
+    assert!(found.contains("2 tiles can be made anew"), "{found}");
+    let repaired = bench.fsck(&["--repair"], 0);
+    assert!(
+        repaired.contains("2 tiles made anew") && repaired.contains("everything holds"),
+        "{repaired}"
+    );
+    bench.serve(&[]).kill();
+
+    bench.damage("UPDATE entries SET record = 'x' WHERE idx = 0; UPDATE entries SET leaf = zeroblob(9) WHERE idx = 7");
+    let found = bench.fsck(&["--repair"], 1);
+    assert!(found.contains("the precertificate of entry 7"), "{found}");
+    assert!(found.contains("never made up"), "{found}");
+}
