@@ -20,7 +20,8 @@
 //! the database, outside of what is copied and restored as one. And nobody waits for its disk: the mark is
 //! written at once, but synced once a second and when the log is closed. After the death of the process
 //! nothing is missing; after a power cut it may be behind by the heads of that second, and an old copy
-//! that is just as old would pass. The database itself is never behind what was acknowledged.
+//! that is just as old would pass. The database itself is never behind what was acknowledged. And where
+//! there is no mark, an empty database passes for a new log.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -323,6 +324,14 @@ pub enum MarkError {
 }
 
 #[cfg(test)]
+impl Mark {
+    /// Has the next write fail, as after a failed sync.
+    pub fn fail(&self) {
+        self.failed.set("told to fail".into()).unwrap();
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -385,7 +394,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("2026.mark");
         let mut mark = Mark::open(&path, ORIGIN, head(1)).unwrap();
-        mark.failed.set("told to fail".into()).unwrap();
+        mark.fail();
         let failed = MarkError::Io { path: path.display().to_string(), why: "told to fail".into() };
         assert_eq!(mark.write(head(2)), Err(failed));
     }

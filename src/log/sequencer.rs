@@ -255,6 +255,8 @@ fn refuse(answer: Answer, error: &LogError) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::log::boot::{self, Wanted};
     use crate::store::{Owner, sqlite};
@@ -336,59 +338,88 @@ mod tests {
         Box::new(format!("{{\"kind\":\"hashedrekord\",\"number\":{number}}}").into_bytes())
     }
 
+    /// Whose the log of octets is.
+    fn owner() -> Owner {
+        Owner { origin: "rekor.example.com".into(), log_id: [7; 32] }
+    }
+
+    /// Opens the log at `path` and sequences octets until it has `size` entries; yields what those who
+    /// asked were told, and how the log ended.
+    fn sequence(path: &Path, mark: Option<Mark>, size: u64) -> (Vec<Told>, State) {
+        let store: Arc<dyn Store> = Arc::new(sqlite::open(path).unwrap());
+        let (owner, form, epoch) = (owner(), Form::Octets, EPOCH);
+        let tree = boot::check(store.as_ref(), Wanted { owner: &owner, form, now: AT, mark: None });
+        let tree = tree.unwrap();
+        store.begin(tree.head, epoch).unwrap();
+        let (sender, queue) = std::sync::mpsc::sync_channel(QUEUE);
+        let ask = |number| {
+            let (answer, answered) = oneshot::channel();
+            let pending = Pending { entry: octets(number), record: "{}".into(), answer };
+            sender.send(pending).unwrap();
+            answered
+        };
+        let asked: Vec<_> = (tree.head.size..size).map(ask).collect();
+        drop(sender);
+        let (published, clock) = (Arc::new(ArcSwap::from_pointee(tree.head)), Arc::new(Still));
+        let (state, watched) = watch::channel(State::Open);
+        let (damage, scrub) = (Damage::default(), None);
+        let sequencer = Sequencer {
+            store,
+            epoch,
+            mark,
+            form,
+            clock,
+            queue,
+            tree,
+            published,
+            damage,
+            scrub,
+            state,
+        };
+        sequencer.run();
+        let told = asked.into_iter().map(|answered| answered.blocking_recv().unwrap()).collect();
+        (told, watched.borrow().clone())
+    }
+
+    type Told = Result<Place, LogError>;
+
     /// Entries that are no certificates go the same way: sequencer, store, and the check at the start.
     #[test]
     fn any_octets_make_a_log() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.sqlite");
-        let owner = Owner { origin: "rekor.example.com".into(), log_id: [7; 32] };
-        sqlite::create(&path, &owner, AT).unwrap();
-        let wanted = Wanted { owner: &owner, form: Form::Octets, now: AT, mark: None };
-        for size in [300, 600] {
-            let store: Arc<dyn Store> = Arc::new(sqlite::open(&path).unwrap());
-            let tree = boot::check(store.as_ref(), wanted).unwrap();
-            let first = tree.head.size;
-            let (sender, queue) = std::sync::mpsc::sync_channel(QUEUE);
-            let (published, clock) = (Arc::new(ArcSwap::from_pointee(tree.head)), Arc::new(Still));
-            let (state, watched) = watch::channel(State::Open);
-            let answers: Vec<_> = (first..size)
-                .map(|number| {
-                    let (answer, answered) = oneshot::channel();
-                    let pending = Pending { entry: octets(number), record: "{}".into(), answer };
-                    sender.send(pending).unwrap();
-                    answered
-                })
-                .collect();
-            drop(sender);
-            let form = Form::Octets;
-            store.begin(tree.head, EPOCH).unwrap();
-            let (epoch, mark) = (EPOCH, None);
-            let (damage, scrub) = (Damage::default(), None);
-            Sequencer {
-                store,
-                epoch,
-                mark,
-                form,
-                clock,
-                queue,
-                tree,
-                published,
-                damage,
-                scrub,
-                state,
-            }
-            .run();
-            assert_eq!(*watched.borrow(), State::Closed);
-            for (answer, index) in answers.into_iter().zip(first..) {
-                let place = answer.blocking_recv().unwrap().unwrap();
-                assert_eq!((place.index, place.leaf), (index, octets(index).leaf(AT, index)));
+        sqlite::create(&path, &owner(), AT).unwrap();
+        for (first, size) in [(0, 300), (300, 600)] {
+            let (told, state) = sequence(&path, None, size);
+            assert_eq!((state, told.len()), (State::Closed, 300));
+            for (place, index) in told.into_iter().zip(first..) {
+                let Place { index: stands, leaf, .. } = place.unwrap();
+                assert_eq!((stands, leaf), (index, octets(index).leaf(AT, index)));
             }
         }
-        let store = sqlite::open_read_only(&path).unwrap();
+        let (store, owner) = (sqlite::open_read_only(&path).unwrap(), owner());
+        let wanted = Wanted { owner: &owner, form: Form::Octets, now: AT, mark: None };
         assert_eq!(boot::check(&store, wanted).unwrap().head.size, 600);
         let certificates = Wanted { form: Form::Certificates, ..wanted };
         let refused = boot::check(&store, certificates).err();
         assert_eq!(refused, Some(LogError::Entry { index: 344 }));
+    }
+
+    /// P13: nobody is told of a place that the mark does not remember.
+    #[test]
+    fn a_mark_that_fails_ends_the_log_and_answers_everybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.sqlite");
+        sqlite::create(&path, &owner(), AT).unwrap();
+        let head = sqlite::open_read_only(&path).unwrap().head().unwrap();
+        let mark = Mark::open(&folder.path().join("log.mark"), "rekor.example.com", head).unwrap();
+        mark.fail();
+        // More than one batch holds.
+        let (told, state) = sequence(&path, Some(mark), 700);
+        let State::Failed(error @ LogError::Mark(_)) = state else { panic!("{state:?}") };
+        assert_eq!(told, vec![Err(error); 700]);
+        // Durable all the same: the next start goes on from there.
+        assert_eq!(sqlite::open_read_only(&path).unwrap().head().unwrap().size, 512);
     }
 
     /// A clock that stands still.

@@ -340,6 +340,7 @@ async fn many_tasks_share_one_tree() {
     }
 }
 
+/// P3.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_goes_on_where_it_stopped() {
     for bench in Bench::all() {
@@ -391,6 +392,7 @@ async fn a_large_log_goes_on_where_it_stopped() {
     assert_eq!(check_log(&log).await.size, 65_538);
 }
 
+/// P13.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_commit_answers_everybody_and_ends_the_log() {
     for (bench, fault) in [
@@ -429,6 +431,7 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
     }
 }
 
+/// P13.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_sequencer_is_noticed_by_everybody() {
     let (log, store) = Bench::memory().open();
@@ -470,6 +473,7 @@ async fn a_full_queue_turns_callers_away_and_loses_nobody() {
     assert_eq!(check_log(&log).await.size, size);
 }
 
+/// P13.
 #[tokio::test(flavor = "multi_thread")]
 async fn close_answers_everybody() {
     for bench in Bench::all() {
@@ -493,6 +497,7 @@ async fn close_answers_everybody() {
     }
 }
 
+/// P4, P11.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_behind_the_log_stops_it_until_it_is_right() {
     let bench = Bench::memory().filled(3).await;
@@ -517,6 +522,7 @@ async fn a_clock_behind_the_log_stops_it_until_it_is_right() {
     assert_eq!(check_log(&log).await.size, 4);
 }
 
+/// P4, P10: later than the head before, and no entry later than its head.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_stands_still_gives_every_batch_a_time_of_its_own() {
     let bench = Bench { clock: Arc::new(HandClock::at(MIDNIGHT, 0)), ..Bench::memory() };
@@ -847,7 +853,7 @@ fn an_entry_is_never_written_over() {
     assert_eq!(store.head(), Ok(before));
 }
 
-/// What is on the disk when the power goes: the database and a write-ahead log that ends anywhere.
+/// P3. What is on the disk when the power goes: the database and a write-ahead log that ends anywhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_cut_short_anywhere_is_an_older_log() {
     let bench = Bench::sqlite();
@@ -958,6 +964,7 @@ fn corrupt(what: &str) -> LogError {
     LogError::Store(StoreError::Corrupt(what.into()))
 }
 
+/// P8.
 #[test]
 fn damage_is_found_at_the_start() {
     // The second octet of the serial number, and a length.
