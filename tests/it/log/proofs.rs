@@ -1,6 +1,8 @@
 //! Proofs that the engine makes, held against roots that were computed from all leaves.
 
 use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use mayfly::log::Log;
 use mayfly::log::proofs::Unprovable;
@@ -111,6 +113,32 @@ async fn what_the_tree_does_not_hold_cannot_be_proved() {
     let beyond = Unprovable::Beyond { size: last, head: 5 };
     assert_eq!(log.inclusion_proof(last - 1, last).await, Err(beyond.clone()));
     assert_eq!(log.consistency_proof(1, last).await, Err(beyond));
+}
+
+/// Somebody else's transaction holds the database up in the middle of a commit; whoever reads reads on.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_a_database_never_wait_for_its_writer() {
+    let bench = Bench::sqlite();
+    let (log, _) = bench.open();
+    fill(&log, 300).await;
+    let history = History::of(&log).await;
+    let other = rusqlite::Connection::open(bench.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut append = queued(&log, 300).unwrap();
+    let reads = async {
+        history.check_inclusion(&log, 299, 300).await;
+        history.check_consistency(&log, 255, 300).await;
+        assert_eq!(log.index_of(history.leaves[0]).await, Ok(Some(0)));
+        assert!(tile(&log, TileKind::Data, 0, 256).await.is_some());
+        assert!(tile(&log, TileKind::Data, 1, 45).await.is_none());
+        assert_eq!(log.signed_head().await.unwrap().head.size, 300);
+    };
+    tokio::time::timeout(Duration::from_secs(20), reads).await.expect("reads wait for a write");
+    let waits = append.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    assert!(waits, "the commit was not held up");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(append.await.unwrap().leaf_index, 300);
+    log.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
