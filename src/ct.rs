@@ -4,3 +4,4 @@ pub mod sct;
 pub mod entry;
 pub mod precertificate;
 pub mod judge;
+pub mod window;

@@ -5,9 +5,7 @@
 //! root.key        its key; belongs off the machine, nothing here needs it again
 //! authority.pem   the chain: intermediate, then root
 //! authority.key   the intermediate's key, which signs certificates
-//! log.key         the certificate log's key
-//! log.note.key    the log's Ed25519 key, which signs its checkpoints a second time
-//! ct/             the log's databases, one for each shard
+//! ct/             the certificate log: a database and a key for each shard, see [`shards`]
 //! ```
 //!
 //! Keys are PKCS#8 in PEM, mode 0600, encrypted where there is a passphrase. A folder is made whole, with
@@ -20,17 +18,19 @@ use std::sync::Arc;
 
 use crate::algorithm::SignatureAlgorithm;
 use crate::certificate::{Chain, ChainError};
+use crate::ct::window::Window;
 use crate::signer::Signer;
 use crate::signer::file::{FileSigner, KeyFileError};
-use crate::store::{Owner, StoreError, sqlite};
+use crate::store::StoreError;
 use crate::time::Timestamp;
-use crate::tlog::merkle::Hash;
 
 mod ceremony;
 mod place;
+pub mod shards;
 
 pub use self::ceremony::Curve;
 use self::ceremony::{Made, Secrecy};
+use self::shards::{New, Shard};
 
 /// The files of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +39,8 @@ pub struct Files {
     pub chain: PathBuf,
     /// The key of the issuing certificate.
     pub authority_key: PathBuf,
-    /// The key of the certificate log.
-    pub log_key: PathBuf,
-    /// The log's second key, for checkpoints.
-    pub note_key: PathBuf,
+    /// The folder with the shards of the certificate log.
+    pub shards: PathBuf,
 }
 
 impl Files {
@@ -51,8 +49,7 @@ impl Files {
         Self {
             chain: dir.join("authority.pem"),
             authority_key: dir.join("authority.key"),
-            log_key: dir.join("log.key"),
-            note_key: dir.join("log.note.key"),
+            shards: dir.join("ct"),
         }
     }
 }
@@ -77,7 +74,7 @@ pub enum Authority<'a> {
     New {
         /// `O` of both certificates, and `CN` of the intermediate; the root's has ` root` behind it.
         name: &'a str,
-        /// The curve of its two keys. The log's is always P-256, which all clients verify.
+        /// The curve of its two keys. The log's are always P-256, which all clients verify.
         curve: Curve,
     },
     /// It is there already, outside the folder; a log is all that is made.
@@ -109,10 +106,8 @@ pub struct Installation {
     pub chain: Arc<Chain>,
     /// The key of the issuing certificate.
     pub authority: Arc<dyn Signer>,
-    /// The key of the certificate log.
-    pub log: Arc<dyn Signer>,
-    /// The log's second key, for checkpoints: Ed25519.
-    pub note: Arc<dyn Signer>,
+    /// The shards of the certificate log, earliest window first.
+    pub shards: Vec<Shard>,
 }
 
 /// Whether there is no installation in `dir` yet, or no `dir`. `lost+found` of a fresh file system is
@@ -150,8 +145,8 @@ fn nowhere(dir: &Path) -> Result<bool, InstallationError> {
 
 /// Makes a new installation in `dir`, which must be empty or not there.
 ///
-/// This is the only place where a log comes into being: a database that is missing later is an error,
-/// not the beginning of a second history.
+/// Here and in [`shards::extend`] a log comes into being, nowhere else: a database that is missing later
+/// is an error, not the beginning of a second history.
 ///
 /// # Errors
 ///
@@ -169,18 +164,15 @@ pub fn create(dir: &Path, options: &Options<'_>) -> Result<(), InstallationError
 /// Writes `made` and an empty log into the empty folder `dir`, and flushes them.
 fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), InstallationError> {
     for made in made {
-        let path = dir.join(made.name);
+        let path = dir.join(&made.name);
         write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
     }
-    let opened = open_files(&options.files(dir), options.passphrase, options.now)?;
-    let year: String = options.now.to_string().chars().take(4).collect();
-    let host = options.url.split_once("://").map_or(options.url, |(_, host)| host);
-    let log_id = Hash::of(&[opened.log.public_key()]).0;
-    let owner = Owner { origin: format!("{host}/ct/{year}"), log_id };
-    let shards = dir.join("ct");
-    fs::create_dir(&shards).map_err(|error| InstallationError::io(&shards, &error))?;
-    sqlite::create(&shards.join(format!("{year}.sqlite")), &owner, options.now)?;
-    Ok(())
+    let folder = dir.join("ct");
+    fs::create_dir(&folder).map_err(|error| InstallationError::io(&folder, &error))?;
+    let &Options { url, passphrase, now, .. } = options;
+    let name = format!("{:04}", now.year());
+    shards::fill(&folder, &name, Window::year(now), New { url, passphrase, now })?;
+    open_files(&options.files(dir), passphrase, now).map(drop)
 }
 
 fn write(path: &Path, made: &Made) -> io::Result<()> {
@@ -223,17 +215,9 @@ pub fn open_files(
     now: Timestamp,
 ) -> Result<Installation, InstallationError> {
     let (chain, authority) = open_authority(&files.chain, &files.authority_key, passphrase, now)?;
-    let log = FileSigner::open(&files.log_key, passphrase)?;
-    let note = FileSigner::open(&files.note_key, passphrase)?;
-    check(&chain, &authority, &log)?;
-    if note.algorithm() != SignatureAlgorithm::Ed25519 {
-        return Err(InstallationError::NoteKeyAlgorithm);
-    }
-    if note.public_key() == log.public_key() {
-        return Err(InstallationError::SharedNoteKey);
-    }
-    let (authority, log, note) = (Arc::new(authority), Arc::new(log), Arc::new(note));
-    Ok(Installation { chain: Arc::new(chain), authority, log, note })
+    let shards = shards::read(&files.shards, passphrase, &[])?;
+    check(&chain, &authority, &shards)?;
+    Ok(Installation { chain: Arc::new(chain), authority: Arc::new(authority), shards })
 }
 
 /// Opens an authority that may have no log yet, and checks it.
@@ -268,23 +252,28 @@ fn check_key(chain: &Chain, authority: &dyn Signer) -> Result<(), InstallationEr
 /// # Errors
 ///
 /// [`InstallationError::WrongKey`], [`InstallationError::SharedKey`],
-/// [`InstallationError::LogKeyAlgorithm`].
+/// [`InstallationError::LogKeyAlgorithm`], [`InstallationError::SharedLogKey`],
+/// [`InstallationError::NoteKeyAlgorithm`], [`InstallationError::SharedNoteKey`],
+/// [`InstallationError::Overlap`].
 pub fn check(
     chain: &Chain,
     authority: &dyn Signer,
-    log: &dyn Signer,
+    shards: &[Shard],
 ) -> Result<(), InstallationError> {
     check_key(chain, authority)?;
-    if authority.public_key() == log.public_key() {
-        return Err(InstallationError::SharedKey);
+    for Shard { signer, .. } in shards {
+        if authority.public_key() == signer.public_key() {
+            return Err(InstallationError::SharedKey);
+        }
+        match signer.algorithm() {
+            // Ed25519 signs deterministically, which tests want; no client verifies such an SCT.
+            SignatureAlgorithm::EcdsaP256Sha256 | SignatureAlgorithm::Ed25519 => {}
+            SignatureAlgorithm::EcdsaP384Sha384
+            | SignatureAlgorithm::EcdsaP521Sha512
+            | SignatureAlgorithm::RsaPkcs1Sha256 => return Err(InstallationError::LogKeyAlgorithm),
+        }
     }
-    match log.algorithm() {
-        // Ed25519 signs deterministically, which tests want; no client verifies such an SCT.
-        SignatureAlgorithm::EcdsaP256Sha256 | SignatureAlgorithm::Ed25519 => Ok(()),
-        SignatureAlgorithm::EcdsaP384Sha384
-        | SignatureAlgorithm::EcdsaP521Sha512
-        | SignatureAlgorithm::RsaPkcs1Sha256 => Err(InstallationError::LogKeyAlgorithm),
-    }
+    shards::check(shards)
 }
 
 /// Why there is no installation.
@@ -342,6 +331,43 @@ pub enum InstallationError {
     /// The log cannot be made.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no log.
+    #[error("{}: the log of this instance is missing", folder.display())]
+    NoLog {
+        /// The folder where it should be.
+        folder: PathBuf,
+    },
+    /// A log of which nothing is left but the key.
+    #[error(
+        "{}: the database that belongs to this key is missing; find it and put it back beside it",
+        key.display()
+    )]
+    NoDatabase {
+        /// The file of the key.
+        key: PathBuf,
+    },
+    /// One key for two shards.
+    #[error(
+        "the shards {one} and {other} of the log have the same key, but each needs one of its own; \
+         put the right key back"
+    )]
+    SharedLogKey {
+        /// A shard.
+        one: String,
+        /// Another one.
+        other: String,
+    },
+    /// Two shards for one certificate.
+    #[error(
+        "the shards {one} and {other} of the log take the same certificates; \
+         keep the one that this instance has made"
+    )]
+    Overlap {
+        /// A shard.
+        one: String,
+        /// Another one.
+        other: String,
+    },
     /// A key cannot be opened.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -360,11 +386,21 @@ pub enum InstallationError {
     )]
     LogKeyAlgorithm,
     /// A key that verifiers of notes do not know.
-    #[error("the log's key for checkpoints, log.note.key, is not Ed25519; put the right key back")]
-    NoteKeyAlgorithm,
+    #[error(
+        "the log's key for checkpoints, ct/{shard}.note.key, is not Ed25519; put the right key back"
+    )]
+    NoteKeyAlgorithm {
+        /// Whose.
+        shard: String,
+    },
     /// One key for both signatures of a checkpoint.
-    #[error("log.note.key holds the log's own key; put the log's key for checkpoints back")]
-    SharedNoteKey,
+    #[error(
+        "ct/{shard}.note.key holds the log's own key; put the log's key for checkpoints back"
+    )]
+    SharedNoteKey {
+        /// Whose.
+        shard: String,
+    },
 }
 
 impl InstallationError {
@@ -376,6 +412,7 @@ impl InstallationError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tlog::merkle::Hash;
     use std::time::Duration;
     use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -405,8 +442,9 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 7] =
-        ["authority.key", "authority.pem", "ct", "log.key", "log.note.key", "root.key", "root.pem"];
+    const NAMES: [&str; 5] = ["authority.key", "authority.pem", "ct", "root.key", "root.pem"];
+    const LOG_KEY: &str = "ct/2026.key";
+    const NOTE_KEY: &str = "ct/2026.note.key";
 
     #[test]
     fn what_is_created_opens() {
@@ -415,8 +453,8 @@ mod tests {
         assert_eq!(names(parent.path()), ["data"]);
         let opened = open(&dir, None, NOW).unwrap();
         assert_eq!(opened.authority.public_key(), opened.chain.spki());
-        assert_eq!(opened.log.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
-        assert_eq!(opened.note.algorithm(), SignatureAlgorithm::Ed25519);
+        assert_eq!(opened.shards[0].signer.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
+        assert_eq!(opened.shards[0].note.algorithm(), SignatureAlgorithm::Ed25519);
         assert_eq!(opened.chain.not_before(), NOW.minus(Duration::from_secs(3600)));
     }
 
@@ -459,7 +497,7 @@ mod tests {
         .unwrap();
         let opened = open(parent.path(), None, NOW).unwrap();
         assert_eq!(opened.authority.algorithm(), SignatureAlgorithm::EcdsaP384Sha384);
-        assert_eq!(opened.log.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
+        assert_eq!(opened.shards[0].signer.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
     }
 
     #[cfg(unix)]
@@ -468,7 +506,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (_parent, dir) = installation();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        for name in NAMES {
+        for name in NAMES.into_iter().chain([LOG_KEY, NOTE_KEY]) {
             let others = mode(&dir.join(name)) & 0o077;
             assert_eq!(others == 0, name.ends_with(".key"), "{name}");
         }
@@ -480,7 +518,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("deep/down/data");
         create(&dir, &Options { passphrase: Some("geheim"), ..OPTIONS }).unwrap();
-        for name in ["root.key", "authority.key", "log.key", "log.note.key"] {
+        for name in ["root.key", "authority.key", LOG_KEY, NOTE_KEY] {
             let text = fs::read_to_string(dir.join(name)).unwrap();
             assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{name}");
         }
@@ -516,11 +554,11 @@ mod tests {
     #[test]
     fn makes_an_empty_log_of_the_url_and_the_year() {
         let (_parent, dir) = installation();
-        let store = sqlite::open(&dir.join("ct/2026.sqlite")).unwrap();
-        let key = open(&dir, None, NOW).unwrap().log.public_key().to_vec();
-        let owner = crate::store::Store::owner(&store);
+        assert_eq!(names(&dir.join("ct")), ["2026.key", "2026.note.key", "2026.sqlite"]);
+        let Shard { owner, signer, .. } = open(&dir, None, NOW).unwrap().shards.remove(0);
         assert_eq!(owner.origin, "mayfly.example.com/ct/2026");
-        assert_eq!(owner.log_id, Hash::of(&[&key]).0);
+        assert_eq!(owner.log_id, Hash::of(&[signer.public_key()]).0);
+        assert_eq!(owner.window.to_string(), "2026-01-01T00:00:00Z to 2027-01-01T00:00:00Z");
     }
 
     #[test]
@@ -549,7 +587,7 @@ mod tests {
     #[test]
     fn the_log_has_a_key_of_its_own() {
         let (_parent, dir) = installation();
-        fs::copy(dir.join("authority.key"), dir.join("log.key")).unwrap();
+        fs::copy(dir.join("authority.key"), dir.join(LOG_KEY)).unwrap();
         assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::SharedKey));
         let parent = tempfile::tempdir().unwrap();
         create(
@@ -560,20 +598,20 @@ mod tests {
             },
         )
         .unwrap();
-        fs::copy(parent.path().join("root.key"), dir.join("log.key")).unwrap();
+        fs::copy(parent.path().join("root.key"), dir.join(LOG_KEY)).unwrap();
         assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::LogKeyAlgorithm));
     }
 
     #[test]
     fn checkpoints_have_an_ed25519_key_of_their_own() {
         let (_parent, dir) = installation();
-        let (log, note) = (dir.join("log.key"), dir.join("log.note.key"));
+        let (log, note) = (dir.join(LOG_KEY), dir.join(NOTE_KEY));
         let ours = fs::read(&note).unwrap();
         fs::copy(&log, &note).unwrap();
-        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::NoteKeyAlgorithm));
+        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::NoteKeyAlgorithm { shard: "2026".into() }));
         fs::write(&note, &ours).unwrap();
         fs::write(&log, &ours).unwrap();
-        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::SharedNoteKey));
+        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::SharedNoteKey { shard: "2026".into() }));
     }
 
     #[test]
@@ -589,7 +627,7 @@ mod tests {
 
     #[test]
     fn says_which_file_is_missing() {
-        for name in ["authority.pem", "authority.key", "log.key", "log.note.key"] {
+        for name in ["authority.pem", "authority.key", LOG_KEY, NOTE_KEY] {
             let (_parent, dir) = installation();
             fs::remove_file(dir.join(name)).unwrap();
             let error = open(&dir, None, NOW).err().unwrap().to_string();

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::ct::window::Window;
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 
@@ -18,6 +19,8 @@ pub struct Owner {
     pub origin: String,
     /// SHA-256 of the log key's SPKI.
     pub log_id: [u8; 32],
+    /// The certificates that it takes.
+    pub window: Window,
 }
 
 /// `ca.example.com/ct/2026 (log id 0011…)`, the id in hex.

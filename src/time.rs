@@ -31,6 +31,25 @@ impl Timestamp {
         self.0 / 1000
     }
 
+    /// The year of the calendar that this point lies in, UTC.
+    pub const fn year(self) -> u64 {
+        let days = self.as_secs() / DAY;
+        // Gregorian years have 365.2425 days on average: this is the year, or one off.
+        let mut year = 1970 + days * 400 / 146_097;
+        while days_before(year) > days {
+            year -= 1;
+        }
+        while days_before(year + 1) <= days {
+            year += 1;
+        }
+        year
+    }
+
+    /// The beginning of the year `year`, UTC; saturates.
+    pub const fn from_year(year: u64) -> Self {
+        Self::from_secs(days_before(year).saturating_mul(DAY))
+    }
+
     /// The same point without its fraction of a second.
     pub const fn floor(self) -> Self {
         Self(self.0 - self.0 % 1000)
@@ -50,6 +69,20 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// Seconds in a day.
+const DAY: u64 = 24 * 60 * 60;
+
+/// Days from 1970 to the beginning of `year`, none before 1970.
+const fn days_before(year: u64) -> u64 {
+    const fn leap_days(year: u64) -> u64 {
+        year / 4 - year / 100 + year / 400
+    }
+    if year < 1970 {
+        return 0;
+    }
+    (year - 1970).saturating_mul(365).saturating_add(leap_days(year - 1) - leap_days(1969))
 }
 
 /// RFC 3339 in UTC, to the second: `2026-01-01T00:00:18Z`.
@@ -91,6 +124,18 @@ mod tests {
     #[test]
     fn says_rfc_3339() {
         assert_eq!(Timestamp::from_millis(1_767_225_618_999).to_string(), "2026-01-01T00:00:18Z");
+    }
+
+    #[test]
+    fn years_are_the_calendars() {
+        for year in 1970..2500_i16 {
+            let first = jiff::civil::date(year, 1, 1).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+            let start = Timestamp::from_secs(first.timestamp().as_second().unsigned_abs());
+            let year = u64::from(year.unsigned_abs());
+            assert_eq!(Timestamp::from_year(year), start);
+            assert_eq!(start.year(), year);
+            assert_eq!(start.minus(Duration::from_millis(1)).year(), (year - 1).max(1970));
+        }
     }
 
     #[test]

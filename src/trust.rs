@@ -25,7 +25,7 @@ const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
 /// RFC 4519 §2.3.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// The certificate log, as verifiers need to know it.
+/// A certificate log, as verifiers need to know it.
 #[derive(Clone, Debug)]
 pub struct LogTrust {
     /// Where it is served: `https://ca.example.com/ct/2026`.
@@ -38,12 +38,14 @@ pub struct LogTrust {
     pub id: [u8; 32],
     /// From when on its timestamps count.
     pub since: Timestamp,
+    /// Until when, if it takes nothing any more.
+    pub until: Option<Timestamp>,
 }
 
-/// `trusted_root.json` of one authority and its certificate log.
+/// `trusted_root.json` of one authority and its certificate logs, those that are closed too.
 ///
 /// `url` is the authority's own; the chain's validity begins when all its certificates hold.
-pub fn trusted_root(url: &str, chain: &Chain, log: &LogTrust) -> Value {
+pub fn trusted_root(url: &str, chain: &Chain, logs: &[LogTrust]) -> Value {
     let certificates: Vec<Value> =
         chain.ders().iter().map(|der| json!({ "rawBytes": STANDARD.encode(der) })).collect();
     json!({
@@ -55,17 +57,25 @@ pub fn trusted_root(url: &str, chain: &Chain, log: &LogTrust) -> Value {
             "certChain": { "certificates": certificates },
             "validFor": { "start": chain.not_before().to_string() },
         }],
-        "ctlogs": [{
-            "baseUrl": log.url,
-            "hashAlgorithm": "SHA2_256",
-            "publicKey": {
-                "rawBytes": STANDARD.encode(&log.public_key),
-                "keyDetails": key_details(log.algorithm),
-                "validFor": { "start": log.since.to_string() },
-            },
-            "logId": { "keyId": STANDARD.encode(log.id) },
-        }],
+        "ctlogs": logs.iter().map(ct_log).collect::<Vec<_>>(),
         "timestampAuthorities": [],
+    })
+}
+
+fn ct_log(log: &LogTrust) -> Value {
+    let mut valid_for = json!({ "start": log.since.to_string() });
+    if let (Some(until), Some(members)) = (log.until, valid_for.as_object_mut()) {
+        members.insert("end".to_owned(), until.to_string().into());
+    }
+    json!({
+        "baseUrl": log.url,
+        "hashAlgorithm": "SHA2_256",
+        "publicKey": {
+            "rawBytes": STANDARD.encode(&log.public_key),
+            "keyDetails": key_details(log.algorithm),
+            "validFor": valid_for,
+        },
+        "logId": { "keyId": STANDARD.encode(log.id) },
     })
 }
 

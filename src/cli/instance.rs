@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use axum::Router;
 use clap::Args;
+use serde_json::Value;
 
 use super::CommandError;
 use super::init;
@@ -17,18 +18,16 @@ use crate::certificate::{Chain, Serial};
 use crate::config::{self, AuthorityFiles, Config, ConfigError, ConfigErrors, Overrides};
 use crate::http;
 use crate::http::tls::Tls;
+use crate::installation::shards::Shard;
 use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
 use crate::keyset::Keyset;
 use crate::log::scrub::REST;
-use crate::log::signed::Keys;
 use crate::log::{Log, Opening, Reading};
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Owner, Store, sqlite};
-use crate::time::{Clock, SystemClock};
-use crate::tlog::merkle::Hash;
-use crate::tlog::note;
+use crate::time::{Clock, SystemClock, Timestamp};
 use crate::trust::{self, LogTrust};
 
 /// Which instance a command is about.
@@ -96,10 +95,11 @@ pub struct Instance {
     pub config: Config,
     /// Its keys and chain.
     pub installation: Installation,
-    /// Its certificate log, as verifiers know it.
+    /// The shard of its log that takes certificates now, or the newest.
+    pub shard: Shard,
+    /// The same, as verifiers know it.
     pub trust: LogTrust,
-    /// The database of its certificate log.
-    shard: PathBuf,
+    now: Timestamp,
 }
 
 impl Instance {
@@ -124,21 +124,26 @@ impl Instance {
         let files = Files {
             chain: config.authority.chain.clone(),
             authority_key: config.authority.key.clone(),
-            log_key: config.data.join("log.key"),
-            note_key: config.data.join("log.note.key"),
+            shards: config.data.join("ct"),
         };
         let installation = with_passphrase(&config.authority, |passphrase| {
             installation::open_files(&files, passphrase, now)
         })?;
-        let (name, shard) = shard(&config.data)?;
-        let trust = LogTrust {
-            url: format!("{}/ct/{name}", config.url),
-            public_key: installation.log.public_key().to_vec(),
-            algorithm: installation.log.algorithm(),
-            id: Hash::of(&[installation.log.public_key()]).0,
-            since: installation.chain.not_before(),
-        };
-        Ok(Self { config, installation, trust, shard })
+        let newest = now.plus(config.lifetime);
+        let mut shards = installation.shards.iter();
+        let shard = shards.clone().find(|shard| shard.owner.window.holds(newest));
+        let shard = shard.or_else(|| shards.next_back()).cloned();
+        let none = InstallationError::NoLog { folder: files.shards };
+        let shard = shard.ok_or_else(|| CommandError::failed(none))?;
+        let trust = shard.trust(&config.url, now);
+        Ok(Self { config, installation, shard, trust, now })
+    }
+
+    /// `trusted_root.json`.
+    pub fn trusted_root(&self) -> Value {
+        let shards = self.installation.shards.iter();
+        let logs: Vec<_> = shards.map(|shard| shard.trust(&self.config.url, self.now)).collect();
+        trust::trusted_root(&self.config.url, self.chain(), &logs)
     }
 
     /// The log's database, for reading, whether or not a server has it open.
@@ -147,7 +152,7 @@ impl Instance {
     ///
     /// [`CommandError::Failed`] when there is none yet.
     pub fn store(&self) -> Result<Box<dyn Store>, CommandError> {
-        let store = sqlite::open_read_only(&self.shard).map_err(CommandError::failed)?;
+        let store = sqlite::open_read_only(&self.shard.database).map_err(CommandError::failed)?;
         Ok(Box::new(store))
     }
 
@@ -157,18 +162,18 @@ impl Instance {
     ///
     /// [`CommandError::Failed`] when there is none yet, or somebody else has it open.
     pub fn exclusive_store(&self) -> Result<Box<dyn Store>, CommandError> {
-        let store = sqlite::open(&self.shard).map_err(CommandError::failed)?;
+        let store = sqlite::open(&self.shard.database).map_err(CommandError::failed)?;
         Ok(Box::new(store))
     }
 
     /// The log's database.
     pub fn shard(&self) -> &Path {
-        &self.shard
+        &self.shard.database
     }
 
     /// Whose the log's database is.
     pub fn owner(&self) -> Owner {
-        Owner { origin: self.origin(), log_id: self.trust.id }
+        self.shard.ours(&self.config.url)
     }
 
     /// The authority's chain.
@@ -203,8 +208,7 @@ impl Instance {
         let instance = Self::at_rest(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let log = log(&instance, &clock)?;
-        let trusted_root =
-            trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
+        let trusted_root = instance.trusted_root();
         let Self { config, installation, trust, .. } = instance;
         let Installation { chain, authority: signer, .. } = installation;
         let profile = Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
@@ -235,13 +239,7 @@ impl Instance {
 
     /// The file that remembers the log's newest head.
     pub fn mark(&self) -> PathBuf {
-        self.config.log.mark.clone().unwrap_or_else(|| self.shard.with_extension("mark"))
-    }
-
-    /// The line by which verifiers of notes know the log's second key.
-    pub fn verifier_key(&self) -> Option<String> {
-        let key = note::ed25519_key(self.installation.note.public_key())?;
-        Some(note::verifier_key(&self.origin(), key))
+        self.shard.mark(&self.config.log)
     }
 
     /// The log's name.
@@ -250,7 +248,8 @@ impl Instance {
     }
 
     fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
-        let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
+        let store = sqlite::open(&self.shard.database).map_err(CommandError::failed)?;
+        let store = Arc::new(store);
         let opening = Opening {
             reading: self.reading(Arc::clone(&store) as Arc<dyn Store>, clock),
             epoch: random_epoch(),
@@ -266,14 +265,13 @@ impl Instance {
     }
 
     fn read_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
-        let store = sqlite::open_read_only(&self.shard).map_err(CommandError::failed)?;
+        let store = sqlite::open_read_only(&self.shard.database).map_err(CommandError::failed)?;
         Log::read_only(self.reading(Arc::new(store), clock)).map_err(CommandError::failed)
     }
 
     fn reading(&self, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Reading {
-        let Installation { log, note, .. } = &self.installation;
-        let keys = Keys { log: Arc::clone(log), note: Some(Arc::clone(note)) };
-        Reading { store, keys, clock: Arc::clone(clock), origin: self.origin() }
+        let (keys, clock) = (self.shard.keys(), Arc::clone(clock));
+        Reading { store, keys, clock, origin: self.origin() }
     }
 }
 
@@ -347,24 +345,6 @@ pub fn tls(config: &Config, file: &str) -> Result<Option<Tls>, ConfigError> {
         key: "tls".to_owned(),
         message: error.to_string(),
     })
-}
-
-/// The name and database of the newest shard in a data folder.
-fn shard(data: &Path) -> Result<(String, PathBuf), CommandError> {
-    let folder = data.join("ct");
-    let entries = std::fs::read_dir(&folder).map_err(|error| {
-        CommandError::Failed(format!(
-            "{}: {error}; the log of this instance is missing",
-            folder.display()
-        ))
-    })?;
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let newest = names.filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned)).max();
-    let name = newest.ok_or_else(|| {
-        CommandError::Failed(format!("{}: the log of this instance is missing", folder.display()))
-    })?;
-    let file = folder.join(format!("{name}.sqlite"));
-    Ok((name, file))
 }
 
 /// 159 random bits each: RFC 5280 §4.1.2.2 allows 20 octets, the first bit clear.

@@ -72,8 +72,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
 
 fn files(source: &Source) -> Result<(Value, Instance), CommandError> {
     let instance = Instance::read(source)?;
-    let root = trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
-    Ok((root, instance))
+    Ok((instance.trusted_root(), instance))
 }
 
 fn show(root: &Value, instance: &Instance, out: &Out) -> String {
@@ -89,7 +88,7 @@ fn show(root: &Value, instance: &Instance, out: &Out) -> String {
         ("id", from("/ctlogs/0/logId/keyId")),
         ("key", from("/ctlogs/0/publicKey/keyDetails")),
         ("valid", format!("from {}", text("/ctlogs/0/publicKey/validFor/start"))),
-        ("vkey", instance.verifier_key().unwrap_or_default()),
+        ("vkey", instance.shard.verifier_key(&instance.config.url).unwrap_or_default()),
     ];
     format!(
         "{}\n{}{}\n{}",

@@ -42,7 +42,7 @@ pub enum Curve {
 
 /// A file to be.
 pub(super) struct Made {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) contents: Zeroizing<Vec<u8>>,
     pub(super) secrecy: Secrecy,
 }
@@ -54,18 +54,12 @@ pub(super) enum Secrecy {
     Public,
 }
 
-/// Makes the log's two keys, and keys and certificates of the authority unless it has them; the chain comes
-/// last.
+/// Makes keys and certificates of the authority, unless it has them; the chain comes last.
 pub(super) fn perform(options: &Options<'_>) -> Result<Vec<Made>, String> {
-    let (log_key, note_key) = (generate(&PKCS_ECDSA_P256_SHA256)?, generate(&PKCS_ED25519)?);
-    let mut made = vec![
-        private("log.key", &log_key, options.passphrase)?,
-        private("log.note.key", &note_key, options.passphrase)?,
-    ];
-    if let Authority::New { name, curve } = options.authority {
-        made.extend(authority(options, name, curve)?);
+    match options.authority {
+        Authority::New { name, curve } => Ok(authority(options, name, curve)?.into()),
+        Authority::Given { .. } => Ok(Vec::new()),
     }
-    Ok(made)
 }
 
 fn authority(options: &Options<'_>, name: &str, curve: Curve) -> Result<[Made; 4], String> {
@@ -93,6 +87,15 @@ fn authority(options: &Options<'_>, name: &str, curve: Curve) -> Result<[Made; 4
 
 fn generate(algorithm: &'static SignatureAlgorithm) -> Result<KeyPair, String> {
     KeyPair::generate_for(algorithm).map_err(|error| error.to_string())
+}
+
+/// Makes the two keys of a shard: P-256, which all clients verify, and Ed25519, which witnesses do.
+pub(super) fn log_keys(shard: &str, passphrase: Option<&str>) -> Result<[Made; 2], String> {
+    let (log, note) = (generate(&PKCS_ECDSA_P256_SHA256)?, generate(&PKCS_ED25519)?);
+    Ok([
+        private(&format!("{shard}.key"), &log, passphrase)?,
+        private(&format!("{shard}.note.key"), &note, passphrase)?,
+    ])
 }
 
 fn root(now: Timestamp, name: &str) -> Result<CertificateParams, String> {
@@ -144,12 +147,13 @@ fn certificate(der: &[u8]) -> String {
     pem::encode("CERTIFICATE", der)
 }
 
-fn public(name: &'static str, text: String) -> Made {
-    Made { name, contents: Zeroizing::new(text.into_bytes()), secrecy: Secrecy::Public }
+fn public(name: &str, text: String) -> Made {
+    let contents = Zeroizing::new(text.into_bytes());
+    Made { name: name.to_owned(), contents, secrecy: Secrecy::Public }
 }
 
 /// PKCS#8, encrypted with scrypt and AES-256-CBC where there is a passphrase.
-fn private(name: &'static str, key: &KeyPair, passphrase: Option<&str>) -> Result<Made, String> {
+fn private(name: &str, key: &KeyPair, passphrase: Option<&str>) -> Result<Made, String> {
     let der = Zeroizing::new(key.serialize_der());
     let text = match passphrase {
         None => pem::encode("PRIVATE KEY", &der),
@@ -159,5 +163,6 @@ fn private(name: &'static str, key: &KeyPair, passphrase: Option<&str>) -> Resul
             pem::encode("ENCRYPTED PRIVATE KEY", encrypted.as_bytes())
         }
     };
-    Ok(Made { name, contents: Zeroizing::new(text.into_bytes()), secrecy: Secrecy::Private })
+    let contents = Zeroizing::new(text.into_bytes());
+    Ok(Made { name: name.to_owned(), contents, secrecy: Secrecy::Private })
 }

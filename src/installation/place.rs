@@ -67,10 +67,42 @@ fn inside(dir: &Path, fill: Fill<'_>) -> Result<(), InstallationError> {
     move_up(&whole, dir)
 }
 
-/// Moves what is in `whole` into `dir`, over nothing. Whoever dies here is followed by one who goes on.
+/// A folder that holds something, and that one process at a time adds to.
+pub(super) struct Adding<'a> {
+    dir: &'a Path,
+    _lock: File,
+}
+
+impl<'a> Adding<'a> {
+    /// Takes the folder, and finishes what somebody began who died; none while somebody else has it.
+    pub(super) fn begin(dir: &'a Path) -> Result<Option<Self>, InstallationError> {
+        let Some(lock) = lock(dir).map_err(at(dir))? else { return Ok(None) };
+        let whole = dir.join(WHOLE);
+        if whole.is_dir() {
+            move_up(&whole, dir)?;
+        }
+        Ok(Some(Self { dir, _lock: lock }))
+    }
+
+    /// Adds what `fill` makes, over nothing: the whole of it sooner or later, or nothing.
+    pub(super) fn add(&self, fill: Fill<'_>) -> Result<(), InstallationError> {
+        let taken = || InstallationError::Taken { dir: self.dir.to_owned() };
+        let staging = Staging::new(self.dir, OsStr::new(STAGING), fill)?.ok_or_else(taken)?;
+        let whole = self.dir.join(WHOLE);
+        staging.rename(&whole)?;
+        sync(self.dir)?;
+        move_up(&whole, self.dir)
+    }
+}
+
+/// Moves what is in `whole` into `dir`, over nothing, in the order of names. Whoever dies here is
+/// followed by one who goes on.
 fn move_up(whole: &Path, dir: &Path) -> Result<(), InstallationError> {
-    for entry in fs::read_dir(whole).map_err(at(whole))? {
-        let from = entry.map_err(at(whole))?.path();
+    let entries = fs::read_dir(whole).map_err(at(whole))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = paths.collect::<io::Result<Vec<_>>>().map_err(at(whole))?;
+    paths.sort();
+    for from in paths {
         let to = dir.join(from.file_name().unwrap_or_default());
         let moved = match from.is_dir() {
             // Fails over everything but an empty folder.

@@ -168,7 +168,8 @@ const FORM: Form = Form::Certificates;
 impl Reading {
     fn check(&self, mark: Option<&Path>) -> Result<(Owner, Tree), LogError> {
         let log_id = Hash::of(&[self.keys.log.public_key()]).0;
-        let owner = Owner { origin: self.origin.clone(), log_id };
+        let (origin, window) = (self.origin.clone(), self.store.owner().window);
+        let owner = Owner { origin, log_id, window };
         let wanted = Wanted { owner: &owner, form: FORM, now: self.clock.now(), mark };
         let tree = at_rest(self.store.as_ref(), wanted)?;
         Ok((owner, tree))

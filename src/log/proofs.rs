@@ -162,6 +162,7 @@ pub enum Unprovable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ct::window::Window;
     use crate::log::form::Form;
     use crate::store::Owner;
     use crate::store::sqlite;
@@ -172,7 +173,8 @@ mod tests {
     fn one_proof_reads_few_rows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
-        let owner = Owner { origin: "a.example/ct/1".into(), log_id: [1; 32] };
+        let (origin, window) = ("a.example/ct/1".to_owned(), Window::year(Timestamp::default()));
+        let owner = Owner { origin, log_id: [1; 32], window };
         sqlite::create(&path, &owner, Timestamp::from_secs(0)).unwrap();
         let store = sqlite::open(&path).unwrap();
         let tiles = Tiles::new(Form::Certificates);

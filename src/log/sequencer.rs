@@ -258,6 +258,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::ct::window::Window;
     use crate::log::boot::{self, Wanted};
     use crate::store::{Owner, sqlite};
 
@@ -340,7 +341,8 @@ mod tests {
 
     /// Whose the log of octets is.
     fn owner() -> Owner {
-        Owner { origin: "rekor.example.com".into(), log_id: [7; 32] }
+        let window = Window::year(AT);
+        Owner { origin: "rekor.example.com".into(), log_id: [7; 32], window }
     }
 
     /// Opens the log at `path` and sequences octets until it has `size` entries; yields what those who

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,7 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Params
 use rusqlite::{Transaction, TransactionBehavior};
 
 use super::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
+use crate::ct::window::Window;
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use readers::Readers;
@@ -111,6 +113,36 @@ pub fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
     Ok(Sqlite { owner, readers, writer: None, _lock: None })
 }
 
+/// Whose the log at `path` is, also while another process appends to it. Leaves nothing beside it.
+///
+/// # Errors
+///
+/// As [`open_read_only`].
+pub fn owner(path: &Path) -> Result<Owner, StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Missing(path.display().to_string()));
+    }
+    // Immutable: without a lock, and without a look at the write-ahead log. The owner was there, whole,
+    // before the file had its name, and is never written again.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let real = path.canonicalize().map_err(at(path))?;
+    let connection = Connection::open_with_flags(uri(&real) + "?immutable=1", flags)?;
+    settle(&connection)?;
+    recognise(&connection, path)
+}
+
+/// The path as `file:…`.
+fn uri(path: &Path) -> String {
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/._-".contains(&octet);
+    let octets = path.as_os_str().as_bytes().iter().map(|octet| match plain(*octet) {
+        true => char::from(*octet).to_string(),
+        false => format!("%{octet:02x}"),
+    });
+    octets.fold("file:".to_owned(), |uri, octet| uri + &octet)
+}
+
 /// `log.db` → `log.db-new`: SQLite names its own files so, too.
 fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -168,6 +200,8 @@ fn fill(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
     meta.execute(params!["format", FORMAT])?;
     meta.execute(params!["origin", owner.origin])?;
     meta.execute(params!["log id", owner.log_id.as_slice()])?;
+    meta.execute(params!["window start", integer(owner.window.start.as_millis())?])?;
+    meta.execute(params!["window end", integer(owner.window.end.as_millis())?])?;
     drop(meta);
     let head = Head { size: 0, root: Hash::EMPTY, timestamp: now };
     transaction.execute(
@@ -217,7 +251,9 @@ fn recognise(connection: &Connection, path: &Path) -> Result<Owner, StoreError> 
         return Err(unrecognised(format!("its format is {format}, here it is {FORMAT}")));
     }
     let log_id = hash(&meta::<Vec<u8>>(connection, "log id")?)?.0;
-    Ok(Owner { origin: meta(connection, "origin")?, log_id })
+    let time = |name| meta(connection, name).and_then(natural).map(Timestamp::from_millis);
+    let window = Window { start: time("window start")?, end: time("window end")? };
+    Ok(Owner { origin: meta(connection, "origin")?, log_id, window })
 }
 
 /// Checks the tables that everything hangs on, and that stay small.

@@ -53,7 +53,8 @@ fn init_makes_what_check_accepts_and_touches_nothing_twice() {
         0,
     );
     assert!(out.contains("root.key"), "{out}");
-    for name in ["root.key", "authority.key", "log.key", "log.note.key"] {
+    let keys = ["key", "note.key"].map(|key| format!("ct/{}.{key}", SystemClock.now().year()));
+    for name in ["root.key", "authority.key", &keys[0], &keys[1]] {
         let mode = std::fs::metadata(home.join("data").join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
@@ -222,7 +223,8 @@ fn foreign_folders_and_keys_are_refused() {
     // Another log's key over this log's entries.
     let mut server = Server::start(&["--config", text(&file), "--listen", "127.0.0.1:0"]);
     server.kill();
-    std::fs::copy(two.join("data/log.key"), one.join("data/log.key")).unwrap();
+    let log_key = format!("data/ct/{}.key", SystemClock.now().year());
+    std::fs::copy(two.join(&log_key), one.join(&log_key)).unwrap();
     refused("a foreign log key", "the store belongs to the log");
 
     // A folder that holds something else.

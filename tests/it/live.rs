@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use mayfly::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -183,28 +184,31 @@ async fn the_keys_and_the_log_of_the_instance_are_tried() {
     fs::rename(home.join("data"), &data).unwrap();
     let (code, out) = bench.check(&bench.yaml(""), &[]);
     assert_eq!(code, Some(0), "{out}");
-    for line in
-        ["chain          ok ", "authority key  ok ", "log key        ok ", "0 entries, root"]
-    {
-        assert!(out.contains(line), "no {line:?} in:\n{out}");
+    let year = SystemClock.now().year();
+    let log =
+        [format!("log key {year}   ok "), format!("log {year}       ok      0 entries, root")];
+    let authority = ["chain          ok ", "authority key  ok "].map(str::to_owned);
+    for line in authority.into_iter().chain(log) {
+        assert!(out.contains(&line), "no {line:?} in:\n{out}");
     }
     let (code, out) = bench.check(&bench.yaml(""), &["--url", "http://127.0.0.1:7777"]);
     assert_eq!(code, Some(1));
     assert!(out.contains("FAILED  the store belongs to the log"), "{out}");
-    let database = data.join("ct").read_dir().unwrap().map(|entry| entry.unwrap().path());
-    let database = database.filter(|path| path.extension().is_some_and(|it| it == "sqlite"));
-    database.for_each(|path| fs::write(path, "no database").unwrap());
-    let (code, out) = bench.check(&bench.yaml(""), &[]);
-    assert_eq!(code, Some(1));
-    assert!(out.contains("  log            FAILED  ") && !out.contains("mayfly: "), "{out}");
+    let log_key = format!("ct/{year}.key");
     for (file, line) in
-        [("log.key", "data folder    FAILED"), ("authority.key", "authority      FAILED")]
+        [(&log_key[..], "data folder    FAILED"), ("authority.key", "authority      FAILED")]
     {
-        fs::remove_file(data.join(file)).unwrap();
+        fs::rename(data.join(file), data.join("away")).unwrap();
         let (code, out) = bench.check(&bench.yaml(""), &[]);
         assert_eq!(code, Some(1));
         assert!(out.contains(line) && out.contains(&format!("{file}: cannot be read")), "{out}");
+        fs::rename(data.join("away"), data.join(file)).unwrap();
     }
+    fs::write(data.join(format!("ct/{year}.sqlite")), "no database").unwrap();
+    let (code, out) = bench.check(&bench.yaml(""), &[]);
+    assert_eq!(code, Some(1));
+    assert!(out.contains("data folder    FAILED  ") && !out.contains("mayfly: "), "{out}");
+    assert!(out.contains("is not a log that this version of mayfly can open"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use mayfly::ct::entry::{Entry, Logged, LoggedEntry, read_tile_leaf};
 use mayfly::ct::precertificate::Parts;
 use mayfly::ct::sct::Sct;
+use mayfly::ct::window::Window;
 use mayfly::log::mark::{self, MarkError};
 use mayfly::log::sequencer::QUEUE;
 use mayfly::log::{Log, LogError, Opening, Reading};
@@ -142,7 +143,8 @@ impl Bench {
 }
 
 fn owner(key: &LogKey) -> Owner {
-    Owner { origin: ORIGIN.into(), log_id: Hash::of(&[key.public_key()]).0 }
+    let log_id = Hash::of(&[key.public_key()]).0;
+    Owner { origin: ORIGIN.into(), log_id, window: Window::year(MIDNIGHT) }
 }
 
 /// A precertificate with the serial number 0x40 and eight zeros.

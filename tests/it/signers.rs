@@ -287,7 +287,7 @@ async fn an_installation_keeps_the_contract() {
         installation::create(dir.path(), &options(curve)).unwrap();
         let installation = installation::open(dir.path(), None, NOW).unwrap();
         keep_contract(&*installation.authority).await;
-        keep_contract(&*installation.log).await;
+        keep_contract(&*installation.shards[0].signer).await;
     }
 }
 
@@ -303,7 +303,7 @@ fn openssl_verifies_an_installation() {
             "verify -x509_strict -check_ss_sig -attime {at} -CAfile {data}/root.pem {data}/authority.pem"
         ));
         openssl.run(&format!("pkey -check -noout -in {data}/authority.key"));
-        openssl.run(&format!("pkey -check -noout -in {data}/log.key"));
+        openssl.run(&format!("pkey -check -noout -in {data}/ct/2026.key"));
         openssl.run(&format!("pkey -check -noout -in {data}/root.key"));
     }
 }

@@ -11,11 +11,14 @@ use crate::cli::CommandError;
 use crate::cli::instance::{self, Instance};
 use crate::config::Config;
 use crate::installation;
+use crate::installation::shards::Shard;
 use crate::keyset::Keyset;
 use crate::keyset::fetch::FetchError;
 use crate::keyset::probe::{Fault, Probe, Step};
 use crate::log;
+use crate::log::LogError;
 use crate::signer::Signer;
+use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
 use crate::tlog::key::PublicKey;
 use crate::tlog::tls::DigitallySigned;
@@ -93,8 +96,11 @@ async fn instance(config: Config) -> Vec<Line> {
     }
     match Instance::at_rest(config) {
         Ok(instance) => {
-            lines.push(signing_key("log key", instance.installation.log.as_ref()).await);
-            lines.push(store(&instance));
+            for shard in &instance.installation.shards {
+                let name = shard.name();
+                lines.push(signing_key(&format!("log key {name}"), shard.signer.as_ref()).await);
+                lines.push(store(shard, &instance.config));
+            }
         }
         Err(error) => lines.push(Line::fails("data folder", error.message(), GUIDE)),
     }
@@ -125,15 +131,16 @@ async fn signing_key(what: &str, signer: &dyn Signer) -> Line {
     }
 }
 
-/// The log can be read, and goes on from the head that it has.
-fn store(instance: &Instance) -> Line {
-    let store = match instance.store() {
-        Ok(store) => store,
-        Err(error) => return Line::fails("log", error.message(), GUIDE),
-    };
-    match log::check(store.as_ref(), &instance.owner(), Some(&instance.mark()), SystemClock.now()) {
-        Ok(head) => Line::holds("log", format!("{} entries, root {}", head.size, head.root)),
-        Err(error) => Line::fails("log", error.to_string(), GUIDE),
+/// A shard can be read, and goes on from the head that it has.
+fn store(shard: &Shard, config: &Config) -> Line {
+    let what = format!("log {}", shard.name());
+    let (owner, mark) = (shard.ours(&config.url), shard.mark(&config.log));
+    let checked = sqlite::open_read_only(&shard.database)
+        .map_err(LogError::Store)
+        .and_then(|store| log::check(&store, &owner, Some(&mark), SystemClock.now()));
+    match checked {
+        Ok(head) => Line::holds(what, format!("{} entries, root {}", head.size, head.root)),
+        Err(error) => Line::fails(what, error.to_string(), GUIDE),
     }
 }
 

@@ -14,7 +14,7 @@ use mayfly::keyset::Keyset;
 use mayfly::log::{Log, Reading};
 use mayfly::policy::{Allow, Policy, Rules};
 use mayfly::signer::Signer;
-use mayfly::store::{Owner, Store as _, sqlite};
+use mayfly::store::{Store as _, sqlite};
 use mayfly::time::{Clock, Timestamp};
 use tempfile::TempDir;
 
@@ -45,14 +45,12 @@ impl TestAuthority {
         installation::create(&data, &options).unwrap();
         let opened = installation::open(&data, None, now).unwrap();
 
-        let origin = "test/ct/2026".to_owned();
-        let log_id = sha256(opened.log.public_key());
-        let store = data.join("log.sqlite");
-        sqlite::create(&store, &Owner { origin: origin.clone(), log_id }, now).unwrap();
-        let store = Arc::new(sqlite::open(&store).unwrap());
+        let shard = opened.shards[0].clone();
+        let store = Arc::new(sqlite::open(&shard.database).unwrap());
         opened.chain.ders().iter().for_each(|der| store.put_issuer(der).unwrap());
         let shared: Arc<dyn Clock> = clock.clone();
-        let (keys, clock_of_log) = (Arc::clone(&opened.log).into(), Arc::clone(&shared));
+        let (keys, clock_of_log) = (shard.signer.into(), Arc::clone(&shared));
+        let origin = shard.owner.origin;
         let reading = Reading { store, keys, clock: clock_of_log, origin };
         let log = Log::open(opening(reading)).unwrap();
 
@@ -96,9 +94,4 @@ fn serial(count: u64) -> Serial {
     octets[0] = 1;
     octets[12..].copy_from_slice(&count.to_be_bytes());
     Serial::from_bytes(octets)
-}
-
-fn sha256(octets: &[u8]) -> [u8; 32] {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(octets).into()
 }

@@ -9,6 +9,7 @@ use mayfly::authority::{Authority, Trust};
 use mayfly::certificate::profile::Profile;
 use mayfly::certificate::{Chain, Serial};
 use mayfly::config::{self, Config, Overrides};
+use mayfly::ct::window::Window;
 use mayfly::issuer::{Issuer, Issuers};
 use mayfly::keyset::Keyset;
 use mayfly::log::{Log, Reading};
@@ -75,8 +76,11 @@ impl Parts {
     /// The keys of `tests/golden/` with the issuers and rules of `config`, and an empty log in memory.
     pub fn new(config: Config, clock: Arc<FixedClock>) -> Self {
         let log_key = golden_key("log.key");
-        let owner =
-            Owner { origin: ORIGIN.to_owned(), log_id: Hash::of(&[log_key.public_key()]).0 };
+        let owner = Owner {
+            origin: ORIGIN.to_owned(),
+            log_id: Hash::of(&[log_key.public_key()]).0,
+            window: Window::year(clock.now()),
+        };
         let store = Arc::new(MemoryStore::new(owner, clock.now()));
         chain().ders().iter().for_each(|der| store.put_issuer(der).expect("room"));
         Self {

@@ -1,0 +1,321 @@
+//! The shards of the certificate log on disk: for each one a database and a key of its own.
+//!
+//! ```text
+//! ct/2026.sqlite   the log of the certificates that end in 2026
+//! ct/2026.key      its key
+//! ct/2026.note.key the key that signs its checkpoints a second time
+//! ```
+//!
+//! Whoever adds one holds the lock of the folder, writes all files into a folder inside, and moves them
+//! up, the keys first: where there is a database there are its keys, and nothing takes another one's place.
+//! A key without a database is that of a log that was lost, or of one that is just moving up.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::place::{self, Adding};
+use super::{InstallationError, ceremony, write};
+use crate::algorithm::SignatureAlgorithm;
+use crate::config::LogConfig;
+use crate::ct::window::Window;
+use crate::log::signed::Keys;
+use crate::signer::Signer;
+use crate::signer::file::FileSigner;
+use crate::store::{Owner, sqlite};
+use crate::time::Timestamp;
+use crate::tlog::merkle::Hash;
+use crate::tlog::note;
+use crate::trust::LogTrust;
+
+/// How long before nothing takes certificates any more the next shard is made: as long as verifiers may
+/// take to fetch the trust files again.
+pub const AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How far the time in which a shard's timestamps count reaches beyond its window. The first
+/// certificates are logged a lifetime before the window begins; and clients do not agree on whether the
+/// end itself still counts, so nothing comes near it.
+const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One shard at rest.
+#[derive(Clone)]
+pub struct Shard {
+    /// Its database.
+    pub database: PathBuf,
+    /// Whose the database says it is.
+    pub owner: Owner,
+    /// Its key.
+    pub signer: Arc<dyn Signer>,
+    /// The Ed25519 key for its checkpoints.
+    pub note: Arc<dyn Signer>,
+}
+
+impl Shard {
+    /// Opens the shard with this database, and its key.
+    fn open(database: &Path, passphrase: Option<&str>) -> Result<Self, InstallationError> {
+        let owner = sqlite::owner(database)?;
+        let key = |extension| FileSigner::open(&database.with_extension(extension), passphrase);
+        let (signer, note) = (Arc::new(key("key")?), Arc::new(key("note.key")?));
+        Ok(Self { database: database.to_owned(), owner, signer, note })
+    }
+
+    /// The year, and what tells it from another shard of that year.
+    pub fn name(&self) -> &str {
+        self.database.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
+    }
+
+    /// What signs for it.
+    pub fn keys(&self) -> Keys {
+        Keys { log: Arc::clone(&self.signer), note: Some(Arc::clone(&self.note)) }
+    }
+
+    /// The line by which verifiers of notes know its second key, at an instance with this URL.
+    pub fn verifier_key(&self, url: &str) -> Option<String> {
+        let key = note::ed25519_key(self.note.public_key())?;
+        Some(note::verifier_key(&self.ours(url).origin, key))
+    }
+
+    /// Whose it is by its key and the name of its file, at an instance with this URL.
+    pub fn ours(&self, url: &str) -> Owner {
+        owner_of(url, self.name(), (self.signer.as_ref(), self.owner.window))
+    }
+
+    /// Whether it takes no certificate any more that is issued at `now` or later.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.owner.window.end
+    }
+
+    /// The file that remembers its newest head.
+    pub fn mark(&self, config: &LogConfig) -> PathBuf {
+        let Some(mark) = &config.mark else { return self.database.with_extension("mark") };
+        let mut name = mark.as_os_str().to_owned();
+        name.push(format!("-{}", self.name()));
+        PathBuf::from(name)
+    }
+
+    /// What verifiers need to know of it, at an instance with this URL.
+    pub fn trust(&self, url: &str, now: Timestamp) -> LogTrust {
+        let Window { start, end } = self.owner.window;
+        LogTrust {
+            url: format!("{url}/ct/{}", self.name()),
+            public_key: self.signer.public_key().to_vec(),
+            algorithm: self.signer.algorithm(),
+            id: log_id(self.signer.as_ref()),
+            since: start.minus(MARGIN),
+            until: self.is_over(now).then(|| end.plus(MARGIN)),
+        }
+    }
+}
+
+/// All shards in `folder`, earliest window first; those that `known` has are not opened again.
+///
+/// # Errors
+///
+/// [`InstallationError::NoLog`] when there is none, [`InstallationError::NoDatabase`] when one is not
+/// whole; else why a file cannot be read.
+pub fn read(
+    folder: &Path,
+    passphrase: Option<&str>,
+    known: &[Shard],
+) -> Result<Vec<Shard>, InstallationError> {
+    let mut shards = Vec::new();
+    for database in databases(folder)? {
+        let shard = match known.iter().find(|shard| shard.database == database) {
+            Some(known) => known.clone(),
+            None => Shard::open(&database, passphrase)?,
+        };
+        shards.push(shard);
+    }
+    shards.sort_by_key(|shard| shard.owner.window);
+    Ok(shards)
+}
+
+/// The databases in `folder`, by name.
+fn databases(folder: &Path) -> Result<Vec<PathBuf>, InstallationError> {
+    let files = Files::list(folder)?;
+    // One that moves up has its key here first, and may have arrived since.
+    let files = if files.lost().is_some() { Files::list(folder)? } else { files };
+    if let Some(name) = files.lost()
+        && !files.moving
+    {
+        let key = folder.join(format!("{name}.key"));
+        return Err(InstallationError::NoDatabase { key });
+    }
+    if files.databases.is_empty() {
+        return Err(InstallationError::NoLog { folder: folder.to_owned() });
+    }
+    let path = |name: &String| folder.join(format!("{name}.sqlite"));
+    Ok(files.databases.iter().map(path).collect())
+}
+
+/// What is in the folder of shards.
+struct Files {
+    databases: BTreeSet<String>,
+    keys: BTreeSet<String>,
+    /// Whether some are on their way into it.
+    moving: bool,
+}
+
+impl Files {
+    fn list(folder: &Path) -> Result<Self, InstallationError> {
+        let mut files = Self { databases: BTreeSet::new(), keys: BTreeSet::new(), moving: false };
+        let unreadable = |error| InstallationError::io(folder, &error);
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+            entries => entries.map_err(unreadable)?,
+        };
+        for entry in entries {
+            let name = entry.map_err(unreadable)?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            files.moving |= name == place::WHOLE;
+            match name.split_once('.') {
+                Some((shard, "sqlite")) if is_name(shard) => {
+                    files.databases.insert(shard.to_owned());
+                }
+                Some((shard, "key")) if is_name(shard) => {
+                    files.keys.insert(shard.to_owned());
+                }
+                _ => {}
+            }
+        }
+        Ok(files)
+    }
+
+    /// A key without a database.
+    fn lost(&self) -> Option<&String> {
+        self.keys.difference(&self.databases).next()
+    }
+}
+
+/// A year, and what tells a shard from another one of that year: `2026`, `2026b`, `2026-2`.
+fn is_name(name: &str) -> bool {
+    let (year, rest) = name.split_at_checked(4).unwrap_or_default();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    year.len() == 4 && year.chars().all(|c| c.is_ascii_digit()) && rest.chars().all(plain)
+}
+
+/// What the next shard is made with.
+#[derive(Clone, Copy)]
+pub struct New<'a> {
+    /// The one name that clients use.
+    pub url: &'a str,
+    /// Encrypts the key.
+    pub passphrase: Option<&'a str>,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A shard of this name was made.
+    Made(String),
+    /// There was nothing to be made.
+    Covered,
+    /// Another process is making one.
+    Busy,
+}
+
+/// Makes the next shard in `folder`, unless those that are there take every certificate that ends from
+/// now to `until`. Of two who do this at once one wins.
+///
+/// # Errors
+///
+/// As [`read`], and what keeps it from being written; then `folder` is as it was, or as the next call
+/// will find it and finish it.
+pub fn extend(folder: &Path, new: New<'_>, until: Timestamp) -> Result<Outcome, InstallationError> {
+    // Also before the look: whoever died may have left one half.
+    let Some(adding) = Adding::begin(folder)? else { return Ok(Outcome::Busy) };
+    let mut windows = Vec::new();
+    for database in databases(folder)? {
+        windows.push(sqlite::owner(&database)?.window);
+    }
+    windows.sort();
+    let covered = Window::covered(&windows, new.now);
+    if covered > until {
+        return Ok(Outcome::Covered);
+    }
+    let window = Window::next(&windows, covered);
+    let name = name(folder, covered.year())?;
+    adding.add(&|staging| fill(staging, &name, window, new))?;
+    Ok(Outcome::Made(name))
+}
+
+/// A name for a shard of this year that none has.
+fn name(folder: &Path, year: u64) -> Result<String, InstallationError> {
+    let files = Files::list(folder)?;
+    let year = format!("{year:04}");
+    let others = (2..u32::MAX).map(|number| format!("{year}-{number}"));
+    let mut names = std::iter::once(year.clone()).chain(others);
+    let free = names.find(|name| !files.databases.contains(name) && !files.keys.contains(name));
+    free.ok_or_else(|| InstallationError::Taken { dir: folder.to_owned() })
+}
+
+/// Writes keys and empty database of a new shard into `folder`, and flushes them.
+pub(super) fn fill(
+    folder: &Path,
+    name: &str,
+    window: Window,
+    new: New<'_>,
+) -> Result<(), InstallationError> {
+    let made = ceremony::log_keys(name, new.passphrase).map_err(InstallationError::Ceremony)?;
+    for made in &made {
+        let path = folder.join(&made.name);
+        write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
+    }
+    let signer = FileSigner::open(&folder.join(format!("{name}.key")), new.passphrase)?;
+    let owner = owner_of(new.url, name, (&signer, window));
+    sqlite::create(&folder.join(format!("{name}.sqlite")), &owner, new.now)?;
+    // Nobody else knows of this folder; where the shard goes there may be one already.
+    let lock = folder.join(format!("{name}.sqlite-lock"));
+    fs::remove_file(&lock).map_err(|error| InstallationError::io(&lock, &error))
+}
+
+/// The owner of a shard's database.
+fn owner_of(url: &str, name: &str, (key, window): (&dyn Signer, Window)) -> Owner {
+    let host = url.split_once("://").map_or(url, |(_, host)| host);
+    Owner { origin: format!("{host}/ct/{name}"), log_id: log_id(key), window }
+}
+
+fn log_id(key: &dyn Signer) -> [u8; 32] {
+    Hash::of(&[key.public_key()]).0
+}
+
+/// Whether every shard has keys and a window of its own.
+///
+/// # Errors
+///
+/// [`InstallationError::NoteKeyAlgorithm`], [`InstallationError::SharedNoteKey`],
+/// [`InstallationError::SharedLogKey`], [`InstallationError::Overlap`].
+pub(super) fn check(shards: &[Shard]) -> Result<(), InstallationError> {
+    for (at, shard) in shards.iter().enumerate() {
+        let name = || shard.name().to_owned();
+        if shard.note.algorithm() != SignatureAlgorithm::Ed25519 {
+            return Err(InstallationError::NoteKeyAlgorithm { shard: name() });
+        }
+        if shard.note.public_key() == shard.signer.public_key() {
+            return Err(InstallationError::SharedNoteKey { shard: name() });
+        }
+        for other in shards.iter().skip(at + 1) {
+            let names = || (shard.name().to_owned(), other.name().to_owned());
+            // Attack: a head says nothing of its log. Two trees under one key can be shown as one that
+            // was forked, and each as the other's.
+            if shard.signer.public_key() == other.signer.public_key()
+                || shard.note.public_key() == other.note.public_key()
+            {
+                let (one, other) = names();
+                return Err(InstallationError::SharedLogKey { one, other });
+            }
+            if shard.owner.window.overlaps(&other.owner.window) {
+                let (one, other) = names();
+                return Err(InstallationError::Overlap { one, other });
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
