@@ -62,7 +62,7 @@ async fn run(folder: &Path) {
     latency("alone", &router, &bodies[..1]).await;
     refusals();
     latency("16 at once", &router, &bodies).await;
-    instance.authority.log.close().await;
+    instance.authority.logs.close().await;
 }
 
 /// What it costs to refuse the largest token there may be, in shapes that are dear to read.

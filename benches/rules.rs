@@ -63,7 +63,7 @@ async fn run(folder: &Path) {
             100.0 * share
         );
         worst = worst.max(share);
-        instance.authority.log.close().await;
+        instance.authority.logs.close().await;
     }
     let most = 100.0 * MOST;
     assert!(worst < MOST, "over the {most:.0} % of an issuance that rules may take");

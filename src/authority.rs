@@ -16,7 +16,8 @@ use crate::certificate::tbs::CtExtension;
 use crate::certificate::{Certificate, Chain, Serial};
 use crate::identity::{Identity, IdentityError};
 use crate::keyset::{Keyset, KeysetError};
-use crate::log::{Log, LogError};
+use crate::log::LogError;
+use crate::log::shards::Shards;
 use crate::policy::{Judgement, Policy, PolicyError};
 use crate::possession::{PossessionError, Proof};
 use crate::quote::escape;
@@ -62,7 +63,7 @@ pub struct Trust {
     pub policy: Policy,
 }
 
-/// A certificate authority with its log.
+/// A certificate authority with its logs.
 pub struct Authority {
     /// Read once per request.
     pub clock: Arc<dyn Clock>,
@@ -77,7 +78,7 @@ pub struct Authority {
     /// The issuing certificate and those above it.
     pub chain: Arc<Chain>,
     /// Where every certificate is logged before it leaves.
-    pub log: Log,
+    pub logs: Shards,
 }
 
 impl Authority {
@@ -114,14 +115,14 @@ impl Authority {
         let judgement = judge(trust, &request.token, now, known).await?;
         let key = request.proof.verify(judgement.identity().challenge())?;
         let grant = judgement.grant(key)?;
-        // A precertificate is a promise: none is signed that could not be logged.
-        self.log.ready()?;
 
         let serial = (self.serials)();
         let tbs = self.profile.certificate(&grant, serial, now)?;
+        // A precertificate is a promise: none is signed that could not be logged.
+        let log = self.logs.current(tbs.not_after())?;
         let precertificate = self.sign(tbs.check(CtExtension::Poison)?).await?;
         let attempt = Attempt::issued(&request.caller, &grant, now);
-        let sct = self.log.append(tbs.entry(&precertificate), attempt).await?;
+        let sct = log.append(tbs.entry(&precertificate), attempt).await?;
         let index = sct.leaf_index;
         let certificate = self.sign(tbs.check(CtExtension::Scts(&[sct]))?).await?;
 

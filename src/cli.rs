@@ -14,6 +14,7 @@ use out::Out;
 
 pub mod backup;
 pub mod bench;
+pub mod calendar;
 pub mod check;
 pub mod client;
 pub mod demo;

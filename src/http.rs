@@ -33,6 +33,7 @@ mod problem;
 mod protojson;
 mod room;
 pub mod server;
+mod shards;
 pub mod tls;
 pub mod trust;
 mod v1;
@@ -45,6 +46,7 @@ use envelope::{RequestId, RequestIds};
 use health::Health;
 use problem::Problem;
 use room::Room;
+use trust::TrustedRoot;
 
 /// How many exchanges may be under way at once; the next one is told to come again.
 const EXCHANGES: usize = 1024;
@@ -66,7 +68,7 @@ pub struct App {
 }
 
 struct Shared {
-    trusted_root: String,
+    trusted_root: TrustedRoot,
     answers: Answers,
     health: Health,
     ids: RequestIds,
@@ -76,9 +78,9 @@ struct Shared {
 impl App {
     /// The doors of `authority`; what never changes is formatted here, once. `trusted_root` is what
     /// verifiers need (`trusted_root.json`).
-    pub fn new(authority: Arc<Authority>, trusted_root: String) -> Self {
+    pub fn new(authority: Arc<Authority>, trusted_root: impl Into<TrustedRoot>) -> Self {
         let shared = Shared {
-            trusted_root,
+            trusted_root: trusted_root.into(),
             answers: Answers::new(&authority),
             health: Health::default(),
             ids: RequestIds::default(),
@@ -140,7 +142,11 @@ pub fn router(app: App) -> Router {
     let routes = Router::new()
         .merge(fulcio())
         .route("/readyz", get(health::ready))
-        .merge(log::routes(app.authority.log.clone(), &app.authority.chain, app.scheme))
+        .merge(shards::routes(
+            app.authority.logs.clone(),
+            Arc::clone(&app.authority.chain),
+            app.scheme,
+        ))
         .merge(trust::routes(app.shared.trusted_root.clone()))
         .merge(grpc::routes(&app))
         .fallback(envelope::not_found)

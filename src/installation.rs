@@ -394,9 +394,7 @@ pub enum InstallationError {
         shard: String,
     },
     /// One key for both signatures of a checkpoint.
-    #[error(
-        "ct/{shard}.note.key holds the log's own key; put the log's key for checkpoints back"
-    )]
+    #[error("ct/{shard}.note.key holds the log's own key; put the log's key for checkpoints back")]
     SharedNoteKey {
         /// Whose.
         shard: String,
@@ -608,10 +606,16 @@ mod tests {
         let (log, note) = (dir.join(LOG_KEY), dir.join(NOTE_KEY));
         let ours = fs::read(&note).unwrap();
         fs::copy(&log, &note).unwrap();
-        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::NoteKeyAlgorithm { shard: "2026".into() }));
+        assert_eq!(
+            open(&dir, None, NOW).err(),
+            Some(InstallationError::NoteKeyAlgorithm { shard: "2026".into() })
+        );
         fs::write(&note, &ours).unwrap();
         fs::write(&log, &ours).unwrap();
-        assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::SharedNoteKey { shard: "2026".into() }));
+        assert_eq!(
+            open(&dir, None, NOW).err(),
+            Some(InstallationError::SharedNoteKey { shard: "2026".into() })
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use crate::ct::{entry::Entry, sct::Sct};
+use crate::ct::{entry::Entry, sct::Sct, window::Window};
 use crate::record::{Attempt, Record};
 use crate::signer::SignerError;
 use crate::store::{Head, Owner, Placed, Store, StoreError};
@@ -28,6 +28,7 @@ use tiles::Tiles;
 
 pub mod audit;
 mod boot;
+mod closed;
 mod compressed;
 mod edge;
 mod form;
@@ -37,6 +38,7 @@ mod paths;
 pub mod proofs;
 pub mod scrub;
 pub mod sequencer;
+pub mod shards;
 pub mod signed;
 mod tiles;
 
@@ -77,6 +79,8 @@ pub enum State {
     ReadOnly,
     /// It was closed, and has ended what it was at.
     Closed,
+    /// Its window has ended.
+    Over,
     /// It can no longer be trusted to append.
     Failed(LogError),
 }
@@ -131,6 +135,7 @@ impl Log {
             State::Failed(error) => error.clone(),
             State::ReadOnly => LogError::ReadOnly,
             State::Closed => LogError::Closed,
+            State::Over => self.over(),
             State::Open if self.shared.queue.load().is_none() => LogError::Closed,
             State::Open => LogError::Died,
         }
@@ -141,7 +146,8 @@ impl Log {
     pub async fn failed(&self) -> LogError {
         let mut state = self.shared.state.clone();
         let failed = state.wait_for(|state| matches!(state, State::Failed(_))).await.is_ok();
-        if !failed && matches!(*state.borrow(), State::Closed | State::ReadOnly) {
+        let still = matches!(*state.borrow(), State::Closed | State::ReadOnly | State::Over);
+        if !failed && still {
             return std::future::pending().await;
         }
         self.ended()
@@ -171,6 +177,11 @@ impl Log {
     /// SHA-256 of the log key's SPKI.
     pub fn log_id(&self) -> [u8; 32] {
         self.shared.owner.log_id
+    }
+
+    /// The certificates that it takes.
+    pub fn window(&self) -> Window {
+        self.shared.owner.window
     }
 
     /// The log key: DER SubjectPublicKeyInfo.
@@ -272,6 +283,24 @@ pub enum LogError {
     /// Something old in it is not what it was.
     #[error("the log takes no entries, because it was found damaged: {0}")]
     Damaged(String),
+    /// It takes no certificates any more.
+    #[error(
+        "the log {origin} is closed: it took the certificates that end before {end}, and is only read from then on"
+    )]
+    Over {
+        /// Which log.
+        origin: String,
+        /// The end of its window.
+        end: Timestamp,
+    },
+    /// No shard takes such a certificate.
+    #[error(
+        "no shard of the log takes certificates that end at {not_after}; look at the clock, or make the next shard with `mayfly rotate log`"
+    )]
+    Uncovered {
+        /// When it ends.
+        not_after: Timestamp,
+    },
     /// The clock is behind the newest entry: no timestamp would be true.
     #[error(
         "the clock is behind the log: it says {now}, the newest entry is from {head}; set the clock right, or find out whether it was wrong before"

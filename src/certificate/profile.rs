@@ -58,6 +58,16 @@ impl Profile {
         }
     }
 
+    /// When a certificate that is issued now ends.
+    pub fn not_after(&self, now: Timestamp) -> Timestamp {
+        self.validity(now).not_after
+    }
+
+    fn validity(&self, now: Timestamp) -> Validity {
+        let not_before = now.floor().minus(self.backdate);
+        Validity { not_before, not_after: not_before.plus(self.lifetime) }
+    }
+
     /// The certificate that `grant` allows, to be checked and signed.
     ///
     /// # Errors
@@ -81,8 +91,7 @@ impl Profile {
         serial: Serial,
         now: Timestamp,
     ) -> Result<Tbs<'a>, ProfileError> {
-        let not_before = now.floor().minus(self.backdate);
-        let not_after = not_before.plus(self.lifetime);
+        let Validity { not_before, not_after } = self.validity(now);
         if not_before < self.not_before {
             return Err(ProfileError::AuthorityNotYetValid { not_before: self.not_before });
         }

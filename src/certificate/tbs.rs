@@ -133,6 +133,11 @@ impl<'a> Tbs<'a> {
         check::check(self, self.encode(ct), ct)
     }
 
+    /// When the certificate ends, that second included.
+    pub const fn not_after(&self) -> Timestamp {
+        self.validity.not_after
+    }
+
     /// The log's entry for the precertificate that this TBS, with poison, was signed into.
     pub fn entry(&self, precertificate: &Certificate) -> Entry {
         Entry {

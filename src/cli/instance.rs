@@ -11,6 +11,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::CommandError;
+use super::calendar::Calendar;
 use super::init;
 use crate::authority::{self, Serials, Trust};
 use crate::certificate::profile::Profile;
@@ -23,8 +24,6 @@ use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
 use crate::keyset::Keyset;
-use crate::log::scrub::REST;
-use crate::log::{Log, Opening, Reading};
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -187,7 +186,7 @@ impl Instance {
     ///
     /// [`CommandError::Failed`] says what does not fit.
     pub fn open(config: Config) -> Result<Running, CommandError> {
-        Self::run(config, Self::open_log)
+        Self::run(config, false)
     }
 
     /// The same with a log that is read and takes nothing: every exchange is refused. Writes nothing, and
@@ -197,18 +196,14 @@ impl Instance {
     ///
     /// [`CommandError::Failed`] says what does not fit.
     pub fn open_read_only(config: Config) -> Result<Running, CommandError> {
-        Self::run(config, Self::read_log)
+        Self::run(config, true)
     }
 
-    fn run(
-        config: Config,
-        log: fn(&Self, &Arc<dyn Clock>) -> Result<Log, CommandError>,
-    ) -> Result<Running, CommandError> {
+    fn run(config: Config, read_only: bool) -> Result<Running, CommandError> {
         let tls = config.tls.as_ref().map(Tls::open).transpose().map_err(CommandError::failed)?;
         let instance = Self::at_rest(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log = log(&instance, &clock)?;
-        let trusted_root = instance.trusted_root();
+        let calendar = Calendar::open(&instance, &clock, read_only)?;
         let Self { config, installation, trust, .. } = instance;
         let Installation { chain, authority: signer, .. } = installation;
         let profile = Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
@@ -221,10 +216,10 @@ impl Instance {
             profile,
             signer,
             chain,
-            log,
+            logs: calendar.logs().clone(),
         };
         let authority = Arc::new(authority);
-        Ok(Running { config, authority, trust, trusted_root: trusted_root.to_string(), tls })
+        Ok(Running { config, authority, trust, calendar, tls })
     }
 
     /// Makes an instance in the configured data folder, and opens it.
@@ -245,33 +240,6 @@ impl Instance {
     /// The log's name.
     pub fn origin(&self) -> String {
         self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned()
-    }
-
-    fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
-        let store = sqlite::open(&self.shard.database).map_err(CommandError::failed)?;
-        let store = Arc::new(store);
-        let opening = Opening {
-            reading: self.reading(Arc::clone(&store) as Arc<dyn Store>, clock),
-            epoch: random_epoch(),
-            mark: Some(self.mark()),
-            scrub: REST,
-        };
-        let log = Log::open(opening).map_err(CommandError::failed)?;
-        // Only once the store is known to be this log's and whole.
-        for certificate in self.chain().ders() {
-            store.put_issuer(certificate).map_err(CommandError::failed)?;
-        }
-        Ok(log)
-    }
-
-    fn read_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
-        let store = sqlite::open_read_only(&self.shard.database).map_err(CommandError::failed)?;
-        Log::read_only(self.reading(Arc::new(store), clock)).map_err(CommandError::failed)
-    }
-
-    fn reading(&self, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Reading {
-        let (keys, clock) = (self.shard.keys(), Arc::clone(clock));
-        Reading { store, keys, clock, origin: self.origin() }
     }
 }
 
@@ -359,7 +327,7 @@ fn random_serials() -> Serials {
 }
 
 /// 128 random bits, of which no other process has the same.
-fn random_epoch() -> Epoch {
+pub(super) fn random_epoch() -> Epoch {
     let mut octets = [0; 16];
     // As above.
     let _ = SystemRandom::new().fill(&mut octets);
@@ -374,8 +342,8 @@ pub struct Running {
     pub authority: Arc<authority::Authority>,
     /// Its certificate log, as verifiers know it.
     pub trust: LogTrust,
-    /// `trusted_root.json`.
-    pub trusted_root: String,
+    /// The shards of its log, as they come and end.
+    pub calendar: Calendar,
     /// The listener's TLS; None: plain HTTP.
     pub tls: Option<Tls>,
 }
@@ -383,7 +351,8 @@ pub struct Running {
 impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
-        let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
+        let trusted_root = self.calendar.trusted_root().clone();
+        let app = http::App::new(Arc::clone(&self.authority), trusted_root);
         http::router(app.with_url(&self.config.url).with_denials(self.config.denials))
     }
 }

@@ -17,7 +17,6 @@ use super::runtime;
 use crate::config::Config;
 use crate::http::server;
 use crate::installation;
-use crate::log::LogError;
 
 /// Run the authority and its log
 #[derive(Debug, ClapArgs)]
@@ -71,27 +70,31 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     })
 }
 
-/// Serves until `stop`, or until the log can no longer be trusted; answers what is under way, and closes
-/// the log.
+/// Serves until `stop`, or until a shard of the log can no longer be trusted; answers what is under way,
+/// and closes the log. Meanwhile its shards come and end.
 ///
 /// # Errors
 ///
-/// [`CommandError::Failed`] when the log failed: nothing was signed for what was not committed.
+/// [`CommandError::Failed`] when a log failed: nothing was signed for what was not committed.
 pub async fn serve(
     running: Running,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {
-    let (tls, log) = (running.tls.clone(), running.authority.log.clone());
+    let router = running.router();
+    let Running { tls, calendar, .. } = running;
+    let logs = calendar.logs().clone();
+    let hangups = signal(SignalKind::hangup()).map_err(CommandError::failed)?;
     let mut failure = None;
     let end = async {
         tokio::select! {
             () = stop => {}
-            error = log.failed() => failure = Some(error),
+            error = logs.failed() => failure = Some(error),
+            () = calendar.keep(hangups) => {}
         }
     };
-    server::serve(listener, running.router(), tls, end).await;
-    log.close().await;
+    server::serve(listener, router, tls, end).await;
+    logs.close().await;
     match failure {
         Some(error) => Err(CommandError::Failed(format!(
             "the log failed and the authority stopped, nothing acknowledged is lost: {error}"
@@ -119,10 +122,9 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
 /// The one line on stdout.
 fn greeting(running: &Running) -> String {
     let issuers = out::count(running.config.issuers.iter().count() as u64, "issuer");
-    let entries = out::count(running.authority.log.head().size, "certificate");
+    let entries = out::count(running.authority.logs.size(), "certificate");
     let url = &running.config.url;
-    let read_only = running.authority.log.ready() == Err(LogError::ReadOnly);
-    let only = if read_only { "read only, " } else { "" };
+    let only = if running.calendar.is_read_only() { "read only, " } else { "" };
     format!(
         "mayfly serves {url} ({only}{issuers}, {entries} logged), trust: {url}/trusted_root.json"
     )

@@ -18,6 +18,7 @@ use tonic_health::pb::health_server;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::authority::{Authority, Failure, IssueError, Issued};
+use crate::installation::shards::AHEAD;
 use crate::log::LogError;
 use crate::time::{Clock, Timestamp};
 
@@ -84,13 +85,24 @@ async fn troubles(app: &App) -> Vec<Trouble> {
         let reason = "the authority's certificates are not valid by the clock of this machine";
         troubles.push(Trouble { part: "chain", reason });
     }
-    if let Err(error) = authority.log.ready() {
-        troubles.push(Trouble { part: "log", reason: problem::unready(&error) });
-    } else if authority.log.checkpoint().await.is_err() {
-        troubles.push(Trouble { part: "log", reason: "the log cannot sign its head" });
+    match authority.logs.current(authority.profile.not_after(now)) {
+        Err(error) => troubles.push(Trouble { part: "log", reason: problem::unready(&error) }),
+        Ok(log) if log.checkpoint().await.is_err() => {
+            troubles.push(Trouble { part: "log", reason: "the log cannot sign its head" });
+        }
+        Ok(_) => {}
     }
     troubles.extend(app.shared.health.of_late(now));
     troubles
+}
+
+/// What will keep us from issuing before long.
+fn warning(app: &App) -> Option<Trouble> {
+    let authority: &Authority = &app.authority;
+    let now = authority.clock.now();
+    let covered = authority.logs.covered(authority.profile.not_after(now));
+    let reason = "the next shard of the log is missing";
+    (covered <= now.plus(AHEAD)).then_some(Trouble { part: "log", reason })
 }
 
 /// Fulcio's answer to `/healthz`.
@@ -102,9 +114,14 @@ pub(super) async fn alive() -> Response {
 pub(super) async fn ready(State(app): State<App>) -> Response {
     let troubles = troubles(&app).await;
     let status = if troubles.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let reasons: Vec<Value> =
-        troubles.iter().map(|t| json!({ "part": t.part, "reason": t.reason })).collect();
-    let body = json!({ "ready": troubles.is_empty(), "reasons": reasons });
+    let said = |troubles: &[Trouble]| -> Vec<Value> {
+        troubles.iter().map(|t| json!({ "part": t.part, "reason": t.reason })).collect()
+    };
+    let body = json!({
+        "ready": troubles.is_empty(),
+        "reasons": said(&troubles),
+        "warnings": said(warning(&app).as_slice()),
+    });
     (status, answers::json(body.to_string())).into_response()
 }
 

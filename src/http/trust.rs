@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -13,19 +14,44 @@ use bytes::Bytes;
 
 use crate::tlog::merkle::Hash;
 
-/// Serves `trusted_root` as it is; keys change with a restart, so it is made once.
-pub fn routes<S: Clone + Send + Sync + 'static>(trusted_root: String) -> Router<S> {
-    let hash = Hash::of(&[trusted_root.as_bytes()]);
-    let file = Arc::new(File { text: trusted_root.into(), etag: format!("\"{hash}\"") });
-    Router::new().route("/trusted_root.json", get(answer).with_state(file))
-}
+/// The file as it is now; cloning shares it.
+#[derive(Clone)]
+pub struct TrustedRoot(Arc<ArcSwap<File>>);
 
 struct File {
     text: Bytes,
     etag: String,
 }
 
-async fn answer(State(file): State<Arc<File>>, headers: HeaderMap) -> Response {
+impl File {
+    fn new(text: String) -> Self {
+        let etag = format!("\"{}\"", Hash::of(&[text.as_bytes()]));
+        Self { text: text.into(), etag }
+    }
+}
+
+impl From<String> for TrustedRoot {
+    fn from(text: String) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(File::new(text))))
+    }
+}
+
+impl TrustedRoot {
+    /// Serves `text` from now on.
+    pub fn set(&self, text: String) {
+        if self.0.load().text != text {
+            self.0.store(Arc::new(File::new(text)));
+        }
+    }
+}
+
+/// Serves `trusted_root`.
+pub fn routes<S: Clone + Send + Sync + 'static>(trusted_root: TrustedRoot) -> Router<S> {
+    Router::new().route("/trusted_root.json", get(answer).with_state(trusted_root))
+}
+
+async fn answer(State(served): State<TrustedRoot>, headers: HeaderMap) -> Response {
+    let file = served.0.load();
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let known = known.flat_map(|value| value.split(',')).any(|tag| {
         let tag = tag.trim();

@@ -128,9 +128,14 @@ impl Log {
     ///
     /// As [`Log::open`].
     pub fn read_only(reading: Reading) -> Result<Self, LogError> {
+        Self::still(reading, State::ReadOnly)
+    }
+
+    /// A log to which nothing is appended, and why.
+    pub(super) fn still(reading: Reading, state: State) -> Result<Self, LogError> {
         let (owner, tree) = reading.check(None)?;
         let published = Arc::new(ArcSwap::from_pointee(tree.head));
-        let (_, state) = watch::channel(State::ReadOnly);
+        let (_, state) = watch::channel(state);
         let (queue, damage) = Default::default();
         Ok(reading.into_log(owner, Engine { queue, published, state, damage }))
     }

@@ -152,12 +152,12 @@ async fn refused(
     outcome: &Outcome,
     at: &Location<'_>,
 ) {
-    let before = authority.log.head().size;
+    let before = authority.logs.size();
     let error = authority.issue(request.clone()).await.err();
     assert_eq!(error.as_ref(), Some(&outcome.error), "{at}");
     refused_at_the_door(&App::new(Arc::clone(authority), String::new()), request, outcome, at)
         .await;
-    assert_eq!(authority.log.head().size - before, 2 * outcome.logged, "{at}: what is logged");
+    assert_eq!(authority.logs.size() - before, 2 * outcome.logged, "{at}: what is logged");
 }
 
 /// The door alone refuses it, and says so in the words that it must use, and in no others.
@@ -177,14 +177,14 @@ async fn refused_at_the_door(app: &App, request: &Request, outcome: &Outcome, at
 
 /// The authority issues, and its door does, and both certificates are in the log.
 async fn issued(authority: &Arc<Authority>, request: &Request, at: &Location<'_>) {
-    let before = authority.log.head().size;
+    let before = authority.logs.size();
     if let Err(error) = authority.issue(request.clone()).await {
         panic!("{at}: the untouched request is refused: {error}");
     }
     let app = App::new(Arc::clone(authority), String::new());
     let answer = answer(&app, sent(request)).await;
     assert_eq!(answer.status, 200, "{at}: {}", answer.message);
-    assert_eq!(authority.log.head().size, before + 2, "{at}: what is logged");
+    assert_eq!(authority.logs.size(), before + 2, "{at}: what is logged");
 }
 
 fn sent(request: &Request) -> axum::http::Request<Body> {

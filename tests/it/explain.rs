@@ -276,6 +276,6 @@ async fn brief_denials_keep_the_rules_to_ourselves() {
         assert_eq!(info["metadata"]["issuer"], issuer.url());
         assert_eq!(info["metadata"]["rule"], rule);
         assert!(request["requestId"].as_str().is_some_and(|id| !id.is_empty()), "{body}");
-        instance.authority.log.close().await;
+        instance.authority.logs.close().await;
     }
 }

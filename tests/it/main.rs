@@ -14,6 +14,7 @@ mod bites;
 mod presets;
 mod log;
 mod readers;
+mod shards;
 mod first_start;
 mod kill;
 mod hostile;

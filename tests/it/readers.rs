@@ -472,10 +472,10 @@ async fn a_checkpoint_has_the_log_keys_signature_first_and_one_for_witnesses() {
     log.grow(3).await;
     let note: SignedNote = log.text("checkpoint").await.parse().unwrap();
     let [first, second] = &note.signatures[..] else { panic!("{note}") };
-    let origin = log.authority.log.origin();
+    let origin = log.log().origin().to_owned();
     assert!([first, second].iter().all(|line| line.name == origin));
     let key = mayfly::tlog::note::ed25519_key(log.note_key.public_key()).unwrap();
-    assert_eq!(second.key_id, mayfly::tlog::note::key_id(origin, 1, key));
+    assert_eq!(second.key_id, mayfly::tlog::note::key_id(&origin, 1, key));
     let key = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, key);
     key.verify(note.text.as_bytes(), &second.signature).unwrap();
     assert_eq!(log.text("checkpoint").await, note.to_string(), "signed once");

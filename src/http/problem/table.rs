@@ -179,6 +179,8 @@ pub fn log(error: &LogError) -> (Row, &'static str) {
         | LogError::Signer(_)
         | LogError::Record(_)
         | LogError::Thread(_)
+        | LogError::Over { .. }
+        | LogError::Uncovered { .. }
         | LogError::Died => (
             Row("LOG_UNAVAILABLE", Code::Unavailable, LATER),
             "the log cannot be written at present, and nothing is issued without it",

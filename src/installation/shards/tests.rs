@@ -188,7 +188,8 @@ fn halves_and_doubles_are_refused() {
 #[test]
 fn what_belongs_to_others_is_no_shard() {
     let folder = folder();
-    for name in ["2026.witness.key", "2026.index.sqlite", "log.key", "x.sqlite", "2026.sqlite-wal"] {
+    for name in ["2026.witness.key", "2026.index.sqlite", "log.key", "x.sqlite", "2026.sqlite-wal"]
+    {
         fs::write(folder.path().join(name), "").unwrap();
     }
     assert_eq!(shards(folder.path()).len(), 1);

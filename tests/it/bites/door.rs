@@ -100,7 +100,7 @@ async fn knocks_at_the_door() {
         let answer = super::answer(&app, sent.request()).await;
         assert_eq!((answer.status, answer.reason.as_str()), (status, reason), "{at}: {answer:?}");
         assert!(answer.message.contains(says), "{at}: {answer:?}");
-        assert_eq!(authority.log.head().size, 0, "{at}");
+        assert_eq!(authority.logs.size(), 0, "{at}");
         assert_eq!(super::answer(&app, Sent::golden().request()).await.status, 200, "{at}");
         super::issued(&authority, &Ask::golden(CASE).request(), at).await;
     }
@@ -153,7 +153,7 @@ async fn strains_at_the_door() {
             answer.message.contains("; this is not your fault, try again; request id "),
             "{at}"
         );
-        assert_eq!(authority.log.head().size, 0, "{at}");
+        assert_eq!(authority.logs.size(), 0, "{at}");
         parts.signer.heal();
         super::issued(&authority, &Ask::golden(CASE).request(), at).await;
     }

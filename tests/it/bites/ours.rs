@@ -11,7 +11,8 @@ use mayfly::authority::Authority;
 use mayfly::certificate::check::CheckError;
 use mayfly::certificate::profile::ProfileError;
 use mayfly::ct::entry::Entry;
-use mayfly::log::LogError;
+use mayfly::log::shards::Shards;
+use mayfly::log::{Log, LogError};
 use mayfly::record::Attempt;
 use mayfly::signer::SignerError;
 use mayfly::store::StoreError;
@@ -155,7 +156,7 @@ fn crowd(authority: &Authority) -> Vec<impl Future<Output = Result<(), LogError>
             precertificate: vec![0; 8],
             chain: [[1; 32]].into(),
         };
-        let log = authority.log.clone();
+        let log = authority.logs.all()[0].clone();
         let mut append =
             Box::pin(async move { log.append(entry, Attempt::default()).await.map(drop) });
         match append.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -174,7 +175,7 @@ async fn a_log_that_is_closed() {
     let parts = Parts::golden();
     let good = Ask::golden(CASE).request();
     let authority = Arc::new(parts.open());
-    authority.log.close().await;
+    authority.logs.close().await;
     super::refused(&authority, &good, &closed(), Location::caller()).await;
     super::issued(&Arc::new(parts.open()), &good, Location::caller()).await;
 }
@@ -192,9 +193,33 @@ async fn a_log_that_is_read_only() {
     super::issued(&Arc::new(parts.open()), &good, Location::caller()).await;
 }
 
+fn over() -> Outcome {
+    let (origin, end) = ("ca.golden.example/ct/2026".to_owned(), Timestamp::from_year(2027));
+    Outcome::new(LogError::Over { origin, end }, 503, "LOG_UNAVAILABLE")
+}
+
+fn uncovered() -> Outcome {
+    let not_after = Timestamp::from_secs(MIDNIGHT + 600);
+    Outcome::new(LogError::Uncovered { not_after }, 503, "LOG_UNAVAILABLE")
+}
+
+#[tokio::test]
+async fn a_log_whose_window_has_ended_and_none_at_all() {
+    let parts = Parts::golden();
+    let good = Ask::golden(CASE).request();
+    let authority = parts.open();
+    authority.logs.close().await;
+    authority.logs.put(Log::open_over(parts.reading()).expect("a log"));
+    super::refused(&Arc::new(authority), &good, &over(), Location::caller()).await;
+    let authority = Arc::new(Authority { logs: Shards::new(Vec::new()), ..parts.open() });
+    super::refused(&authority, &good, &uncovered(), Location::caller()).await;
+    super::issued(&Arc::new(parts.open()), &good, Location::caller()).await;
+}
+
 /// What all of these end in.
 pub fn outcomes() -> Vec<Outcome> {
     let bites = bites().into_iter().map(|bite| bite.outcome);
     let troubles = troubles().into_iter().map(|trouble| trouble.outcome);
-    bites.chain(troubles).chain([full(), closed(), read_only()]).collect()
+    let closed = [full(), closed(), read_only(), over(), uncovered()];
+    bites.chain(troubles).chain(closed).collect()
 }

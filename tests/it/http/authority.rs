@@ -11,6 +11,7 @@ use mayfly::certificate::profile::Profile;
 use mayfly::installation::{self, Curve, Options};
 use mayfly::issuer::{Issuer, IssuerId, Issuers, Keys, Kind};
 use mayfly::keyset::Keyset;
+use mayfly::log::shards::Shards;
 use mayfly::log::{Log, Reading};
 use mayfly::policy::{Allow, Policy, Rules};
 use mayfly::signer::Signer;
@@ -67,7 +68,7 @@ impl TestAuthority {
             profile: Profile::new(&opened.chain, signer.algorithm(), lifetime, Duration::ZERO),
             signer,
             chain: opened.chain,
-            log,
+            logs: Shards::new(vec![log]),
         };
         Self { authority: Arc::new(authority), clock, _folder: folder }
     }

@@ -174,7 +174,7 @@ async fn the_log() {
 async fn what_the_log_serves_holds_from_inside_and_from_outside() {
     let test = start().await;
     let caller = Caller::of(&test.issuer);
-    let log = &test.authority.authority.log;
+    let log = &test.authority.authority.logs.all()[0];
     let empty = check_served(log, None).await.unwrap();
     for _ in 0..3 {
         test.create(Request::new(caller.request())).await.unwrap();

@@ -116,7 +116,7 @@ impl Outside {
     /// Logs entries until there are `size`, one after the other.
     pub async fn grow(&mut self, size: u64) -> Vec<Sct> {
         let mut scts = Vec::new();
-        for number in self.authority.log.head().size..size {
+        for number in self.authority.logs.size()..size {
             scts.push(self.begin_append(number).await.unwrap());
         }
         scts
@@ -124,13 +124,18 @@ impl Outside {
 
     /// An entry on its way into the log.
     pub fn begin_append(&self, number: u64) -> JoinHandle<Sct> {
-        let (log, entry) = (self.authority.log.clone(), self.made.entries[number as usize].clone());
+        let (log, entry) = (self.log(), self.made.entries[number as usize].clone());
         tokio::spawn(async move { log.append(entry, Attempt::default()).await.unwrap() })
+    }
+
+    /// The log.
+    pub fn log(&self) -> Log {
+        self.authority.logs.all()[0].clone()
     }
 
     /// The log key, as the world knows it.
     pub fn key(&self) -> PublicKey {
-        PublicKey::from_spki(self.authority.log.public_key()).unwrap()
+        PublicKey::from_spki(self.log().public_key()).unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -230,13 +235,13 @@ impl Outside {
 
 /// The parts' authority, its log with a second key.
 fn authority(parts: &Parts, note_key: &Arc<LogKey>) -> Authority {
-    let mut authority = parts.open();
+    let authority = parts.open();
     let (log, note): (Arc<dyn Signer>, Arc<dyn Signer>) = (parts.log_key.clone(), note_key.clone());
     let clock: Arc<dyn Clock> = parts.clock.clone();
-    let origin = authority.log.origin().to_owned();
+    let origin = authority.logs.all()[0].origin().to_owned();
     let keys = Keys { log, note: Some(note) };
     let reading = Reading { store: parts.store.clone(), keys, clock, origin };
-    authority.log = Log::open(opening(reading)).unwrap();
+    authority.logs.put(Log::open(opening(reading)).unwrap());
     authority
 }
 

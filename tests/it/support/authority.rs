@@ -12,6 +12,7 @@ use mayfly::config::{self, Config, Overrides};
 use mayfly::ct::window::Window;
 use mayfly::issuer::{Issuer, Issuers};
 use mayfly::keyset::Keyset;
+use mayfly::log::shards::Shards;
 use mayfly::log::{Log, Reading};
 use mayfly::signer::Signer;
 use mayfly::signer::file::FileSigner;
@@ -116,7 +117,8 @@ impl Parts {
         self.with(Log::read_only(self.reading()).expect("a log"))
     }
 
-    fn reading(&self) -> Reading {
+    /// What its log is opened with.
+    pub fn reading(&self) -> Reading {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let key = Arc::clone(&self.log_key) as Arc<dyn Signer>;
         Reading { store, keys: key.into(), clock, origin: ORIGIN.to_owned() }
@@ -137,7 +139,7 @@ impl Parts {
             profile: Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate),
             signer,
             chain,
-            log,
+            logs: Shards::new(vec![log]),
         }
     }
 }

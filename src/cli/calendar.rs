@@ -1,0 +1,270 @@
+//! The log's calendar while an instance runs: shards come, one after the other, and end.
+//!
+//! ```text
+//! look, once a minute, and at SIGHUP
+//!   nothing takes certificates in thirty days   → the next shard is made
+//!   a shard is there that is not served yet     → trusted_root.json names it, then it is used
+//!   a window has ended                          → its shard is closed, and read from then on
+//! ```
+//!
+//! A shard that was taken up stays, whatever becomes of its files: verifiers need its key.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::Signal;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::CommandError;
+use super::init;
+use super::instance::{Instance, random_epoch};
+use crate::certificate::Chain;
+use crate::config::{Config, LogConfig};
+use crate::http::trust::TrustedRoot;
+use crate::installation;
+use crate::installation::shards::{self, AHEAD, New, Shard};
+use crate::log::scrub::REST;
+use crate::log::shards::Shards;
+use crate::log::{Log, LogError, Opening, Reading};
+use crate::signer::Signer;
+use crate::store::{Store, sqlite};
+use crate::time::{Clock, Timestamp};
+use crate::trust;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Between two warnings.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The shards of a running instance.
+pub struct Calendar {
+    place: Arc<Place>,
+    shards: Vec<Shard>,
+    logs: Shards,
+    trusted_root: TrustedRoot,
+    /// What went wrong at the last look: said once.
+    broken: Option<String>,
+    warned: Option<Timestamp>,
+}
+
+/// Where an instance's shards are, and what they are opened with.
+struct Place {
+    url: String,
+    log: LogConfig,
+    folder: PathBuf,
+    passphrase_file: Option<PathBuf>,
+    chain: Arc<Chain>,
+    authority: Arc<dyn Signer>,
+    clock: Arc<dyn Clock>,
+    /// Whether all shards are only read, and none is made.
+    read_only: bool,
+}
+
+impl Calendar {
+    /// Opens the shards of an instance, and makes the next one if it is time; or, `read_only`, opens them to
+    /// be read.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] says what does not fit.
+    pub fn open(
+        instance: &Instance,
+        clock: &Arc<dyn Clock>,
+        read_only: bool,
+    ) -> Result<Self, CommandError> {
+        let place = Arc::new(Place::of(instance, clock, read_only));
+        let shards = instance.installation.shards.clone();
+        let logs = shards.iter().map(|shard| place.open(shard)).collect::<Result<_, _>>()?;
+        let mut calendar = Self {
+            trusted_root: TrustedRoot::from(place.trusted_root(&shards)),
+            logs: Shards::new(logs),
+            place,
+            shards,
+            broken: None,
+            warned: None,
+        };
+        // That there is no next one yet keeps nobody from issuing now.
+        let found = calendar.place.find(&calendar.shards, calendar.is_due());
+        calendar.take_up(found);
+        Ok(calendar)
+    }
+
+    /// The shards.
+    pub fn logs(&self) -> &Shards {
+        &self.logs
+    }
+
+    /// Whether all shards are only read.
+    pub fn is_read_only(&self) -> bool {
+        self.place.read_only
+    }
+
+    /// What verifiers need to know.
+    pub fn trusted_root(&self) -> &TrustedRoot {
+        &self.trusted_root
+    }
+
+    /// Keeps the calendar, for ever.
+    pub async fn keep(mut self, mut hangups: Signal) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(()) = hangups.recv() => {}
+                _ = looks.tick() => {}
+            }
+            self.look().await;
+        }
+    }
+
+    async fn look(&mut self) {
+        let (place, known, due) = (Arc::clone(&self.place), self.shards.clone(), self.is_due());
+        // Disks can be slow, and the runtime's threads have certificates to issue.
+        let found = tokio::task::spawn_blocking(move || place.find(&known, due)).await;
+        self.take_up(found.unwrap_or_else(|error| Err(CommandError::failed(error))));
+        self.end().await;
+        self.trusted_root.set(self.place.trusted_root(&self.shards));
+        self.warn();
+    }
+
+    /// Whether the next shard should be there by now.
+    fn is_due(&self) -> bool {
+        let now = self.place.clock.now();
+        !self.place.read_only && self.logs.covered(now) <= now.plus(AHEAD)
+    }
+
+    /// Publishes what was found, then uses it; or says what went wrong, once.
+    fn take_up(&mut self, found: Result<Vec<(Shard, Log)>, CommandError>) {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return self.complain(error),
+        };
+        self.broken = None;
+        for (shard, log) in found {
+            let (name, window) = (shard.name().to_owned(), shard.owner.window);
+            self.shards.push(shard);
+            self.shards.sort_by_key(|shard| shard.owner.window);
+            self.trusted_root.set(self.place.trusted_root(&self.shards));
+            self.logs.put(log);
+            tracing::info!("the log has a new shard, {name}, for certificates that end {window}");
+        }
+    }
+
+    /// Closes what is over.
+    async fn end(&mut self) {
+        let now = self.place.clock.now();
+        for log in self.logs.all().iter().filter(|log| !log.is_over() && now >= log.window().end) {
+            log.close().await;
+            let shard = self.shards.iter().find(|shard| shard.owner.origin == log.origin());
+            match shard.map(|shard| self.place.open(shard)) {
+                Some(Ok(over)) => {
+                    self.logs.put(over);
+                    tracing::info!("the shard {} is closed: its window has ended", log.origin());
+                }
+                Some(Err(error)) => self.complain(error),
+                None => {}
+            }
+        }
+    }
+
+    fn complain(&mut self, error: CommandError) {
+        let error = error.to_string().trim().trim_start_matches("mayfly: ").to_owned();
+        if self.broken.as_ref() != Some(&error) {
+            tracing::error!("the shards of the log: {error}");
+        }
+        self.broken = Some(error);
+    }
+
+    /// Says once a day that there is no next shard.
+    fn warn(&mut self) {
+        let now = self.place.clock.now();
+        if self.is_due() && self.warned.is_none_or(|last| now.since(last) >= DAY) {
+            self.warned = Some(now);
+            let end = self.logs.covered(now);
+            tracing::warn!(
+                "nothing takes certificates that end from {end} on: the next shard of the log is missing; \
+                 `mayfly rotate log` makes it"
+            );
+        }
+    }
+}
+
+impl Place {
+    fn of(instance: &Instance, clock: &Arc<dyn Clock>, read_only: bool) -> Self {
+        let Config { url, data, authority, log, .. } = &instance.config;
+        Self {
+            url: url.clone(),
+            log: log.clone(),
+            folder: data.join("ct"),
+            passphrase_file: authority.passphrase_file.clone(),
+            chain: Arc::clone(instance.chain()),
+            authority: Arc::clone(&instance.installation.authority),
+            clock: Arc::clone(clock),
+            read_only,
+        }
+    }
+
+    /// The shards that are not known yet, open, after the next one was made if it is due.
+    fn find(&self, known: &[Shard], due: bool) -> Result<Vec<(Shard, Log)>, CommandError> {
+        let passphrase = init::passphrase(self.passphrase_file.as_deref())?;
+        let passphrase = passphrase.as_ref().map(|text| text.as_str());
+        let now = self.clock.now();
+        // By a clock that the chain does not hold at, no year can be told.
+        if due && self.chain.not_before() <= now && now < self.chain.not_after() {
+            let new = New { url: &self.url, passphrase, now };
+            // What another one makes meanwhile is found at the next look.
+            shards::extend(&self.folder, new, now.plus(AHEAD)).map_err(CommandError::failed)?;
+        }
+        let all = shards::read(&self.folder, passphrase, known).map_err(CommandError::failed)?;
+        installation::check(&self.chain, self.authority.as_ref(), &all)
+            .map_err(CommandError::failed)?;
+        let is_new = |shard: &Shard| known.iter().all(|one| one.database != shard.database);
+        let found = all.into_iter().filter(is_new);
+        found.map(|shard| self.open(&shard).map(|log| (shard, log))).collect()
+    }
+
+    /// Opens a shard to append and to read, or to read only when its window has ended.
+    fn open(&self, shard: &Shard) -> Result<Log, CommandError> {
+        if shard.is_over(self.clock.now()) {
+            return self.read(shard, Log::open_over);
+        }
+        if self.read_only {
+            return self.read(shard, Log::read_only);
+        }
+        let store = Arc::new(sqlite::open(&shard.database).map_err(CommandError::failed)?);
+        let opening = Opening {
+            reading: self.reading(shard, Arc::clone(&store) as Arc<dyn Store>),
+            epoch: random_epoch(),
+            mark: Some(shard.mark(&self.log)),
+            scrub: REST,
+        };
+        let log = Log::open(opening).map_err(CommandError::failed)?;
+        // Only once the store is known to be this log's and whole.
+        for certificate in self.chain.ders() {
+            store.put_issuer(certificate).map_err(CommandError::failed)?;
+        }
+        Ok(log)
+    }
+
+    fn read(
+        &self,
+        shard: &Shard,
+        open: fn(Reading) -> Result<Log, LogError>,
+    ) -> Result<Log, CommandError> {
+        let store = sqlite::open_read_only(&shard.database).map_err(CommandError::failed)?;
+        open(self.reading(shard, Arc::new(store))).map_err(CommandError::failed)
+    }
+
+    fn reading(&self, shard: &Shard, store: Arc<dyn Store>) -> Reading {
+        let (keys, clock) = (shard.keys(), Arc::clone(&self.clock));
+        Reading { store, keys, clock, origin: shard.ours(&self.url).origin }
+    }
+
+    fn trusted_root(&self, shards: &[Shard]) -> String {
+        let now = self.clock.now();
+        let logs: Vec<_> = shards.iter().map(|shard| shard.trust(&self.url, now)).collect();
+        trust::trusted_root(&self.url, &self.chain, &logs).to_string()
+    }
+}
