@@ -27,6 +27,7 @@ pub mod out;
 pub mod proof;
 mod reload;
 pub mod requester;
+pub mod rotate;
 pub mod search;
 pub mod serve;
 pub mod show;
@@ -59,6 +60,9 @@ enum Command {
     /// Show or export what verifiers need to trust this instance
     #[command(subcommand)]
     Trust(trust::Command),
+    /// Make the next key in time, and keep the old one verifiable
+    #[command(subcommand)]
+    Rotate(rotate::Command),
     /// Print the completions for a shell
     #[command(after_help = "Example:\n  mayfly completions bash > /etc/bash_completion.d/mayfly")]
     Completions {
@@ -101,6 +105,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
         Command::Log(LogCommand::Fsck(args)) => fsck::run(&args),
         Command::Log(LogCommand::Backup(args)) => backup::run(&args),
         Command::Trust(command) => trust::run(command),
+        Command::Rotate(command) => rotate::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "mayfly", &mut script);

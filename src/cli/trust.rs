@@ -26,7 +26,7 @@ pub enum Command {
     /// Write the trust files into a folder
     #[command(after_help = "Writes:\n  trusted_root.json  for every Sigstore client\n  \
         ca.pem             the authority's chain (SIGSTORE_ROOT_FILE)\n  \
-        ct.pem             the certificate log's key (SIGSTORE_CT_LOG_PUBLIC_KEY_FILE)\n\n\
+        ct.pem             the key of the log's shard of today (SIGSTORE_CT_LOG_PUBLIC_KEY_FILE)\n\n\
         Example:\n  mayfly trust export trust --config mayfly.yaml")]
     Export {
         /// The folder; made if absent.
@@ -76,27 +76,33 @@ fn files(source: &Source) -> Result<(Value, Instance), CommandError> {
 }
 
 fn show(root: &Value, instance: &Instance, out: &Out) -> String {
-    let text = |pointer: &str| root.pointer(pointer).and_then(Value::as_str).unwrap_or("");
-    let from = |pointer: &str| text(pointer).to_owned();
     let chain = instance.chain();
+    let url = root.pointer("/certificateAuthorities/0/uri").and_then(Value::as_str);
     let authority = [
-        ("url", from("/certificateAuthorities/0/uri")),
+        ("url", url.unwrap_or_default().to_owned()),
         ("valid", format!("{} to {}", chain.not_before(), chain.not_after())),
     ];
-    let log = [
-        ("url", from("/ctlogs/0/baseUrl")),
-        ("id", from("/ctlogs/0/logId/keyId")),
-        ("key", from("/ctlogs/0/publicKey/keyDetails")),
-        ("valid", format!("from {}", text("/ctlogs/0/publicKey/validFor/start"))),
-        ("vkey", instance.shard.verifier_key(&instance.config.url).unwrap_or_default()),
-    ];
-    format!(
-        "{}\n{}{}\n{}",
-        out.style.strong("certificate authority"),
-        out.fields(&authority),
-        out.style.strong("certificate log"),
-        out.fields(&log)
-    )
+    let mut text =
+        format!("{}\n{}", out.style.strong("certificate authority"), out.fields(&authority));
+    let logs = root.get("ctlogs").and_then(Value::as_array).map(Vec::as_slice);
+    for (log, shard) in logs.unwrap_or_default().iter().zip(&instance.installation.shards) {
+        let part = |pointer: &str| {
+            log.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let valid = match part("/publicKey/validFor/end") {
+            end if end.is_empty() => format!("from {}", part("/publicKey/validFor/start")),
+            end => format!("{} to {end}", part("/publicKey/validFor/start")),
+        };
+        let fields = [
+            ("url", part("/baseUrl")),
+            ("id", part("/logId/keyId")),
+            ("key", part("/publicKey/keyDetails")),
+            ("valid", valid),
+            ("vkey", shard.verifier_key(&instance.config.url).unwrap_or_default()),
+        ];
+        text += &format!("{}\n{}", out.style.strong("certificate log"), out.fields(&fields));
+    }
+    text
 }
 
 fn write(directory: &Path, name: &str, content: &str) -> Result<(), CommandError> {

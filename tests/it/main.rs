@@ -15,6 +15,7 @@ mod presets;
 mod log;
 mod readers;
 mod shards;
+mod rotate;
 mod first_start;
 mod kill;
 mod hostile;

@@ -1,7 +1,7 @@
 //! The real binary, started as a user would start it, and killed as no user would.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,6 +27,28 @@ impl Server {
         let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" serve \"$@\"");
         let binary = env!("CARGO_BIN_EXE_mayfly");
         Self::run(Command::new("bash").args(["-c", &script, binary]).args(arguments))
+    }
+
+    /// The same by a clock that stands at `time` when it starts; none where libfaketime is not installed,
+    /// and `CI=true` allows no such gap.
+    #[track_caller]
+    pub fn start_at(time: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
+        let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+        let mut libraries = folders.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+        let Some(library) = libraries.find(|path| path.is_file()) else {
+            assert!(
+                std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+                "libfaketime is not installed, and CI=true allows no gaps"
+            );
+            let _ = writeln!(std::io::stderr(), "skipped: libfaketime is not installed");
+            return None;
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        // Timeouts go by the other clock, which the kernel reads too.
+        let real = ["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC"].map(|name| (name, "1"));
+        command.env("FAKETIME", format!("@{time}")).env("TZ", "UTC").envs(real);
+        command.env("LD_PRELOAD", library).arg("serve").args(arguments);
+        Some(Self::run(&mut command))
     }
 
     #[track_caller]
