@@ -298,6 +298,17 @@ fn harden(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The file alone is the whole log, then, also while others read it: only the last connection would
+/// move the write-ahead log into it by itself.
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        if let Ok(writer) = self.writer() {
+            // Where it cannot be moved it is read from where it is.
+            let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+    }
+}
+
 impl Sqlite {
     fn writer(&self) -> Result<std::sync::MutexGuard<'_, Connection>, StoreError> {
         let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;

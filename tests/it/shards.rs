@@ -264,6 +264,22 @@ async fn a_shard_that_comes_later_is_watched_too() {
     assert_eq!(failed.await.unwrap(), LogError::Store(StoreError::Conflict));
 }
 
+/// What somebody puts away is one file, with all that was logged in it.
+#[tokio::test]
+async fn a_closed_shard_is_one_file() {
+    let bench = Bench::new();
+    let authority = bench.authority(vec![bench.open(0), bench.open(1)]);
+    authority.issue(request()).await.unwrap();
+    let over = bench.over(0);
+    authority.logs.close().await;
+    drop(authority);
+    let away = bench.folder.path().join("away.sqlite");
+    std::fs::copy(bench.path(2025), &away).unwrap();
+    let store = sqlite::open_read_only(&away).unwrap();
+    assert_eq!(store.head(), Ok(over.head()));
+    assert_eq!(over.head().size, 1);
+}
+
 /// Moves the head of a database behind the store's back.
 fn damage(path: &Path) {
     let connection = rusqlite::Connection::open(path).unwrap();
