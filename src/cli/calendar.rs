@@ -44,6 +44,7 @@ pub struct Calendar {
     shards: Vec<Shard>,
     logs: Shards,
     trusted_root: TrustedRoot,
+    hangups: Option<Signal>,
     /// What went wrong at the last look: said once.
     broken: Option<String>,
     warned: Option<Timestamp>,
@@ -82,6 +83,7 @@ impl Calendar {
             logs: Shards::new(logs),
             place,
             shards,
+            hangups: None,
             broken: None,
             warned: None,
         };
@@ -106,13 +108,18 @@ impl Calendar {
         &self.trusted_root
     }
 
+    /// Has it looked after at each of these signals, too.
+    pub fn heed(&mut self, hangups: Signal) {
+        self.hangups = Some(hangups);
+    }
+
     /// Keeps the calendar, for ever.
-    pub async fn keep(mut self, mut hangups: Signal) {
+    pub async fn keep(mut self) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some(()) = hangups.recv() => {}
+                () = hang_up(&mut self.hangups) => {}
                 _ = looks.tick() => {}
             }
             self.look().await;
@@ -191,6 +198,17 @@ impl Calendar {
     }
 }
 
+/// Waits for the next signal; for ever if there is none to come.
+async fn hang_up(hangups: &mut Option<Signal>) {
+    let received = match hangups {
+        Some(hangups) => hangups.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending().await
+    }
+}
+
 impl Place {
     fn of(instance: &Instance, clock: &Arc<dyn Clock>, read_only: bool) -> Self {
         let Config { url, data, authority, log, .. } = &instance.config;
@@ -208,6 +226,10 @@ impl Place {
 
     /// The shards that are not known yet, open, after the next one was made if it is due.
     fn find(&self, known: &[Shard], due: bool) -> Result<Vec<(Shard, Log)>, CommandError> {
+        // The passphrase may be there at the start only, and for this.
+        if !due && !shards::has_others(&self.folder, known).map_err(CommandError::failed)? {
+            return Ok(Vec::new());
+        }
         let passphrase = init::passphrase(self.passphrase_file.as_deref())?;
         let passphrase = passphrase.as_ref().map(|text| text.as_str());
         let now = self.clock.now();

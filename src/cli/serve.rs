@@ -57,7 +57,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     runtime()?.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(CommandError::failed)?;
         let open = if args.read_only { Instance::open_read_only } else { Instance::open };
-        let running = open(config)?;
+        let mut running = open(config)?;
+        running.calendar.heed(signal(SignalKind::hangup()).map_err(CommandError::failed)?);
         let reloader = Reloader::new(args.source, written)?;
         let stop = stop_signal()?;
         // Nobody needs to read it.
@@ -84,13 +85,12 @@ pub async fn serve(
     let router = running.router();
     let Running { tls, calendar, .. } = running;
     let logs = calendar.logs().clone();
-    let hangups = signal(SignalKind::hangup()).map_err(CommandError::failed)?;
     let mut failure = None;
     let end = async {
         tokio::select! {
             () = stop => {}
             error = logs.failed() => failure = Some(error),
-            () = calendar.keep(hangups) => {}
+            () = calendar.keep() => {}
         }
     };
     server::serve(listener, router, tls, end).await;

@@ -132,6 +132,16 @@ pub fn read(
     Ok(shards)
 }
 
+/// Whether there are shards in `folder` that `known` does not have.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn has_others(folder: &Path, known: &[Shard]) -> Result<bool, InstallationError> {
+    let is_known = |database| known.iter().any(|shard| shard.database == database);
+    Ok(databases(folder)?.into_iter().any(|database| !is_known(database)))
+}
+
 /// The databases in `folder`, by name.
 fn databases(folder: &Path) -> Result<Vec<PathBuf>, InstallationError> {
     let files = Files::list(folder)?;
