@@ -201,4 +201,14 @@ async fn fsck_says_what_does_not_hold_and_repairs_what_can_be() {
     let found = bench.fsck(&["--repair"], 1);
     assert!(found.contains("the precertificate of entry 7"), "{found}");
     assert!(found.contains("never made up"), "{found}");
+
+    // What does not hold is no backup; and nothing is left of the attempt.
+    let file = bench.path("copies/copy.sqlite");
+    let backup = || bench.run(&["log", "backup", file.to_str().unwrap()], false);
+    let (code, _, err) = backup();
+    assert!(code == 1 && err.contains("copies: No such file or directory"), "{err}");
+    fs::create_dir(bench.path("copies")).unwrap();
+    let (code, _, err) = backup();
+    assert!(code == 1 && err.contains("the copy does not hold, and was not kept"), "{err}");
+    assert_eq!(fs::read_dir(bench.path("copies")).unwrap().count(), 0);
 }
