@@ -29,25 +29,26 @@ impl Paths {
     /// Those of the tree `before`, grown by `leaves`.
     pub fn new(before: &Frontier, leaves: impl IntoIterator<Item = Hash>) -> Self {
         let mut frontier = before.nodes().iter().rev().copied();
-        let mut level: Vec<Hash> = Vec::new();
         let mut levels = Vec::new();
         let mut grown: Vec<Hash> = leaves.into_iter().collect();
         let size = before.size() + grown.len() as u64;
         for height in 0..64_u32 {
             let mut first = before.size() >> height;
-            level.clear();
+            let mut level = Vec::with_capacity(grown.len() + 1);
             // The frontier has a node here, and the path of the node behind it needs that as its sibling.
             if first & 1 == 1 {
                 level.extend(frontier.next());
                 first -= 1;
             }
             level.append(&mut grown);
-            grown.extend(level.chunks(2).map(|pair| match pair {
-                [left, right] => node_hash(left, right),
-                lone => lone.first().copied().unwrap_or(Hash::EMPTY),
-            }));
             let top = first == 0 && level.len() <= 1;
-            levels.push((first, level.clone()));
+            if !top {
+                grown.extend(level.chunks(2).map(|pair| match pair {
+                    [left, right] => node_hash(left, right),
+                    lone => lone.first().copied().unwrap_or(Hash::EMPTY),
+                }));
+            }
+            levels.push((first, level));
             if top {
                 break;
             }

@@ -31,12 +31,17 @@ impl Hash {
 
     /// SHA-256 of the parts, one after the other.
     pub fn of(parts: &[&[u8]]) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        for part in parts {
-            context.update(part);
-        }
+        let digest = match parts {
+            // Without a context, which costs more than the hash of a node.
+            [whole] => digest::digest(&digest::SHA256, whole),
+            parts => {
+                let mut context = digest::Context::new(&digest::SHA256);
+                parts.iter().for_each(|part| context.update(part));
+                context.finish()
+            }
+        };
         let mut hash = [0; 32];
-        hash.copy_from_slice(context.finish().as_ref());
+        hash.copy_from_slice(digest.as_ref());
         Self(hash)
     }
 }
@@ -99,7 +104,13 @@ pub fn leaf_hash(entry: &[u8]) -> Hash {
 
 /// Hashes two nodes into the one above them: SHA-256(0x01 ‖ left ‖ right).
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Hash::of(&[&[1], &left.0, &right.0])
+    let mut node = [1; 65];
+    if let Some((_, hashes)) = node.split_first_mut() {
+        let (first, second) = hashes.split_at_mut(32);
+        first.copy_from_slice(&left.0);
+        second.copy_from_slice(&right.0);
+    }
+    Hash::of(&[&node])
 }
 
 /// The right edge of a growing tree: the roots of its perfect subtrees, left to right.
