@@ -18,6 +18,7 @@ mod shards;
 mod rotate;
 mod first_start;
 mod kill;
+mod faults;
 mod hostile;
 mod signers;
 mod http;
