@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 /// A running `mayfly serve`; killed when dropped.
@@ -53,31 +53,31 @@ impl Server {
 
     #[track_caller]
     fn run(command: &mut Command) -> Self {
+        Self::try_run(command).unwrap_or_else(|output| {
+            panic!("mayfly serve: {}", String::from_utf8_lossy(&output.stderr));
+        })
+    }
+
+    /// Runs `command` and waits for the line that says it serves; yields what it said if it ended instead.
+    pub fn try_run(command: &mut Command) -> Result<Self, Output> {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("piped");
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("stdout is text");
         let url = line.split_whitespace().find(|word| word.starts_with("http")).map(str::to_owned);
-        match url {
-            Some(url) => {
-                let said = Arc::<Mutex<String>>::default();
-                // Always read, whether or not a test looks: a full pipe must not stop the server.
-                let (stderr, heard) = (child.stderr.take().expect("piped"), Arc::clone(&said));
-                std::thread::spawn(move || {
-                    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                        let mut heard = heard.lock().expect("nobody panicked");
-                        *heard += &line;
-                        heard.push('\n');
-                    }
-                });
-                Self { child, url, said }
+        let Some(url) = url else { return Err(child.wait_with_output().expect("it ends")) };
+        let said = Arc::<Mutex<String>>::default();
+        // Always read, whether or not a test looks: a full pipe must not stop the server.
+        let (stderr, heard) = (child.stderr.take().expect("piped"), Arc::clone(&said));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut heard = heard.lock().expect("nobody panicked");
+                *heard += &line;
+                heard.push('\n');
             }
-            None => {
-                let output = child.wait_with_output().expect("it ends");
-                panic!("mayfly serve: {}", String::from_utf8_lossy(&output.stderr));
-            }
-        }
+        });
+        Ok(Self { child, url, said })
     }
 
     /// Its process id.
@@ -92,9 +92,7 @@ impl Server {
 
     /// SIGHUP, now.
     pub fn hang_up(&self) {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-HUP", &id]).status().expect("there is a kill");
-        assert!(sent.success(), "SIGHUP could not be sent");
+        send("HUP", self.child.id());
     }
 
     /// Waits until it has ended by itself; yields its exit code.
@@ -115,6 +113,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal to a process.
+pub fn send(signal: &str, id: u32) {
+    let sent = Command::new("kill").args(["-s", signal, &id.to_string()]).status();
+    assert!(sent.expect("there is a kill").success(), "SIG{signal} could not be sent");
 }
 
 /// A port of 127.0.0.1 that was free a moment ago.

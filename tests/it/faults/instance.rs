@@ -1,0 +1,259 @@
+//! The real binary, traced or not, those who call it, and a judge of what it serves afterwards.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mayfly::cli::client::Client;
+use mayfly::cli::requester::Requester;
+use mayfly::cli::verify::{VerifyArgs, run as verify};
+use mayfly::ct::entry::read_tile_leaf;
+use mayfly::reading::Reading;
+use mayfly::time::{Clock, SystemClock};
+use mayfly::tlog::merkle::{Frontier, Hash, leaf_hash};
+use mayfly::tlog::note::{Checkpoint, SignedNote};
+use mayfly::tlog::tile::{TileKind, TilePath};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::journal::Journal;
+use crate::support::issuer::FakeIssuer;
+use crate::support::process::{Server, free_port, fulcio_config};
+
+/// An instance that may die, those who call it, and what they hold.
+pub struct Instance {
+    _issuer: FakeIssuer,
+    folder: TempDir,
+    /// Its data folder.
+    pub data: PathBuf,
+    pub listen: String,
+    body: String,
+    pub journal: Arc<Journal>,
+}
+
+impl Instance {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        Self::at(folder, data).await
+    }
+
+    /// An instance whose data are at a place of their own.
+    pub async fn at(folder: TempDir, data: PathBuf) -> Self {
+        let issuer = FakeIssuer::start_plain().await;
+        fulcio_config(folder.path(), &issuer.url());
+        let claims = json!({ "email": "alice@example.com", "email_verified": true });
+        let token = issuer.token_at(SystemClock.now().as_secs(), claims);
+        let body = Requester::new().and_then(|r| r.request(&token)).expect("a request");
+        let listen = format!("127.0.0.1:{}", free_port());
+        let journal = Arc::new(Journal::new(folder.path()));
+        Self { _issuer: issuer, folder, data, listen, body, journal }
+    }
+
+    /// Where it may keep things of a test.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What `serve` is told.
+    pub fn arguments(&self) -> Vec<String> {
+        let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+        [
+            "serve",
+            "--fulcio-config",
+            &path(&self.folder.path().join("fulcio.yaml")),
+            "--allow-anybody",
+            "--listen",
+            &self.listen,
+            "--data",
+            &path(&self.data),
+        ]
+        .map(str::to_owned)
+        .into()
+    }
+
+    /// Starts it.
+    pub fn start(&self) -> Server {
+        self.start_by(&mut Command::new(env!("CARGO_BIN_EXE_mayfly"))).unwrap_or_else(|output| {
+            panic!("it does not start: {}", String::from_utf8_lossy(&output.stderr))
+        })
+    }
+
+    /// Starts it under strace; yields what it said if it does not come to serve.
+    pub fn traced(&self, strace: &[&str]) -> Result<Server, Output> {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq"]).args(strace).arg(env!("CARGO_BIN_EXE_mayfly"));
+        self.start_by(&mut command)
+    }
+
+    fn start_by(&self, command: &mut Command) -> Result<Server, Output> {
+        Server::try_run(command.args(self.arguments()).env("RUST_LOG", "error"))
+    }
+
+    /// Asks for a certificate; whoever gets one keeps it. Yields the status, or none if the server is gone.
+    pub async fn ask(&self, client: &Client) -> Option<u16> {
+        ask(client, &self.body, &self.journal).await
+    }
+
+    /// Callers that each ask `each` times, or until the server is gone.
+    pub fn load(&self, server: &Server, callers: usize, each: usize) -> JoinSet<Vec<u16>> {
+        let mut all = JoinSet::new();
+        for _ in 0..callers {
+            let (url, body) = (server.url.clone(), self.body.clone());
+            let journal = Arc::clone(&self.journal);
+            all.spawn(async move {
+                let client = Client::new(&url);
+                let mut statuses = Vec::new();
+                while statuses.len() < each {
+                    let Some(status) = ask(&client, &body, &journal).await else { break };
+                    statuses.push(status);
+                }
+                statuses
+            });
+        }
+        all
+    }
+
+    /// Keeps the checkpoint that is served now.
+    pub async fn see(&self, client: &Client) -> Checkpoint {
+        let path = format!("{}/checkpoint", prefix(client).await);
+        let note = client.get(&path).await.expect("a checkpoint");
+        let note = String::from_utf8_lossy(&note).into_owned();
+        self.journal.keep("head", &serde_json::to_string(&note).expect("JSON"));
+        checkpoint(&note)
+    }
+
+    /// Starts the instance as it lies there, and holds it to everything; yields how many certificates are
+    /// held.
+    pub async fn judge(&self) -> usize {
+        let server = self.start();
+        let held = self.judge_running(&server).await;
+        assert_eq!(self.ask(&Client::new(&server.url)).await, Some(200), "it goes on");
+        held
+    }
+
+    /// Holds a running instance to all that anybody was told.
+    pub async fn judge_running(&self, server: &Server) -> usize {
+        let client = Client::new(&server.url);
+        self.see(&client).await;
+        let args = VerifyArgs {
+            log: server.url.clone(),
+            key: None,
+            state: Some(self.folder.path().join("visit.json")),
+            json: true,
+        };
+        verify(&args, &mut Vec::new()).await.unwrap_or_else(|error| panic!("the judge: {error}"));
+        let heads = self.journal.all("head");
+        let heads: Vec<Checkpoint> = heads
+            .iter()
+            .map(|line| checkpoint(&serde_json::from_str::<String>(line).expect("JSON")))
+            .collect();
+        let leaves = leaves(&client, heads.last().expect("one").size).await;
+        check_heads(&heads, &leaves);
+        let held = self.journal.all("certificates");
+        held.iter().for_each(|line| check_held(line, &leaves));
+        held.len()
+    }
+}
+
+async fn ask(client: &Client, body: &str, journal: &Journal) -> Option<u16> {
+    let answer = client.post("/api/v2/signingCert", body.to_owned()).await.ok()?;
+    if answer.status == 200 {
+        journal.keep("certificates", &chain(&answer.body));
+    }
+    Some(answer.status)
+}
+
+/// The chain of an answer, base64 of DER, the certificate first.
+pub fn chain(answer: &[u8]) -> String {
+    let answer: Value = serde_json::from_slice(answer).expect("JSON");
+    let chain = &answer["signedCertificateEmbeddedSct"]["chain"]["certificates"];
+    let chain = chain.as_array().expect("a chain").iter().map(|pem| {
+        let pem = pem.as_str().expect("PEM");
+        pem.lines().filter(|line| !line.starts_with('-')).collect::<String>()
+    });
+    chain.collect::<Vec<_>>().join(" ")
+}
+
+/// A certificate that somebody holds is in the tree at its index.
+#[track_caller]
+pub fn check_held(line: &str, leaves: &[Hash]) {
+    let chain: Vec<Reading> = line
+        .split(' ')
+        .map(|text| Reading::of(&STANDARD.decode(text).expect("base64")).expect("a certificate"))
+        .collect();
+    let [certificate, issuing, ..] = &chain[..] else { panic!("a chain of one") };
+    certificate.verify_issued_by(issuing).expect("signed by the authority");
+    let issuer = issuing.public_key().expect("a key");
+    let leaf = leaf_hash(&certificate.merkle_tree_leaf(&issuer).expect("one SCT"));
+    let index = certificate.sct().expect("one SCT").leaf_index;
+    assert_eq!(leaves.get(index as usize), Some(&leaf), "entry {index} is not in the tree");
+}
+
+/// Every head that anybody has seen is one of this tree.
+#[track_caller]
+pub fn check_heads(heads: &[Checkpoint], leaves: &[Hash]) {
+    let mut tree = Frontier::default();
+    let mut roots = vec![tree.root()];
+    for leaf in leaves {
+        tree.push(*leaf);
+        roots.push(tree.root());
+    }
+    for pair in heads.windows(2) {
+        assert!(pair[0].size <= pair[1].size, "the log shrank");
+    }
+    for head in heads {
+        let root = roots.get(head.size as usize);
+        assert_eq!(root, Some(&head.root), "a head of size {}", head.size);
+    }
+}
+
+/// What a checkpoint says.
+pub fn checkpoint(note: &str) -> Checkpoint {
+    let note: SignedNote = note.parse().expect("a note");
+    note.text.parse().expect("a checkpoint")
+}
+
+/// The leaf hashes of the first `size` entries, from the entries themselves.
+async fn leaves(client: &Client, size: u64) -> Vec<Hash> {
+    let (prefix, mut leaves) = (prefix(client).await, Vec::new());
+    while let Some(path) = TilePath::at(size, TileKind::Data, leaves.len() as u64 / 256) {
+        let bytes = client.get(&format!("{prefix}/tile/{path}")).await.expect("a data tile");
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (logged, after) = read_tile_leaf(rest).expect("a tile of entries");
+            leaves.push(logged.leaf_hash);
+            rest = after;
+        }
+        if !path.is_full() {
+            break;
+        }
+    }
+    leaves
+}
+
+async fn prefix(client: &Client) -> String {
+    let root = client.get("/trusted_root.json").await.expect("the trusted root");
+    let root: Value = serde_json::from_slice(&root).expect("JSON");
+    let base = root["ctlogs"][0]["baseUrl"].as_str().expect("a log").to_owned();
+    base.strip_prefix(client.url()).expect("served here").to_owned()
+}
+
+/// Whether strace is there and may trace; says so when not, and fails where all must be.
+pub fn can_trace() -> bool {
+    let tried = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
+    if tried.is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "strace cannot trace here, and CI=true allows no gaps"
+    );
+    // Not `eprintln!`: what that writes is shown for failing tests only.
+    let _ = writeln!(std::io::stderr(), "skipped: strace cannot trace here; tests/run installs it");
+    false
+}

@@ -1,0 +1,396 @@
+//! Power cuts: the disk as it may be when writes that no sync has covered are lost.
+//!
+//! A real instance runs under strace. What it wrote, synced, and told its callers is then played back
+//! up to any point, on a disk that keeps what was synced and, of the rest, what chance keeps: sectors of
+//! writes, lengths, names. From each such disk an instance starts; what anybody had been told by then must be
+//! there. No order between files is taken for granted, and none between the writes to one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mayfly::cli::client::Client;
+use mayfly::cli::instance::{Instance as Opened, Source};
+use mayfly::cli::verify::check_served;
+use mayfly::log::Log;
+use mayfly::tlog::merkle::Hash;
+use mayfly::tlog::note::Checkpoint;
+use mayfly::tlog::tile::{TileKind, TilePath, decode_hashes};
+
+use super::chance::Chance;
+use super::instance::{Instance, can_trace, chain, check_heads, check_held, checkpoint};
+use super::trace::{CALLS, Event, read};
+use super::{folder, sweep};
+use crate::support::process::{Server, send};
+
+const SECTOR: usize = 512;
+/// What is kept of what no sync has covered, in quarters: nothing, whatever chance says, all.
+const WAYS: [Option<u64>; 3] = [Some(0), None, Some(4)];
+
+/// A disk: what is sure, and what is not.
+#[derive(Clone, Default)]
+struct Disk {
+    files: Vec<File>,
+    folders: BTreeMap<PathBuf, Folder>,
+}
+
+#[derive(Clone, Default)]
+struct File {
+    durable: Vec<u8>,
+    pending: Vec<Change>,
+    /// How many of them the sync that was asked for covers.
+    syncing: usize,
+    /// Where it ends, for writes that go there.
+    end: usize,
+}
+
+#[derive(Clone)]
+enum Change {
+    Write(usize, Vec<u8>),
+    Length(usize),
+}
+
+/// Names, each of a file by its number, or of a folder.
+#[derive(Clone, Default)]
+struct Folder {
+    durable: BTreeMap<PathBuf, Option<usize>>,
+    now: BTreeMap<PathBuf, Option<usize>>,
+    /// What `now` was after each change since the last sync.
+    pending: Vec<BTreeMap<PathBuf, Option<usize>>>,
+    syncing: usize,
+}
+
+impl Disk {
+    /// An empty folder at `root`, durable.
+    fn new(root: &Path) -> Self {
+        Self { folders: [(root.to_owned(), Folder::default())].into(), ..Self::default() }
+    }
+
+    fn play(&mut self, event: &Event) {
+        match event {
+            Event::Made(path) if self.file(path).is_none() => {
+                self.files.push(File::default());
+                let number = self.files.len() - 1;
+                self.name(path, Some(Some(number)));
+            }
+            Event::Folder(path) => {
+                self.folders.insert(path.clone(), Folder::default());
+                self.name(path, Some(None));
+            }
+            Event::Write { path, at, octets } => self.change(path, |file| {
+                let at = at.unwrap_or(file.end);
+                file.end = file.end.max(at + octets.len());
+                Change::Write(at, octets.clone())
+            }),
+            Event::Length { path, length } => self.change(path, |file| {
+                file.end = *length;
+                Change::Length(*length)
+            }),
+            Event::Syncing(path) => match self.folders.get_mut(path) {
+                Some(folder) => folder.syncing = folder.pending.len(),
+                None => {
+                    let file = self.file(path).expect("a file that was opened");
+                    self.files[file].syncing = self.files[file].pending.len();
+                }
+            },
+            Event::Synced(path) => self.synced(path),
+            Event::Renamed(from, to) => self.rename(from, to),
+            Event::Removed(path) => self.name(path, None),
+            Event::Made(_) | Event::Said(_) => {}
+        }
+    }
+
+    fn file(&self, path: &Path) -> Option<usize> {
+        *self.folders.get(path.parent()?)?.now.get(path)?
+    }
+
+    fn change(&mut self, path: &Path, change: impl FnOnce(&mut File) -> Change) {
+        let number = self.file(path).expect("a file that was opened");
+        let change = change(&mut self.files[number]);
+        self.files[number].pending.push(change);
+    }
+
+    /// Gives a name, or takes it away.
+    fn name(&mut self, path: &Path, what: Option<Option<usize>>) {
+        let folder = path.parent().and_then(|parent| self.folders.get_mut(parent));
+        let folder = folder.expect("a folder that is there");
+        match what {
+            Some(what) => folder.now.insert(path.to_owned(), what),
+            None => folder.now.remove(path),
+        };
+        folder.pending.push(folder.now.clone());
+    }
+
+    /// Both names change at once.
+    fn rename(&mut self, from: &Path, to: &Path) {
+        assert_eq!(from.parent(), to.parent(), "only within a folder, here");
+        let folder = from.parent().and_then(|parent| self.folders.get_mut(parent));
+        let folder = folder.expect("a folder that is there");
+        let what = folder.now.remove(from).expect("a name");
+        folder.now.insert(to.to_owned(), what);
+        folder.pending.push(folder.now.clone());
+        if what.is_none() {
+            self.move_folder(from, to);
+        }
+    }
+
+    /// A folder under another name: what it holds is the same.
+    fn move_folder(&mut self, from: &Path, to: &Path) {
+        let moved = |path: &Path| match path.strip_prefix(from) {
+            Ok(rest) => to.join(rest).components().collect(),
+            Err(_) => path.to_owned(),
+        };
+        let inside: Vec<PathBuf> =
+            self.folders.keys().filter(|path| path.starts_with(from)).cloned().collect();
+        for path in inside {
+            let folder = self.folders.remove(&path).expect("listed");
+            let names = |names: BTreeMap<PathBuf, Option<usize>>| -> BTreeMap<_, _> {
+                names.into_iter().map(|(name, what)| (moved(&name), what)).collect()
+            };
+            let Folder { durable, now, pending, syncing } = folder;
+            let pending = pending.into_iter().map(names).collect();
+            let folder = Folder { durable: names(durable), now: names(now), pending, syncing };
+            self.folders.insert(moved(&path), folder);
+        }
+    }
+
+    fn synced(&mut self, path: &Path) {
+        if let Some(folder) = self.folders.get_mut(path) {
+            let covered = std::mem::take(&mut folder.syncing).min(folder.pending.len());
+            if let Some(names) = folder.pending.drain(..covered).next_back() {
+                folder.durable = names;
+            }
+        } else if let Some(number) = self.file(path) {
+            let file = &mut self.files[number];
+            let covered = std::mem::take(&mut file.syncing).min(file.pending.len());
+            for change in file.pending.drain(..covered) {
+                change.apply(&mut file.durable, &mut || true);
+            }
+        }
+    }
+
+    /// Writes below `target` what is left of `root` after a power cut.
+    fn cut(&self, (root, target): (&Path, &Path), lottery: &mut Lottery<'_>) {
+        fs::create_dir_all(target).unwrap();
+        let folder = &self.folders[root];
+        let kept = lottery.of(folder.pending.len());
+        let names = if kept == 0 { &folder.durable } else { &folder.pending[kept - 1] };
+        for (path, what) in names {
+            let to = target.join(path.file_name().expect("a name"));
+            match what {
+                Some(number) => {
+                    let mut file =
+                        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+                    let file = file.as_mut().expect("a new folder");
+                    file.write_all(&self.files[*number].left(lottery)).unwrap();
+                }
+                // Moved by a rename that is lost: what it held stands under the other name.
+                None => match self.folders.contains_key(path) {
+                    true => self.cut((path, &to), lottery),
+                    false => fs::create_dir_all(to).unwrap(),
+                },
+            }
+        }
+    }
+}
+
+impl File {
+    /// What is left of it.
+    fn left(&self, lottery: &mut Lottery<'_>) -> Vec<u8> {
+        let mut octets = self.durable.clone();
+        let mut keeps = lottery.draw();
+        self.pending.iter().for_each(|change| change.apply(&mut octets, &mut keeps));
+        octets
+    }
+}
+
+/// Who decides what is kept.
+struct Lottery<'a> {
+    chance: &'a mut Chance,
+    /// How many quarters of it, if that is not left to chance.
+    share: Option<u64>,
+}
+
+impl Lottery<'_> {
+    /// How many of so many changes, each of which needs those before it.
+    fn of(&mut self, changes: usize) -> usize {
+        match self.share {
+            Some(share) => changes * share as usize / 4,
+            None => self.chance.below(changes as u64 + 1) as usize,
+        }
+    }
+
+    /// What is kept of one file: all, none, or anything in between.
+    fn draw(&mut self) -> impl FnMut() -> bool {
+        let share = self.share.unwrap_or_else(|| self.chance.below(5));
+        move || self.chance.below(4) < share
+    }
+}
+
+impl Change {
+    /// Applies it, as far as `keeps` says, sector by sector.
+    fn apply(&self, octets: &mut Vec<u8>, keeps: &mut impl FnMut() -> bool) {
+        match self {
+            Self::Length(length) if keeps() => octets.resize(*length, 0),
+            Self::Length(_) => {}
+            Self::Write(at, written) => {
+                let mut from = 0;
+                while from < written.len() {
+                    let place = at + from;
+                    let until = (from + SECTOR - place % SECTOR).min(written.len());
+                    if keeps() {
+                        octets.resize(octets.len().max(at + until), 0);
+                        octets[place..at + until].copy_from_slice(&written[from..until]);
+                    }
+                    from = until;
+                }
+            }
+        }
+    }
+}
+
+/// What everybody was told up to a point.
+#[derive(Default)]
+struct Told {
+    heads: Vec<Checkpoint>,
+    chains: Vec<String>,
+}
+
+impl Told {
+    /// Reads what went through a socket: the answers of the instance among it.
+    fn hear(&mut self, octets: &[u8]) {
+        if !octets.starts_with(b"HTTP/1.1 20") {
+            return;
+        }
+        let end = octets.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let body = &octets[end + 4..];
+        if body.starts_with(b"{\"signedCertificateEmbeddedSct\"") {
+            self.chains.push(chain(body));
+        } else if let Some(text) =
+            std::str::from_utf8(body).ok().filter(|text| text.contains("\n\u{2014} "))
+        {
+            self.heads.push(checkpoint(text));
+        }
+    }
+
+    /// Holds the log to it.
+    async fn judge(&self, log: &Log) {
+        check_served(log, None).await.unwrap_or_else(|error| panic!("the judge: {error}"));
+        let leaves = leaves(log).await;
+        check_heads(&self.heads, &leaves);
+        self.chains.iter().for_each(|chain| check_held(chain, &leaves));
+    }
+}
+
+async fn leaves(log: &Log) -> Vec<Hash> {
+    let (size, mut leaves) = (log.head().size, Vec::new());
+    while let Some(path) =
+        TilePath::at(size, TileKind::Hashes { level: 0 }, leaves.len() as u64 / 256)
+    {
+        let tile = log.tile(path).await.expect("a store that reads").expect("a tile");
+        leaves.extend(decode_hashes(&tile).expect("hashes"));
+        if !path.is_full() {
+            break;
+        }
+    }
+    leaves
+}
+
+/// A first start, certificates, an end in good order; a start, certificates by many at once, kill -9; a
+/// start from what that left, and so on.
+async fn record(instance: &Instance, each: usize) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (number, signal) in ["TERM", "KILL", "KILL", "TERM"].into_iter().enumerate() {
+        let trace = instance.folder().join(format!("trace-{number}"));
+        let trace = trace.to_str().unwrap();
+        let options = ["-y", "-xx", "-s", "1000000", "-e", CALLS, "-o", trace];
+        let mut server = instance.traced(&options).expect("it starts under strace");
+        let callers = if number % 2 == 0 { 1 } else { 4 };
+        instance.load(&server, callers, each / callers).join_all().await;
+        instance.see(&Client::new(&server.url)).await;
+        instance.load(&server, callers, 1).join_all().await;
+        send(signal, traced(&server));
+        server.ended();
+        events.extend(read(&fs::read_to_string(trace).unwrap(), instance.folder()));
+    }
+    events
+}
+
+/// The process that a strace traces.
+fn traced(strace: &Server) -> u32 {
+    let id = strace.id();
+    let children = Command::new("ps").args(["-o", "pid=", "--ppid", &id.to_string()]).output();
+    let children = String::from_utf8(children.expect("there is a ps").stdout).expect("text");
+    children.trim().parse().expect("one child")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_survives_every_power_cut() {
+    if !can_trace() {
+        return;
+    }
+    let (each, cuts) = if sweep() { (400, 5000) } else { (12, 120) };
+    let instance = Instance::new().await;
+    let events = record(&instance, each).await;
+    assert!(instance.judge().await >= each * 3, "nothing was lost where the power stayed on");
+    let mut chance = Chance::new(1);
+    // Evenly over the run, and always between a sync and the answers that waited for it.
+    let said = |at: &usize| matches!(events[*at], Event::Said(_));
+    let answers: Vec<usize> = (0..events.len()).filter(said).collect();
+    let mut points: Vec<usize> = (0..cuts).map(|at| at * events.len() / cuts).collect();
+    points.extend(answers.iter().map(|at| at + 1).take(cuts));
+    points.sort_unstable();
+
+    let (mut disk, mut told, mut played) = (Disk::new(instance.folder()), Told::default(), 0);
+    let (mut starts, mut vacant) = (0, 0);
+    for point in points {
+        for event in &events[played..point] {
+            if let Event::Said(octets) = event {
+                told.hear(octets);
+            }
+            disk.play(event);
+        }
+        played = point;
+        for way in WAYS {
+            let folder = folder();
+            let mut lottery = Lottery { chance: &mut chance, share: way };
+            disk.cut((instance.folder(), folder.path()), &mut lottery);
+            match restart(&instance, folder.path(), &told).await {
+                true => starts += 1,
+                false => vacant += 1,
+            }
+        }
+    }
+    println!(
+        "{starts} starts after power cuts, {vacant} before there was a log; {} answers",
+        told.chains.len()
+    );
+    assert!(told.chains.len() >= each * 3, "the answers were not heard in the trace");
+    assert!(starts > cuts, "the cuts came too early");
+}
+
+/// Starts from a folder, and judges; says whether there was a log.
+async fn restart(instance: &Instance, folder: &Path, told: &Told) -> bool {
+    let data = folder.join("data");
+    let source = Source {
+        fulcio_config: Some(instance.folder().join("fulcio.yaml")),
+        listen: Some(instance.listen.parse().unwrap()),
+        data: Some(data.clone()),
+        allow_anybody: true,
+        ..Source::default()
+    };
+    let config = source.config().unwrap_or_else(|error| panic!("{error}"));
+    // As `serve` does where nothing is, or nothing in it.
+    if mayfly::installation::is_vacant(&data).unwrap() {
+        assert!(told.chains.is_empty() && told.heads.is_empty(), "the whole log is gone");
+        Opened::create_and_open(config).unwrap_or_else(|error| panic!("{error}"));
+        return false;
+    }
+    let running = Opened::open(config).unwrap_or_else(|error| panic!("{error}"));
+    told.judge(&running.authority.log).await;
+    running.authority.log.close().await;
+    true
+}
