@@ -2,12 +2,14 @@
 //!
 //! - [`table`]: scenario × fault × recovery, on the engine over SQLite.
 //! - [`simulation`]: the engine over a disk, a clock and callers that one seed rules.
+//! - [`calls`]: the real binary, killed or told of an error at any of its system calls.
 //! - [`power`]: power cuts of the real binary, with writes lost that no sync had covered.
 
 use std::path::Path;
 
 use tempfile::TempDir;
 
+mod calls;
 mod chance;
 mod instance;
 mod journal;

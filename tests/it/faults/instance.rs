@@ -1,6 +1,6 @@
 //! The real binary, traced or not, those who call it, and a judge of what it serves afterwards.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::support::process::{Server, free_port, fulcio_config};
 
 /// An instance that may die, those who call it, and what they hold.
 pub struct Instance {
-    _issuer: FakeIssuer,
+    issuer: Arc<FakeIssuer>,
     folder: TempDir,
     /// Its data folder.
     pub data: PathBuf,
@@ -37,21 +37,24 @@ pub struct Instance {
 
 impl Instance {
     pub async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let data = folder.path().join("data");
-        Self::at(folder, data).await
+        Self::trusting(&Arc::new(FakeIssuer::start_plain().await), tempfile::tempdir())
     }
 
-    /// An instance whose data are at a place of their own.
-    pub async fn at(folder: TempDir, data: PathBuf) -> Self {
-        let issuer = FakeIssuer::start_plain().await;
+    /// Another one that trusts the same issuer.
+    pub fn another(&self, folder: io::Result<TempDir>) -> Self {
+        Self::trusting(&self.issuer, folder)
+    }
+
+    fn trusting(issuer: &Arc<FakeIssuer>, folder: io::Result<TempDir>) -> Self {
+        let folder = folder.expect("a folder");
         fulcio_config(folder.path(), &issuer.url());
         let claims = json!({ "email": "alice@example.com", "email_verified": true });
         let token = issuer.token_at(SystemClock.now().as_secs(), claims);
         let body = Requester::new().and_then(|r| r.request(&token)).expect("a request");
         let listen = format!("127.0.0.1:{}", free_port());
         let journal = Arc::new(Journal::new(folder.path()));
-        Self { _issuer: issuer, folder, data, listen, body, journal }
+        let data = folder.path().join("data");
+        Self { issuer: Arc::clone(issuer), folder, data, listen, body, journal }
     }
 
     /// Where it may keep things of a test.
@@ -241,6 +244,14 @@ async fn prefix(client: &Client) -> String {
     let root: Value = serde_json::from_slice(&root).expect("JSON");
     let base = root["ctlogs"][0]["baseUrl"].as_str().expect("a log").to_owned();
     base.strip_prefix(client.url()).expect("served here").to_owned()
+}
+
+/// The process that a strace traces, while there is one.
+pub fn child(strace: &Server) -> Option<u32> {
+    let id = strace.id().to_string();
+    let children = Command::new("ps").args(["-o", "pid=", "--ppid", &id]).output();
+    let children = String::from_utf8(children.expect("there is a ps").stdout).expect("text");
+    children.trim().parse().ok()
 }
 
 /// Whether strace is there and may trace; says so when not, and fails where all must be.

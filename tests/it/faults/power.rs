@@ -10,7 +10,6 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use mayfly::cli::client::Client;
 use mayfly::cli::instance::{Instance as Opened, Source};
@@ -21,10 +20,10 @@ use mayfly::tlog::note::Checkpoint;
 use mayfly::tlog::tile::{TileKind, TilePath, decode_hashes};
 
 use super::chance::Chance;
-use super::instance::{Instance, can_trace, chain, check_heads, check_held, checkpoint};
+use super::instance::{Instance, can_trace, chain, check_heads, check_held, checkpoint, child};
 use super::trace::{CALLS, Event, read};
 use super::{folder, sweep};
-use crate::support::process::{Server, send};
+use crate::support::process::send;
 
 const SECTOR: usize = 512;
 /// What is kept of what no sync has covered, in quarters: nothing, whatever chance says, all.
@@ -312,19 +311,11 @@ async fn record(instance: &Instance, each: usize) -> Vec<Event> {
         instance.load(&server, callers, each / callers).join_all().await;
         instance.see(&Client::new(&server.url)).await;
         instance.load(&server, callers, 1).join_all().await;
-        send(signal, traced(&server));
+        assert!(send(signal, child(&server).expect("it runs")));
         server.ended();
         events.extend(read(&fs::read_to_string(trace).unwrap(), instance.folder()));
     }
     events
-}
-
-/// The process that a strace traces.
-fn traced(strace: &Server) -> u32 {
-    let id = strace.id();
-    let children = Command::new("ps").args(["-o", "pid=", "--ppid", &id.to_string()]).output();
-    let children = String::from_utf8(children.expect("there is a ps").stdout).expect("text");
-    children.trim().parse().expect("one child")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,7 +92,7 @@ impl Server {
 
     /// SIGHUP, now.
     pub fn hang_up(&self) {
-        send("HUP", self.child.id());
+        assert!(send("HUP", self.child.id()), "SIGHUP could not be sent");
     }
 
     /// Waits until it has ended by itself; yields its exit code.
@@ -115,10 +115,10 @@ impl Drop for Server {
     }
 }
 
-/// Sends a signal to a process.
-pub fn send(signal: &str, id: u32) {
-    let sent = Command::new("kill").args(["-s", signal, &id.to_string()]).status();
-    assert!(sent.expect("there is a kill").success(), "SIG{signal} could not be sent");
+/// Sends a signal to a process; whether it was there.
+pub fn send(signal: &str, id: u32) -> bool {
+    let sent = Command::new("kill").args(["-s", signal, &id.to_string()]).output();
+    sent.expect("there is a kill").status.success()
 }
 
 /// A port of 127.0.0.1 that was free a moment ago.
