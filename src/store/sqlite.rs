@@ -24,6 +24,7 @@ use readers::Readers;
 
 mod copy;
 mod entries;
+mod journal;
 mod readers;
 
 /// What the tables look like; a file of another format is refused.
@@ -92,6 +93,7 @@ pub fn open(path: &Path) -> Result<Sqlite, StoreError> {
     let owner = recognise(&connection, path)?;
     sound(&connection)?;
     harden(&connection, path)?;
+    journal::renew(&connection, path)?;
     let readers = Readers::open(path)?;
     // Crash: whoever made the file may have died between the rename and the sync of the new name.
     sync_directory(path)?;
@@ -209,6 +211,8 @@ fn fill(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
         params![integer(head.size)?, head.root.0.as_slice(), integer(now.as_millis())?],
     )?;
     transaction.commit()?;
+    // Crash: a disk that fills up just now would leave a file without its tables to be renamed.
+    journal::empty(&connection)?;
     connection.close().map_err(|(_, error)| error.into())
 }
 
@@ -304,7 +308,7 @@ impl Drop for Sqlite {
     fn drop(&mut self) {
         if let Ok(writer) = self.writer() {
             // Where it cannot be moved it is read from where it is.
-            let _ = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            let _ = journal::empty(&writer);
         }
     }
 }

@@ -57,7 +57,7 @@ const KILLS: [Series; 8] = [
 
 const ERRORS: [Series; 10] = [
     series(Run::First, "fsync,fdatasync", Fault::Error("EIO"), 3),
-    series(Run::First, "pwrite64", Fault::Error("ENOSPC"), 23),
+    series(Run::First, "pwrite64", Fault::Error("ENOSPC"), 9),
     series(Run::First, "pwrite64", Fault::Error("EIO"), 29),
     series(Run::First, "write", Fault::Error("ENOSPC"), 2),
     series(Run::First, "rename,mkdir", Fault::Error("ENOSPC"), 1),

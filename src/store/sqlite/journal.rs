@@ -1,0 +1,31 @@
+//! The write-ahead log, where commits are durable first.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{at, beside};
+use crate::store::StoreError;
+
+/// Moves what is in it into the database; says so if that fails, which closing does not.
+pub(super) fn empty(connection: &Connection) -> Result<(), StoreError> {
+    // Its one row says whether somebody was reading, and how many pages there were.
+    Ok(connection.query_row("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(()))?)
+}
+
+/// Makes the commits that are in it durable once more.
+///
+/// Crash: the process before may have ended because a sync failed. What it had written may then be in the
+/// system's cache alone, and count as clean there: it is read as a commit, and no later sync writes it. As
+/// pages of the database it is written anew. The empty log is synced at once, so that the old one cannot
+/// come back after a power cut and cover newer pages.
+pub(super) fn renew(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    empty(connection)?;
+    let journal = beside(path, "wal");
+    match File::open(&journal).and_then(|file| file.sync_all()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&journal)(error)),
+        _ => Ok(()),
+    }
+}
