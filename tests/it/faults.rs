@@ -3,6 +3,7 @@
 //! - [`table`]: scenario × fault × recovery, on the engine over SQLite.
 //! - [`simulation`]: the engine over a disk, a clock and callers that one seed rules.
 //! - [`calls`]: the real binary, killed or told of an error at any of its system calls.
+//! - [`others`]: disks, copies, processes, signals, readers.
 //! - [`power`]: power cuts of the real binary, with writes lost that no sync had covered.
 
 use std::path::Path;
@@ -13,6 +14,7 @@ mod calls;
 mod chance;
 mod instance;
 mod journal;
+mod others;
 mod power;
 mod simulation;
 mod stage;

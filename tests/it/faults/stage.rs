@@ -76,7 +76,11 @@ impl Stage {
     /// The database as it lies there, and all that was promised, in another folder: what a process finds
     /// after one that was killed.
     pub fn copy(&self) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        self.copy_in(tempfile::tempdir().expect("a folder"))
+    }
+
+    /// The same in this folder.
+    pub fn copy_in(&self, folder: TempDir) -> Self {
         for file in ["log.db", "log.db-wal", "log.mark"] {
             let from = self.folder.path().join(file);
             if from.exists() {
@@ -186,6 +190,16 @@ impl Stage {
         self.journal.keep("head", &serde_json::to_string(&note).expect("JSON"));
     }
 
+    /// The leaves that were promised a place from `first` up, one after the other.
+    pub fn promised(&self, first: u64) -> Vec<Hash> {
+        let mut places: Vec<_> = self.journal.all("sct").iter().map(|sct| numbers(sct)).collect();
+        places.sort_by_key(|[_, index, _]| *index);
+        let leaf = |[number, index, millis]: [u64; 3]| {
+            leaf_hash(&entry(number).merkle_tree_leaf(Timestamp::from_millis(millis), index))
+        };
+        places.into_iter().filter(|[_, index, _]| *index >= first).map(leaf).collect()
+    }
+
     fn heads(&self) -> Vec<Sighting> {
         let key = PublicKey::from_spki(self.key.public_key()).expect("a key");
         let notes = self.journal.all("head").into_iter();
@@ -233,7 +247,7 @@ fn numbers(line: &str) -> [u64; 3] {
 }
 
 /// The hashes of level 0 as the log serves them; that they are those of the entries, the judge has found.
-async fn leaves(log: &Log) -> Vec<Hash> {
+pub async fn leaves(log: &Log) -> Vec<Hash> {
     let (size, mut leaves) = (log.head().size, Vec::new());
     while let Some(path) =
         TilePath::at(size, TileKind::Hashes { level: 0 }, leaves.len() as u64 / 256)
