@@ -15,12 +15,11 @@ use mayfly::cli::client::Client;
 use mayfly::cli::instance::{Instance as Opened, Source};
 use mayfly::cli::verify::check_served;
 use mayfly::log::Log;
-use mayfly::tlog::merkle::Hash;
 use mayfly::tlog::note::Checkpoint;
-use mayfly::tlog::tile::{TileKind, TilePath, decode_hashes};
 
 use super::chance::Chance;
 use super::instance::{Instance, can_trace, chain, check_heads, check_held, checkpoint, child};
+use super::stage::leaves;
 use super::trace::{CALLS, Event, read};
 use super::{folder, sweep};
 use crate::support::process::send;
@@ -95,7 +94,8 @@ impl Disk {
                     self.files[file].syncing = self.files[file].pending.len();
                 }
             },
-            Event::Synced(path) => self.synced(path),
+            Event::Synced(path) => self.synced(path, true),
+            Event::NotSynced(path) => self.synced(path, false),
             Event::Renamed(from, to) => self.rename(from, to),
             Event::Removed(path) => self.name(path, None),
             Event::Made(_) | Event::Said(_) => {}
@@ -156,17 +156,20 @@ impl Disk {
         }
     }
 
-    fn synced(&mut self, path: &Path) {
+    /// What a sync has covered is durable; or, where it failed, gone for good: the system may drop what it
+    /// could not write, and say of every later sync that it went well.
+    fn synced(&mut self, path: &Path, well: bool) {
         if let Some(folder) = self.folders.get_mut(path) {
             let covered = std::mem::take(&mut folder.syncing).min(folder.pending.len());
-            if let Some(names) = folder.pending.drain(..covered).next_back() {
+            let names = folder.pending.drain(..covered).next_back();
+            if let Some(names) = names.filter(|_| well) {
                 folder.durable = names;
             }
         } else if let Some(number) = self.file(path) {
             let file = &mut self.files[number];
             let covered = std::mem::take(&mut file.syncing).min(file.pending.len());
             for change in file.pending.drain(..covered) {
-                change.apply(&mut file.durable, &mut || true);
+                change.apply(&mut file.durable, &mut || well);
             }
         }
     }
@@ -284,60 +287,33 @@ impl Told {
     }
 }
 
-async fn leaves(log: &Log) -> Vec<Hash> {
-    let (size, mut leaves) = (log.head().size, Vec::new());
-    while let Some(path) =
-        TilePath::at(size, TileKind::Hashes { level: 0 }, leaves.len() as u64 / 256)
-    {
-        let tile = log.tile(path).await.expect("a store that reads").expect("a tile");
-        leaves.extend(decode_hashes(&tile).expect("hashes"));
-        if !path.is_full() {
-            break;
-        }
-    }
-    leaves
-}
-
-/// A first start, certificates, an end in good order; a start, certificates by many at once, kill -9; a
-/// start from what that left, and so on.
-async fn record(instance: &Instance, each: usize) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (number, signal) in ["TERM", "KILL", "KILL", "TERM"].into_iter().enumerate() {
-        let trace = instance.folder().join(format!("trace-{number}"));
-        let trace = trace.to_str().unwrap();
-        let options = ["-y", "-xx", "-s", "1000000", "-e", CALLS, "-o", trace];
-        let mut server = instance.traced(&options).expect("it starts under strace");
-        let callers = if number % 2 == 0 { 1 } else { 4 };
-        instance.load(&server, callers, each / callers).join_all().await;
+/// A run under strace: certificates by so many callers, a look, a signal.
+async fn record(
+    instance: &Instance,
+    more: &[&str],
+    load: (usize, usize),
+    signal: &str,
+) -> Vec<Event> {
+    let trace = instance.folder().join("trace");
+    let mut options = vec!["-y", "-xx", "-s", "1000000", "-e", CALLS];
+    options.extend(["-o", trace.to_str().unwrap()].iter().chain(more));
+    let mut server = instance.traced(&options).expect("it starts under strace");
+    let (callers, each) = load;
+    instance.load(&server, callers, each).join_all().await;
+    if let Some(id) = child(&server).filter(|_| more.is_empty()) {
         instance.see(&Client::new(&server.url)).await;
         instance.load(&server, callers, 1).join_all().await;
-        assert!(send(signal, child(&server).expect("it runs")));
-        server.ended();
-        events.extend(read(&fs::read_to_string(trace).unwrap(), instance.folder()));
+        assert!(send(signal, id));
     }
-    events
+    server.ended();
+    read(&fs::read_to_string(trace).unwrap(), instance.folder())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_said_survives_every_power_cut() {
-    if !can_trace() {
-        return;
-    }
-    let (each, cuts) = if sweep() { (400, 5000) } else { (12, 120) };
-    let instance = Instance::new().await;
-    let events = record(&instance, each).await;
-    assert!(instance.judge().await >= each * 3, "nothing was lost where the power stayed on");
-    let mut chance = Chance::new(1);
-    // Evenly over the run, and always between a sync and the answers that waited for it.
-    let said = |at: &usize| matches!(events[*at], Event::Said(_));
-    let answers: Vec<usize> = (0..events.len()).filter(said).collect();
-    let mut points: Vec<usize> = (0..cuts).map(|at| at * events.len() / cuts).collect();
-    points.extend(answers.iter().map(|at| at + 1).take(cuts));
-    points.sort_unstable();
-
+/// A disk that is cut off at any of these events, in each of the ways; each time an instance starts.
+async fn cut_at(points: &[usize], events: &[Event], instance: &Instance) -> (usize, usize, Told) {
     let (mut disk, mut told, mut played) = (Disk::new(instance.folder()), Told::default(), 0);
-    let (mut starts, mut vacant) = (0, 0);
-    for point in points {
+    let (mut starts, mut vacant, mut chance) = (0, 0, Chance::new(1));
+    for &point in points {
         for event in &events[played..point] {
             if let Event::Said(octets) = event {
                 told.hear(octets);
@@ -345,22 +321,70 @@ async fn what_was_said_survives_every_power_cut() {
             disk.play(event);
         }
         played = point;
-        for way in WAYS {
+        for share in WAYS {
             let folder = folder();
-            let mut lottery = Lottery { chance: &mut chance, share: way };
+            let mut lottery = Lottery { chance: &mut chance, share };
             disk.cut((instance.folder(), folder.path()), &mut lottery);
-            match restart(&instance, folder.path(), &told).await {
+            match restart(instance, folder.path(), &told).await {
                 true => starts += 1,
                 false => vacant += 1,
             }
         }
     }
-    println!(
-        "{starts} starts after power cuts, {vacant} before there was a log; {} answers",
-        told.chains.len()
-    );
-    assert!(told.chains.len() >= each * 3, "the answers were not heard in the trace");
+    (starts, vacant, told)
+}
+
+/// The points just after somebody was told something: what it waited for must be durable.
+fn answers(events: &[Event]) -> impl Iterator<Item = usize> {
+    (0..events.len()).filter(|at| matches!(events[*at], Event::Said(_))).map(|at| at + 1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_survives_every_power_cut() {
+    if !can_trace() {
+        return;
+    }
+    let (each, cuts) = if sweep() { (400, 5000) } else { (12, 100) };
+    let instance = Instance::new().await;
+    let mut events = Vec::new();
+    // A first start; a start after an end in good order; two after kill -9.
+    for (load, signal) in
+        [((1, each), "TERM"), ((4, each / 4), "KILL"), ((1, each), "KILL"), ((4, each / 4), "TERM")]
+    {
+        events.extend(record(&instance, &[], load, signal).await);
+    }
+    assert!(instance.judge().await >= each * 4, "nothing was lost where the power stayed on");
+    // Evenly over the run, and wherever somebody was told something.
+    let mut points: Vec<usize> = (0..cuts).map(|at| at * events.len() / cuts).collect();
+    points.extend(answers(&events).take(cuts));
+    points.sort_unstable();
+    let (starts, vacant, told) = cut_at(&points, &events, &instance).await;
+    let count = told.chains.len();
+    println!("{starts} starts after power cuts, {vacant} before there was a log; {count} answers");
+    assert!(count >= each * 3, "the answers were not heard in the trace");
     assert!(starts > cuts, "the cuts came too early");
+}
+
+/// After a sync that failed the process ends; the next one stands on what the system may have dropped, and
+/// must not take it for durable.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_failed_sync_left_is_never_built_upon() {
+    if !can_trace() {
+        return;
+    }
+    for failing in ["when=5", "when=5+", "when=8", "when=8+"] {
+        let instance = Instance::new().await;
+        let mut events = record(&instance, &[], (1, 3), "TERM").await;
+        let inject = format!("inject=fdatasync:error=EIO:{failing}");
+        let before = events.len();
+        events.extend(record(&instance, &["-e", &inject], (2, 40), "").await);
+        let failed = |event: &Event| matches!(event, Event::NotSynced(_));
+        assert!(events[before..].iter().any(failed), "no sync failed");
+        let before = events.len();
+        events.extend(record(&instance, &[], (2, 4), "KILL").await);
+        let points: Vec<usize> = answers(&events).filter(|point| *point > before).collect();
+        cut_at(&points, &events, &instance).await;
+    }
 }
 
 /// Starts from a folder, and judges; says whether there was a log.

@@ -22,6 +22,8 @@ pub enum Event {
     Syncing(PathBuf),
     /// The sync that was asked for last has succeeded.
     Synced(PathBuf),
+    /// It has failed.
+    NotSynced(PathBuf),
     /// One name became another.
     Renamed(PathBuf, PathBuf),
     /// A name is gone.
@@ -97,7 +99,9 @@ impl Reader<'_> {
     fn end(&mut self, call: &str, result: &str) {
         let Some((name, arguments)) = call.split_once('(') else { return };
         if result.starts_with('-') {
-            return;
+            let failed = ["fsync", "fdatasync"].contains(&name);
+            let path = self.below(file(arguments)).filter(|_| failed);
+            return self.events.extend(path.map(Event::NotSynced));
         }
         let named: Vec<PathBuf> = strings(arguments)
             .into_iter()
