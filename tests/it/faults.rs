@@ -1,6 +1,7 @@
 //! What a log goes through, and what it keeps: every fault ends in a judgement.
 //!
 //! - [`table`]: scenario × fault × recovery, on the engine over SQLite.
+//! - [`properties`]: all that a log must keep, and where it is proven.
 //! - [`simulation`]: the engine over a disk, a clock and callers that one seed rules.
 //! - [`calls`]: the real binary, killed or told of an error at any of its system calls.
 //! - [`others`]: disks, copies, processes, signals, readers.
@@ -16,6 +17,7 @@ mod instance;
 mod journal;
 mod others;
 mod power;
+mod properties;
 mod simulation;
 mod stage;
 mod table;
