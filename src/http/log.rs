@@ -31,6 +31,7 @@ use bytes::Bytes;
 
 use crate::certificate::Chain;
 use crate::log::Log;
+use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use crate::tlog::tile::{TileKind, TilePath};
 use problem::Problem;
@@ -49,8 +50,9 @@ struct Served {
     log: Log,
     /// The answer of `get-roots`.
     roots: Bytes,
-    /// The answer of `log.v3.json`.
-    about: Bytes,
+    scheme: &'static str,
+    /// When the authority begins.
+    since: Timestamp,
 }
 
 /// The routes of a log, below the path of its origin: `/ct/<shard>`.
@@ -60,11 +62,11 @@ struct Served {
 pub fn routes<S: Clone + Send + Sync + 'static>(
     log: Log,
     chain: &Chain,
-    scheme: &str,
+    scheme: &'static str,
 ) -> Router<S> {
     let prefix = prefix(log.origin()).to_owned();
-    let described = about::log_v3(&log, scheme, chain.not_before());
-    let served = Served { log, roots: rfc6962::get_roots(chain).into(), about: described.into() };
+    let (roots, since) = (rfc6962::get_roots(chain).into(), chain.not_before());
+    let served = Served { log, roots, scheme, since };
     let log = Router::new()
         .route("/checkpoint", readable(checkpoint))
         .route("/log.v3.json", readable(about))
@@ -100,7 +102,8 @@ async fn checkpoint(State(served): State<Served>) -> Result<Response, Problem> {
 }
 
 async fn about(State(served): State<Served>) -> Response {
-    found(Content::About, served.about.clone())
+    let Served { log, scheme, since, .. } = served;
+    found(Content::About, about::log_v3(&log, scheme, since).to_string())
 }
 
 async fn tile(

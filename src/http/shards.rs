@@ -47,7 +47,7 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>(
 }
 
 impl Routes {
-    fn new(of: Arc<[Log]>, chain: &Chain, scheme: &str) -> Self {
+    fn new(of: Arc<[Log]>, chain: &Chain, scheme: &'static str) -> Self {
         let router =
             Router::new().fallback(async |headers: HeaderMap| envelope::not_found(headers).await);
         let router =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http_body_util::BodyExt as _;
 use mayfly::authority::{Authority, Issued, Request, Trust};
 use mayfly::cli::verify::check_served;
 use mayfly::ct::entry::Entry;
@@ -21,8 +22,9 @@ use mayfly::tlog::key::{CheckpointError, PublicKey};
 use mayfly::tlog::merkle::Hash;
 use mayfly::tlog::note::SignedNote;
 use tokio::task::JoinSet;
+use tower::ServiceExt as _;
 
-use crate::support::authority::{Parts, golden};
+use crate::support::authority::{self, Parts, golden};
 use crate::support::caller;
 use crate::support::issuer::MIDNIGHT;
 use crate::support::store::{HandClock, LogKey, opening};
@@ -180,6 +182,17 @@ async fn at_the_turn_of_the_year_each_certificate_finds_its_shard() {
     authority.logs.close().await;
 }
 
+/// What a log says of itself to lists of logs.
+async fn about(log: &Log) -> serde_json::Value {
+    let router = mayfly::http::log::routes::<()>(log.clone(), &authority::chain(), "https");
+    let path = log.origin().split_once('/').unwrap().1;
+    let request = axum::http::Request::get(format!("/{path}/log.v3.json"));
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    let answer = router.oneshot(request).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&body).unwrap()
+}
+
 /// The first shard is closed: nothing gets in, and what was read is read for ever.
 async fn closed(logs: &Shards, head: mayfly::ct::judge::Sighting) {
     let log = logs.all()[0].clone();
@@ -197,6 +210,13 @@ async fn closed(logs: &Shards, head: mayfly::ct::judge::Sighting) {
     assert_eq!(log.ready().as_ref(), Err(&over));
     let late = logs.current(end.minus(Duration::from_secs(1))).map(drop);
     assert_eq!(late, Err(over));
+    let about = about(&log).await;
+    assert_eq!(
+        (&about["status"], &about["status_timestamp"]),
+        (&"readonly".into(), &end.to_string().into())
+    );
+    assert_eq!(about["temporal_interval"]["end_exclusive"], end.to_string());
+    assert_eq!(about["final_tree_head"]["tree_size"], head.size);
     let judged = check_served(&log, Some(head)).await.unwrap();
     assert_eq!(judged.head, head);
     assert_eq!(logs.current(end).map(|log| log.origin().to_owned()), Ok(origin(2026)));
