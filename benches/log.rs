@@ -18,7 +18,8 @@ use mayfly::algorithm::SignatureAlgorithm;
 use mayfly::cli::bench::cpu;
 use mayfly::ct::entry::Entry;
 use mayfly::ct::precertificate::Parts;
-use mayfly::log::{Log, Opening};
+use mayfly::ct::window::Window;
+use mayfly::log::{Log, Opening, Reading};
 use mayfly::record::Attempt;
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::store::{Epoch, Owner, Store, sqlite};
@@ -95,8 +96,13 @@ struct Bench {
 impl Bench {
     fn new(folder: &Path) -> Self {
         let bench = Self { folder: folder.to_owned(), key: Arc::new(Key::new()), next: 0.into() };
-        let owner = Owner { origin: ORIGIN.into(), log_id: Hash::of(&[bench.key.public_key()]).0 };
-        sqlite::create(&bench.path(), &owner, SystemClock.now()).expect("a new log");
+        let now = SystemClock.now();
+        let owner = Owner {
+            origin: ORIGIN.into(),
+            log_id: Hash::of(&[bench.key.public_key()]).0,
+            window: Window::year(now),
+        };
+        sqlite::create(&bench.path(), &owner, now).expect("a new log");
         let store = sqlite::open(&bench.path()).expect("a log");
         store.put_issuer(ISSUER).expect("an issuer");
         bench
@@ -113,8 +119,9 @@ impl Bench {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::new(SystemClock);
         let (epoch, mark) = (Epoch(epoch), Some(self.folder.join("log.mark")));
-        let opening = Opening { store, keys, clock, origin: ORIGIN.into(), epoch, mark };
-        Log::open(opening).expect("a log that goes on")
+        let reading = Reading { store, keys, clock, origin: ORIGIN.into() };
+        let scrub = Duration::from_secs(3600);
+        Log::open(Opening { reading, epoch, mark, scrub }).expect("a log that goes on")
     }
 
     /// Entries until there are `size`, without a signature for each.

@@ -405,7 +405,8 @@ async fn restart(instance: &Instance, folder: &Path, told: &Told) -> bool {
         return false;
     }
     let running = Opened::open(config).unwrap_or_else(|error| panic!("{error}"));
-    told.judge(&running.authority.log).await;
-    running.authority.log.close().await;
+    let logs = running.authority.logs.all();
+    told.judge(logs.first().expect("a shard")).await;
+    running.authority.logs.close().await;
     true
 }

@@ -21,9 +21,9 @@ use std::time::Duration;
 use mayfly::ct::judge::{Sighting, tiles};
 use mayfly::ct::sct::Sct;
 use mayfly::log::sequencer::TOLERANCE;
-use mayfly::log::{Log, LogError, Opening};
+use mayfly::log::{Log, LogError, Reading};
 use mayfly::signer::Signer;
-use mayfly::store::{Head, Owner, StoreError};
+use mayfly::store::{Head, StoreError};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::key::PublicKey;
 use mayfly::tlog::merkle::Hash;
@@ -31,8 +31,8 @@ use mayfly::tlog::tile::{TileKind, TilePath};
 use tokio::runtime::Runtime;
 
 use super::chance::Chance;
-use super::stage::{HOUR, MIDNIGHT, ORIGIN, append};
-use crate::support::store::{LogKey, epoch};
+use super::stage::{HOUR, MIDNIGHT, ORIGIN, append, owner};
+use crate::support::store::{LogKey, opening};
 use disk::{Base, Disk, Fate, Flip, HeldClock, Process, Row};
 use model::{Leaf, Promises, Tree};
 
@@ -240,12 +240,12 @@ impl<'a> History<'a> {
     }
 
     fn process(&self) -> Result<Log, LogError> {
-        let owner = Owner { origin: ORIGIN.into(), log_id: Hash::of(&[self.key.public_key()]).0 };
+        let owner = owner(self.key.public_key());
         let process = Process { disk: Arc::clone(&self.disk), owner, warned: false.into() };
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
-        let (store, origin, epoch) = (Arc::new(process), ORIGIN.to_owned(), epoch());
-        Log::open(Opening { store, keys, clock, origin, epoch, mark: None })
+        let (store, origin) = (Arc::new(process), ORIGIN.to_owned());
+        Log::open(opening(Reading { store, keys, clock, origin }))
     }
 
     /// Starts; what is refused is refused for a reason.

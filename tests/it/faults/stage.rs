@@ -9,7 +9,8 @@ use mayfly::cli::verify::check_served;
 use mayfly::ct::entry::Entry;
 use mayfly::ct::judge::Sighting;
 use mayfly::ct::sct::Sct;
-use mayfly::log::{Log, LogError, Opening};
+use mayfly::ct::window::Window;
+use mayfly::log::{Log, LogError, Opening, Reading};
 use mayfly::record::Attempt;
 use mayfly::signer::Signer;
 use mayfly::store::{Owner, Store, StoreError, sqlite};
@@ -20,7 +21,7 @@ use mayfly::tlog::tile::{TileKind, TilePath, decode_hashes};
 use tempfile::TempDir;
 
 use super::journal::Journal;
-use crate::support::store::{FaultyStore, HandClock, LogKey, epoch};
+use crate::support::store::{FaultyStore, HandClock, LogKey, opening};
 
 pub const ORIGIN: &str = "ca.example.com/ct/2026";
 pub const MIDNIGHT: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -55,12 +56,17 @@ pub struct Stage {
     next: AtomicU64,
 }
 
+/// The log with this key, as its store knows it.
+pub fn owner(key: &[u8]) -> Owner {
+    let window = Window::year(MIDNIGHT);
+    Owner { origin: ORIGIN.into(), log_id: Hash::of(&[key]).0, window }
+}
+
 impl Stage {
     /// A new, empty log.
     pub fn new() -> Self {
         let stage = Self::over(tempfile::tempdir().expect("a folder"), MIDNIGHT);
-        let key = &stage.key;
-        let owner = Owner { origin: ORIGIN.into(), log_id: Hash::of(&[key.public_key()]).0 };
+        let owner = owner(stage.key.public_key());
         sqlite::create(&stage.path(), &owner, MIDNIGHT).expect("a new log");
         sqlite::open(&stage.path()).and_then(|store| store.put_issuer(ISSUER)).expect("an issuer");
         stage
@@ -137,12 +143,13 @@ impl Stage {
     /// Opens it.
     pub fn open(&self) -> Result<(Log, Arc<FaultyStore>), LogError> {
         let store: Arc<dyn Store> = Arc::new(sqlite::open(&self.path()).map_err(LogError::Store)?);
-        let store = Arc::new(FaultyStore::new(store));
+        let faulty = Arc::new(FaultyStore::new(store));
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
-        let (origin, epoch, mark) = (ORIGIN.to_owned(), epoch(), Some(self.mark()));
-        let log = Log::open(Opening { store: store.clone(), keys, clock, origin, epoch, mark })?;
-        Ok((log, store))
+        let (store, origin) = (faulty.clone(), ORIGIN.to_owned());
+        let opening = opening(Reading { store, keys, clock, origin });
+        let log = Log::open(Opening { mark: Some(self.mark()), ..opening })?;
+        Ok((log, faulty))
     }
 
     /// Appends `count` entries, all in flight at once; whoever has an SCT keeps it. Yields what the others

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError};
+use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::merkle::Hash;
 
@@ -273,6 +273,10 @@ impl Store for Process {
         let mut state = self.disk.state();
         state.read()?;
         Ok(state.tile((level, index)).cloned())
+    }
+
+    fn mend(&self, _: Head, _: &[Tile]) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
     }
 
     fn put_issuer(&self, _: &[u8]) -> Result<(), StoreError> {
