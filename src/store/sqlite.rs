@@ -129,10 +129,15 @@ pub fn owner(path: &Path) -> Result<Owner, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    let real = path.canonicalize().map_err(at(path))?;
-    let connection = Connection::open_with_flags(uri(&real) + "?immutable=1", flags)?;
-    settle(&connection)?;
-    recognise(&connection, path)
+    let real = uri(&path.canonicalize().map_err(at(path))?);
+    let read = |uri: String| {
+        let connection = Connection::open_with_flags(uri, flags)?;
+        settle(&connection)?;
+        recognise(&connection, path)
+    };
+    // Crash: where the disk was full the file may be shorter than it says, and the rest of it still in the
+    // write-ahead log.
+    read(format!("{real}?immutable=1")).or_else(|_| read(real))
 }
 
 /// The path as `file:…`.
