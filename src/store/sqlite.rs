@@ -7,7 +7,6 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +16,6 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Params
 use rusqlite::{Transaction, TransactionBehavior};
 
 use super::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
-use crate::ct::window::Window;
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use readers::Readers;
@@ -25,7 +23,11 @@ use readers::Readers;
 mod copy;
 mod entries;
 mod journal;
+mod owner;
 mod readers;
+
+pub use owner::owner;
+use owner::recognise;
 
 /// What the tables look like; a file of another format is refused.
 const FORMAT: i64 = 1;
@@ -113,41 +115,6 @@ pub fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
     let owner = readers.with(|connection| recognise(connection, path))?;
     readers.with(sound)?;
     Ok(Sqlite { owner, readers, writer: None, _lock: None })
-}
-
-/// Whose the log at `path` is, also while another process appends to it. Leaves nothing beside it.
-///
-/// # Errors
-///
-/// As [`open_read_only`].
-pub fn owner(path: &Path) -> Result<Owner, StoreError> {
-    if !path.is_file() {
-        return Err(StoreError::Missing(path.display().to_string()));
-    }
-    // Immutable: without a lock, and without a look at the write-ahead log. The owner was there, whole,
-    // before the file had its name, and is never written again.
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
-    let real = uri(&path.canonicalize().map_err(at(path))?);
-    let read = |uri: String| {
-        let connection = Connection::open_with_flags(uri, flags)?;
-        settle(&connection)?;
-        recognise(&connection, path)
-    };
-    // Crash: where the disk was full the file may be shorter than it says, and the rest of it still in the
-    // write-ahead log.
-    read(format!("{real}?immutable=1")).or_else(|_| read(real))
-}
-
-/// The path as `file:…`.
-fn uri(path: &Path) -> String {
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/._-".contains(&octet);
-    let octets = path.as_os_str().as_bytes().iter().map(|octet| match plain(*octet) {
-        true => char::from(*octet).to_string(),
-        false => format!("%{octet:02x}"),
-    });
-    octets.fold("file:".to_owned(), |uri, octet| uri + &octet)
 }
 
 /// `log.db` → `log.db-new`: SQLite names its own files so, too.
@@ -243,26 +210,6 @@ fn settle(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
-}
-
-/// Reads whose log this is, if it is one.
-fn recognise(connection: &Connection, path: &Path) -> Result<Owner, StoreError> {
-    let unrecognised =
-        |reason: String| StoreError::Unrecognised { path: path.display().to_string(), reason };
-    match pragma(connection, "application_id") {
-        Ok(APPLICATION) => {}
-        Ok(_) => return Err(unrecognised("it is some other program's database".into())),
-        Err(StoreError::Corrupt(reason)) => return Err(unrecognised(reason)),
-        Err(error) => return Err(error),
-    }
-    let format: i64 = meta(connection, "format")?;
-    if format != FORMAT {
-        return Err(unrecognised(format!("its format is {format}, here it is {FORMAT}")));
-    }
-    let log_id = hash(&meta::<Vec<u8>>(connection, "log id")?)?.0;
-    let time = |name| meta(connection, name).and_then(natural).map(Timestamp::from_millis);
-    let window = Window { start: time("window start")?, end: time("window end")? };
-    Ok(Owner { origin: meta(connection, "origin")?, log_id, window })
 }
 
 /// Checks the tables that everything hangs on, and that stay small.
