@@ -20,6 +20,9 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     source: Source,
+    /// Of this shard of the log, named after a year [default: the one of today]
+    #[arg(long, value_name = "YEAR")]
+    shard: Option<String>,
 }
 
 /// Runs `mayfly log backup`.
@@ -28,7 +31,7 @@ pub struct Args {
 ///
 /// [`CommandError`] when there is something at FILE, or when there is no whole copy.
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    let instance = Instance::read(&args.source)?;
+    let instance = Instance::read(&args.source)?.of_shard(args.shard.as_deref())?;
     let file = &args.file;
     if file.symlink_metadata().is_ok() {
         let file = file.display();

@@ -26,6 +26,9 @@ use crate::time::{Clock, SystemClock};
 pub struct Args {
     #[command(flatten)]
     source: Source,
+    /// Of this shard of the log, named after a year [default: the one of today]
+    #[arg(long, value_name = "YEAR")]
+    shard: Option<String>,
     /// Make tiles anew that are not what their entries make them; entries are never touched. Not beside a
     /// server
     #[arg(long)]
@@ -46,7 +49,7 @@ pub struct Args {
 /// [`CommandError::Refused`] when something does not hold; [`CommandError`] when there is no log to be
 /// looked at.
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    let instance = Instance::read(&args.source)?;
+    let instance = Instance::read(&args.source)?.of_shard(args.shard.as_deref())?;
     let store = match args.repair || args.accept_head {
         true => instance.exclusive_store()?,
         false => instance.store()?,

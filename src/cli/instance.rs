@@ -24,6 +24,7 @@ use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
 use crate::keyset::Keyset;
+use crate::quote::quote;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -136,6 +137,26 @@ impl Instance {
         let shard = shard.ok_or_else(|| CommandError::failed(none))?;
         let trust = shard.trust(&config.url, now);
         Ok(Self { config, installation, shard, trust, now })
+    }
+
+    /// The same, about another shard of its log if one is named.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Usage`] when there is none of that name.
+    pub fn of_shard(self, name: Option<&str>) -> Result<Self, CommandError> {
+        let Some(name) = name else { return Ok(self) };
+        let shards = &self.installation.shards;
+        let Some(shard) = shards.iter().find(|shard| shard.name() == name).cloned() else {
+            let names: Vec<_> = shards.iter().map(Shard::name).collect();
+            return Err(CommandError::Usage(format!(
+                "the log has no shard {}; there are {}",
+                quote(name),
+                names.join(", ")
+            )));
+        };
+        let trust = shard.trust(&self.config.url, self.now);
+        Ok(Self { shard, trust, ..self })
     }
 
     /// `trusted_root.json`.

@@ -30,6 +30,9 @@ pub struct Args {
     terms: Vec<String>,
     #[command(flatten)]
     source: Source,
+    /// Of this shard of the log, named after a year [default: the one of today]
+    #[arg(long, value_name = "YEAR")]
+    shard: Option<String>,
     /// How many at most, newest first.
     #[arg(long, default_value_t = 100)]
     limit: usize,
@@ -50,7 +53,8 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), CommandError> {
     let (since, terms) = split(&args.terms, SystemClock.now())?;
     let terms = Terms::parse(terms).map_err(CommandError::usage)?;
-    let store = Instance::read(&args.source)?.store()?;
+    let instance = Instance::read(&args.source)?.of_shard(args.shard.as_deref())?;
+    let store = instance.store()?;
     let found =
         find(store.as_ref(), args.limit, |record| record.time >= since && record.matches(&terms))?;
     let out = Out::stdout();

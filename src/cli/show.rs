@@ -33,6 +33,9 @@ pub struct Args {
     which: String,
     #[command(flatten)]
     source: Source,
+    /// Of this shard of the log, named after a year [default: the one of today]
+    #[arg(long, value_name = "YEAR")]
+    shard: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -44,7 +47,7 @@ pub struct Args {
 ///
 /// [`CommandError::Failed`] when there is no such certificate or its entry does not hold.
 pub fn run(args: Args) -> Result<(), CommandError> {
-    let instance = Instance::read(&args.source)?;
+    let instance = Instance::read(&args.source)?.of_shard(args.shard.as_deref())?;
     let store = instance.store()?;
     let file = Path::new(&args.which);
     let shown = if file.is_file() || !is_number(&args.which) {

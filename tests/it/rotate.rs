@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mayfly::cli::client::Client;
@@ -168,7 +168,25 @@ async fn the_next_shard_is_made_by_hand() {
     let ct = bench.path("data/ct");
     assert_eq!(names(&ct), ["key", "note.key", "sqlite"].map(|file| format!("{this}.{file}")));
 
-    let made = bench.json(&["rotate", "log", "--json"]);
+    // Of many at once one makes it; the others find it, or say that somebody is at it.
+    let spawn = |_| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        command.args(["rotate", "log", "--json"]).args(bench.source());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let racers: Vec<_> = (0..6).map(spawn).collect();
+    let mut winners = Vec::new();
+    for racer in racers {
+        let output = racer.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => winners.push(serde_json::from_slice::<Value>(&output.stdout).unwrap()),
+            code => assert!(code == Some(1) && said.contains("another process"), "{said}"),
+        }
+    }
+    winners.retain(|told| !told["made"].is_null());
+    assert_eq!(winners.len(), 1, "{winners:?}");
+    let made = &winners[0];
     assert_eq!(made["made"], json!(next));
     assert_eq!(
         (&made["shards"][1]["state"], &made["shards"][1]["entries"]),
@@ -179,6 +197,20 @@ async fn the_next_shard_is_made_by_hand() {
     assert_eq!(names(&ct).len(), 6);
     let mode = std::fs::metadata(ct.join(format!("{next}.key"))).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+
+    // The commands about the log are about any shard of it.
+    let checked = bench.json(&["log", "fsck", "--json", "--shard", &next]);
+    assert_eq!(checked["origin"], json!(format!("{}/ct/{next}", bench.listen)), "{checked}");
+    assert_eq!(bench.run(&["log", "search", "--shard", &next]), "nothing found\n");
+    let refused = Command::new(env!("CARGO_BIN_EXE_mayfly"))
+        .args(["log", "show", "0", "--shard", "1999"])
+        .args(bench.source())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    let there_are = format!("no shard \"1999\"; there are {this}, {next}");
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains(&there_are), "{said}");
 
     let root = bench.json(&["trust", "show", "--json"]);
     let logs = root["ctlogs"].as_array().unwrap();
