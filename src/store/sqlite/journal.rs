@@ -22,8 +22,12 @@ pub(super) fn empty(connection: &Connection) -> Result<(), StoreError> {
 /// pages of the database it is written anew. The empty log is synced at once, so that the old one cannot
 /// come back after a power cut and cover newer pages.
 pub(super) fn renew(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    empty(connection)?;
     let journal = beside(path, "wal");
+    // A quirk of SQLite's: a database that has only now been told to keep one cannot empty it.
+    if !journal.metadata().is_ok_and(|file| file.len() > 0) {
+        return Ok(());
+    }
+    empty(connection)?;
     match File::open(&journal).and_then(|file| file.sync_all()) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&journal)(error)),
         _ => Ok(()),
