@@ -19,6 +19,7 @@ use mayfly::tlog::key::PublicKey;
 use mayfly::tlog::merkle::{Frontier, Hash, leaf_hash};
 use mayfly::tlog::tile::{TileKind, TilePath, decode_hashes};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::journal::Journal;
 use crate::support::store::{FaultyStore, HandClock, LogKey, opening};
@@ -142,7 +143,15 @@ impl Stage {
 
     /// Opens it.
     pub fn open(&self) -> Result<(Log, Arc<FaultyStore>), LogError> {
-        let store: Arc<dyn Store> = Arc::new(sqlite::open(&self.path()).map_err(LogError::Store)?);
+        let patience = Instant::now() + Duration::from_secs(20);
+        let store = loop {
+            match sqlite::open(&self.path()) {
+                // A thread that panicked did not wait for those beside it.
+                Err(StoreError::InUse(_)) if Instant::now() < patience => std::thread::yield_now(),
+                opened => break opened,
+            }
+        };
+        let store: Arc<dyn Store> = Arc::new(store.map_err(LogError::Store)?);
         let faulty = Arc::new(FaultyStore::new(store));
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
