@@ -200,7 +200,7 @@ impl Drop for Sqlite {
     fn drop(&mut self) {
         if let Ok(writer) = self.writer() {
             // Where it cannot be moved it is read from where it is.
-            let _ = journal::empty(&writer);
+            let _ = journal::end(&writer);
         }
     }
 }
@@ -218,13 +218,11 @@ impl Sqlite {
         work: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut writer = self.writer()?;
-        // Immediate: the write lock is taken before the head is read, so nobody moves it in between.
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if head(&transaction)? != before {
-            return Err(StoreError::Conflict);
+        let outcome = upon(&mut writer, before, work);
+        if matches!(outcome, Err(StoreError::Backend(_) | StoreError::Corrupt(_))) {
+            journal::leave(&writer)?;
         }
-        work(&transaction)?;
-        Ok(transaction.commit()?)
+        outcome
     }
 
     /// What `decode` makes of every row in `range`, which must all be there.
@@ -343,6 +341,21 @@ impl Store for Sqlite {
             Ok(records)
         })
     }
+}
+
+/// See [`Sqlite::transact`].
+fn upon(
+    writer: &mut Connection,
+    before: Head,
+    work: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    // Immediate: the write lock is taken before the head is read, so nobody moves it in between.
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if head(&transaction)? != before {
+        return Err(StoreError::Conflict);
+    }
+    work(&transaction)?;
+    Ok(transaction.commit()?)
 }
 
 /// Writes the rows of a batch.

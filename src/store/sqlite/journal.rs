@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE as KEEP;
 
 use super::{at, beside};
 use crate::store::StoreError;
@@ -13,6 +14,20 @@ use crate::store::StoreError;
 pub(super) fn empty(connection: &Connection) -> Result<(), StoreError> {
     // Its one row says whether somebody was reading, and how many pages there were.
     Ok(connection.query_row("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(()))?)
+}
+
+/// Has it kept as it is, whatever closes the database.
+///
+/// Crash: a sync failed. What it did not cover counts as clean in the system's cache; moved into the database
+/// from there, half of it might reach the disk, and a power cut leave neither the one state nor the other.
+pub(super) fn leave(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_db_config(KEEP, true)?;
+    Ok(())
+}
+
+/// Moves what is in it into the database at the end, unless it is to be left.
+pub(super) fn end(connection: &Connection) -> Result<(), StoreError> {
+    if connection.db_config(KEEP)? { Ok(()) } else { empty(connection) }
 }
 
 /// Makes the commits that are in it durable once more.
