@@ -1,7 +1,6 @@
 //! `mayfly log search`: finds certificates by anything that is known of them.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
@@ -10,9 +9,9 @@ use super::instance::{Instance, Source};
 use super::out::Out;
 use crate::quote::escape;
 use crate::record::Record;
-use crate::record::search::Terms;
+use crate::record::search::Search;
 use crate::store::{Placed, Store};
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::{Clock, SystemClock};
 
 /// How many records are read from the store at once.
 const PAGE: usize = 256;
@@ -47,11 +46,10 @@ pub struct Args {
 /// [`CommandError::Usage`] for terms that ask for nothing there is, [`CommandError::Failed`] when the log
 /// cannot be read.
 pub fn run(args: Args) -> Result<(), CommandError> {
-    let (since, terms) = split(&args.terms, SystemClock.now())?;
-    let terms = Terms::parse(terms).map_err(CommandError::usage)?;
+    let terms = args.terms.iter().map(String::as_str);
+    let search = Search::parse(terms, SystemClock.now()).map_err(CommandError::usage)?;
     let store = Instance::read(&args.source)?.store()?;
-    let found =
-        find(store.as_ref(), args.limit, |record| record.time >= since && record.matches(&terms))?;
+    let found = find(store.as_ref(), args.limit, |record| search.finds(record))?;
     let out = Out::stdout();
     match (args.json, args.csv) {
         (true, _) => found
@@ -60,40 +58,6 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         (_, true) => out.print(csv(&found)),
         _ => out.print(table(&out, &found)),
     }
-}
-
-/// Takes `since=…` out of the terms.
-fn split(terms: &[String], now: Timestamp) -> Result<(Timestamp, Vec<&str>), CommandError> {
-    let mut since = Timestamp::default();
-    let mut rest = Vec::new();
-    for term in terms {
-        match term.strip_prefix("since=") {
-            Some(ago) => {
-                let ago = now.minus(duration(ago).ok_or_else(|| {
-                    CommandError::Usage(format!(
-                        "{term}: expected a time like since=24h or since=7d"
-                    ))
-                })?);
-                since = since.max(ago);
-            }
-            None => rest.push(term.as_str()),
-        }
-    }
-    Ok((since, rest))
-}
-
-/// `90s`, `5m`, `24h`, `7d`.
-fn duration(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-    Some(Duration::from_secs(number.checked_mul(seconds)?))
 }
 
 /// The newest records that `wanted` wants, at most `limit`, newest first.
@@ -168,26 +132,6 @@ fn csv_cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_how_long_ago() {
-        assert_eq!(duration("24h"), Some(Duration::from_secs(86_400)));
-        assert_eq!(duration("7d"), Some(Duration::from_secs(604_800)));
-        for wrong in ["", "h", "24", "24y", "-1h", "99999999999999999999d"] {
-            assert_eq!(duration(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn of_two_times_both_must_hold() {
-        let now = Timestamp::from_secs(1_000_000);
-        for terms in [["since=1h", "since=7d"], ["since=7d", "since=1h"]] {
-            let terms = terms.map(str::to_owned);
-            let (since, rest) = split(&terms, now).unwrap();
-            assert_eq!(since, Timestamp::from_secs(1_000_000 - 3600));
-            assert!(rest.is_empty());
-        }
-    }
 
     #[test]
     fn a_spreadsheet_finds_no_formula() {
