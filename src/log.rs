@@ -4,8 +4,8 @@
 //! is where no crash can take it away. Everything else here reads, by the *published* head: what a
 //! commit has not published yet nobody sees.
 
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -21,11 +21,14 @@ use crate::tlog::note::{Checkpoint, SignedNote, rfc6962_signature, tree_head};
 use crate::tlog::tile::{TileKind, TilePath, width_at};
 use crate::tlog::tls::DigitallySigned;
 use edge::{WIDTH, read_tile};
+use follower::Follower;
 use sequencer::{Pending, Place, QUEUE, Sequencer, TOLERANCE};
 use tiles::Tiles;
 
 mod boot;
 mod edge;
+mod follower;
+pub mod search;
 pub mod sequencer;
 mod tiles;
 
@@ -53,6 +56,8 @@ struct Shared {
     checkpoint: Mutex<Option<(Head, String)>>,
     reads: Semaphore,
     tiles: Arc<Tiles>,
+    follower: OnceLock<Follower>,
+    searches: Semaphore,
     state: watch::Receiver<State>,
 }
 
@@ -127,6 +132,8 @@ impl Log {
             checkpoint: Mutex::default(),
             reads: Semaphore::new(READS),
             tiles: Arc::default(),
+            follower: OnceLock::new(),
+            searches: Semaphore::new(search::SEARCHES),
             state: watched,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -415,6 +422,9 @@ pub enum LogError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The search index failed; it is made anew, and searches read the entries meanwhile.
+    #[error("the search index failed: {0}")]
+    Index(StoreError),
     /// The log key cannot be used.
     #[error(transparent)]
     Signer(#[from] SignerError),

@@ -165,6 +165,7 @@ fn log(error: &LogError) -> (Row, &'static str) {
         | LogError::Tile { .. }
         | LogError::Miscomputed { .. }
         | LogError::Store(_)
+        | LogError::Index(_)
         | LogError::Signer(_)
         | LogError::Record(_)
         | LogError::Thread(_)

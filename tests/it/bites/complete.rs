@@ -32,7 +32,7 @@ const ENUMS: [(&str, &str); 13] = [
 const REASONS: [&str; 2] = ["src/http/problem.rs", "src/http/problem/table.rs"];
 
 /// What no request can meet, and why not.
-const UNREACHABLE: [(&str, &str); 16] = [
+const UNREACHABLE: [(&str, &str); 17] = [
     ("ISSUER_MISMATCH", "the reason of TokenError::IssuerMismatch"),
     ("TokenError::IssuerMismatch", "issuers are found by the `iss` of the token itself"),
     ("KeysetError::Token", "wraps a TokenError, and each of those bites"),
@@ -46,6 +46,7 @@ const UNREACHABLE: [(&str, &str); 16] = [
     ("LogError::Entry", "found when the log is opened; tests/it/log.rs bends the store"),
     ("LogError::Tile", "found when the log is opened; tests/it/log.rs bends the store"),
     ("LogError::Miscomputed", "memory at fault; log/sequencer.rs flips the bits"),
+    ("LogError::Index", "found by a search; tests/it/records.rs damages the index"),
     ("LogError::Record", "a record is always JSON; what is read back is not an exchange's"),
     ("LogError::Thread", "found when the log is opened"),
     ("REQUEST_TIMEOUT", "thirty seconds of silence; http/room.rs waits for less"),
