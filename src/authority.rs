@@ -9,16 +9,19 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub mod explanation;
+mod reason;
 
 use crate::certificate::check::{CheckError, CheckedTbs};
 use crate::certificate::profile::{Profile, ProfileError};
 use crate::certificate::tbs::CtExtension;
 use crate::certificate::{Certificate, Chain, Serial};
+use crate::explorer::recorder::Recorder;
 use crate::identity::{Identity, IdentityError};
 use crate::keyset::{Keyset, KeysetError};
 use crate::log::{Log, LogError};
 use crate::policy::{Judgement, Policy, PolicyError};
 use crate::possession::{PossessionError, Proof};
+use crate::record::refused::Known;
 use crate::record::{Attempt, Caller};
 use crate::signer::{Signer, SignerError};
 use crate::time::{Clock, Timestamp};
@@ -77,6 +80,8 @@ pub struct Authority {
     pub chain: Arc<Chain>,
     /// Where every certificate is logged before it leaves.
     pub log: Log,
+    /// Who keeps what is refused.
+    pub recorder: Recorder,
 }
 
 impl Authority {
@@ -86,30 +91,40 @@ impl Authority {
     ///
     /// [`IssueError::Refused`] when the request is at fault, [`IssueError::Failed`] when we are.
     pub async fn issue(&self, request: Request) -> Result<Issued, IssueError> {
-        let outcome = self.exchange(&request).await;
-        let Caller { request_id: request, client } = &request.caller;
+        let (now, mut known) = (self.clock.now(), Known::default());
+        let outcome = self.exchange(&request, now, &mut known).await;
+        let Caller { request_id: id, client } = &request.caller;
         let client = client.map(tracing::field::display);
         match &outcome {
             Ok(Issued { san, index, serial, .. }) => {
-                tracing::info!(request, client, san, index, %serial, "issued");
+                tracing::info!(request = id, client, san, index, %serial, "issued");
             }
             Err(IssueError::Refused(refusal)) => {
-                tracing::info!(request, client, %refusal, "refused");
+                tracing::info!(request = id, client, %refusal, "refused");
+                let (from, sent) = ((&request.caller, now), (&*request.token, &request.proof));
+                self.recorder.keep(known.refused(from, sent, refusal.into()));
             }
             Err(IssueError::Failed(failure)) => {
-                tracing::error!(request, client, %failure, "failed");
+                tracing::error!(request = id, client, %failure, "failed");
             }
         }
         outcome
     }
 
-    async fn exchange(&self, request: &Request) -> Result<Issued, IssueError> {
-        let now = self.clock.now();
+    async fn exchange(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        known: &mut Known,
+    ) -> Result<Issued, IssueError> {
         let trust = self.trust.load_full();
 
-        let judgement = judge(&trust.keyset, &trust.policy, &request.token, now).await?;
-        let key = request.proof.verify(judgement.identity().challenge())?;
-        let grant = judgement.grant(key)?;
+        let judgement = judge((&trust.keyset, &trust.policy), &request.token, now, known).await?;
+        let key = request.proof.verify(judgement.identity().challenge());
+        if key.is_err() || judgement.decision().is_err() {
+            known.identified(judgement.identity(), key.as_ref().ok());
+        }
+        let grant = judgement.grant(key?)?;
 
         let serial = (self.serials)();
         let tbs = self.profile.certificate(&grant, serial, now)?;
@@ -130,19 +145,22 @@ impl Authority {
     }
 }
 
-/// Token → claims → identity → decision: all that can be told before anybody holds a key.
+/// Token → claims → identity → decision: all that can be told before anybody holds a key. What is found
+/// out on the way is noted in `known`.
 ///
 /// # Errors
 ///
 /// As [`Authority::issue`], but for the policy's no: that stands in the judgement.
 pub async fn judge(
-    keyset: &Keyset,
-    policy: &Policy,
+    (keyset, policy): (&Keyset, &Policy),
     token: &str,
     now: Timestamp,
+    known: &mut Known,
 ) -> Result<Judgement, IssueError> {
     let token = UnverifiedToken::parse(token)?;
+    known.read(&token);
     let claims = keyset.verify(token, now).await?;
+    known.verified(&claims);
     let identity = Identity::from_claims(&claims)?;
     Ok(policy.judge(claims, identity))
 }

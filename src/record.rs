@@ -29,6 +29,8 @@ use crate::reading::{Reading, ReadingError};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 
+pub mod csv;
+pub mod refused;
 pub mod search;
 pub mod serial;
 pub mod times;

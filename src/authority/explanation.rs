@@ -16,6 +16,7 @@ use crate::issuer::{Issuer, Kind};
 use crate::keyset::{Keyset, KeysetError};
 use crate::policy::{ClaimSelector, Policy, Review};
 use crate::quote::quote;
+use crate::record::refused::Known;
 use crate::time::Timestamp;
 use crate::token::{Claims, TokenError, UnverifiedToken};
 
@@ -92,9 +93,12 @@ pub async fn explain(
         Err(error) => return Explanation::unreadable(error, now),
     };
     let outcome = match signature {
-        Signature::Checked => judge(keyset, policy, token, now).await.and_then(|judgement| {
-            Ok(judgement.decision().map_err(Clone::clone)?.map(str::to_owned))
-        }),
+        Signature::Checked => {
+            let judged = judge((keyset, policy), token, now, &mut Known::default()).await;
+            judged.and_then(|judgement| {
+                Ok(judgement.decision().map_err(Clone::clone)?.map(str::to_owned))
+            })
+        }
         Signature::Skipped => judge_unsigned((keyset, policy), &parsed, now),
     };
     let mut explanation = Explanation {

@@ -15,6 +15,7 @@ use crate::authority::{Authority, Serials, Trust};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
 use crate::config::{self, Config, ConfigError, ConfigErrors, Overrides};
+use crate::explorer::recorder::Recorder;
 use crate::http;
 use crate::http::tls::Tls;
 use crate::installation::{self, Curve, Files, Installation, InstallationError};
@@ -163,6 +164,7 @@ impl Instance {
         let instance = Self::at_rest(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let log = instance.open_log(&clock)?;
+        let recorder = instance.recorder(&clock)?;
         let trusted_root =
             trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
         let Self { config, installation, trust, .. } = instance;
@@ -178,6 +180,7 @@ impl Instance {
             signer,
             chain,
             log,
+            recorder,
         };
         let authority = Arc::new(authority);
         Ok(Running { config, authority, trust, trusted_root: trusted_root.to_string(), tls })
@@ -205,7 +208,25 @@ impl Instance {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
         }
         let signer = Arc::clone(&self.installation.log);
-        Log::open(store, signer, Arc::clone(clock), origin).map_err(CommandError::failed)
+        let log = Log::open(store, signer, Arc::clone(clock), origin);
+        let log = log.map_err(CommandError::failed)?;
+        log.follow(self.index()).map_err(CommandError::failed)?;
+        Ok(log)
+    }
+
+    fn recorder(&self, clock: &Arc<dyn Clock>) -> Result<Recorder, CommandError> {
+        let (file, keep) = (self.refusals(), self.config.log.keep_refusals);
+        Recorder::start(file, keep, Arc::clone(clock)).map_err(CommandError::failed)
+    }
+
+    /// The search index of its certificate log, whether or not there is one.
+    pub fn index(&self) -> PathBuf {
+        self.shard.with_extension("index.sqlite")
+    }
+
+    /// What was refused, whether or not there is such a file.
+    pub fn refusals(&self) -> PathBuf {
+        self.config.data.join("refusals.sqlite")
     }
 }
 
@@ -247,7 +268,9 @@ fn shard(data: &Path) -> Result<(String, PathBuf), CommandError> {
         ))
     })?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let newest = names.filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned)).max();
+    let newest = names.filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned));
+    // Beside 2026.sqlite lies its index, 2026.index.sqlite.
+    let newest = newest.filter(|name| !name.contains('.')).max();
     let name = newest.ok_or_else(|| {
         CommandError::Failed(format!("{}: the log of this instance is missing", folder.display()))
     })?;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mayfly::ct::entry::Entry;
+use mayfly::explorer::{self, Cursor, Question};
 use mayfly::log::search::Entries;
 use mayfly::log::{Log, LogError};
 use mayfly::record::search::Search;
-use mayfly::record::{Attempt, Record};
+use mayfly::record::{Attempt, Outcome, Record};
 use mayfly::store::index::Index;
+use mayfly::store::refusals::{Bounds, MOST, Refusals};
 use mayfly::store::{Owner, Store};
 use mayfly::time::Timestamp;
 use mayfly::tlog::merkle::Hash;
@@ -283,4 +285,85 @@ async fn an_index_damaged_while_it_is_used_is_made_anew() {
 async fn check_read(log: &Log, terms: &str) -> usize {
     let search = search(terms);
     log.look(move |entries| Ok(all(entries, &search)?.1)).await.unwrap()
+}
+
+/// Refusals at these seconds, in the order in which they came.
+fn refused(seconds: &[u64]) -> Vec<Record> {
+    let record = |second: &u64| Record {
+        time: MIDNIGHT.plus(Duration::from_secs(*second)),
+        result: Outcome::Refused,
+        request_id: format!("refused-{second}"),
+        san: format!("https://ci.example/acme/app-{}/release.yml", second % 7),
+        ..Record::default()
+    };
+    seconds.iter().map(record).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issued_and_refused_come_in_one_order_whatever_comes_meanwhile() {
+    const ALL: Bounds = Bounds { since: Timestamp::from_secs(0), most: MOST };
+    let bench = Bench::new();
+    let log = bench.open();
+    bench.fill(&log, 0..60).await;
+    let refusals = Refusals::open(&bench.folder.path().join("refusals.sqlite")).unwrap();
+    let refusals = Arc::new(refusals);
+    refusals.add(&refused(&[3, 3, 2, 10, 17, 30, 31, 31, 45, 44, 59, 70]), ALL).unwrap();
+    for (terms, limit) in [("", 7), ("app-3", 1), ("app-3", 4), ("result=refused", 5), ("", 1000)] {
+        let ask = async |cursor: Option<Cursor>, limit| {
+            let (question, refusals) =
+                (Question { search: search(terms), cursor, limit }, Arc::clone(&refusals));
+            let looked = log.look(move |entries| {
+                Ok(explorer::page(entries, Some(&refusals), &question).unwrap())
+            });
+            looked.await.unwrap()
+        };
+        let whole = ask(None, 1000).await;
+        assert_eq!(whole.next, None);
+        let times: Vec<_> = whole.records.iter().map(|record| record.time).collect();
+        // Each side keeps its own order, and their times are in order wherever those are.
+        let disorder = times.windows(2).filter(|pair| pair[0] < pair[1]).count();
+        assert!(disorder <= 2, "{terms}: {times:?}");
+        let (mut cursor, mut found) = (None, Vec::new());
+        loop {
+            let page = ask(cursor, limit).await;
+            assert!(page.records.len() <= limit);
+            found.extend(page.records);
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+            // More come meanwhile, and do not show.
+            refusals.add(&refused(&[80]), ALL).unwrap();
+            let (entry, attempt) = bench.entry(90);
+            log.append(entry, attempt).await.unwrap();
+        }
+        assert_eq!(found, whole.records, "{terms}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_reads_too_much_is_short_and_leads_on() {
+    let bench = Bench::new();
+    let log = bench.open();
+    bench.fill(&log, 0..5).await;
+    let refusals = Refusals::open(&bench.folder.path().join("refusals.sqlite")).unwrap();
+    let many: Vec<u64> = (0..10_500).map(|number| 10 + number / 1000).collect();
+    let bounds = Bounds { since: Timestamp::from_secs(0), most: MOST };
+    refusals.add(&refused(&many), bounds).unwrap();
+    // No index helps with a piece of a word.
+    let question = Question { search: search("san=*nothing*"), cursor: None, limit: 9 };
+    let pages = log.look(move |entries| {
+        let mut question = question.clone();
+        let mut pages = 0;
+        loop {
+            let page = explorer::page(entries, Some(&refusals), &question).unwrap();
+            assert_eq!(page.records, []);
+            pages += 1;
+            question.cursor = page.next;
+            if page.next.is_none() {
+                return Ok(pages);
+            }
+        }
+    });
+    assert_eq!(pages.await.unwrap(), 2);
 }

@@ -29,7 +29,8 @@ const ENUMS: [(&str, &str); 13] = [
 ];
 
 /// Where the reasons are.
-const REASONS: [&str; 2] = ["src/http/problem.rs", "src/http/problem/table.rs"];
+const REASONS: [&str; 3] =
+    ["src/authority/reason.rs", "src/http/problem.rs", "src/http/problem/table.rs"];
 
 /// What no request can meet, and why not.
 const UNREACHABLE: [(&str, &str); 17] = [
