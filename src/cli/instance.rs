@@ -16,8 +16,8 @@ use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
 use crate::config::{self, Config, ConfigError, ConfigErrors, Overrides};
 use crate::explorer::recorder::Recorder;
-use crate::http;
 use crate::http::tls::Tls;
+use crate::http::{self, Access};
 use crate::installation::{self, Curve, Files, Installation, InstallationError};
 use crate::keyset::Keyset;
 use crate::log::Log;
@@ -307,6 +307,13 @@ impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
         let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
-        http::router(app.with_denials(self.config.denials))
+        let (log, records) = self.access();
+        http::router(app.with_denials(self.config.denials).with_access(log, records))
+    }
+
+    /// Who may read the log, and who the records.
+    pub fn access(&self) -> (Access, Access) {
+        let (log, is_local) = (&self.config.log, self.config.is_local());
+        (Access::to_log(&log.readers, is_local), Access::to_records(&log.records, is_local))
     }
 }

@@ -52,6 +52,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     runtime()?.block_on(async {
         let listener = TcpListener::from_std(listener).map_err(CommandError::failed)?;
         let running = Instance::open(config)?;
+        warn_of_closed_doors(&running);
         let reloader = Reloader::new(args.source, written)?;
         let stop = stop_signal()?;
         // Nobody needs to read it.
@@ -62,6 +63,21 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             () = reloader.follow(&authority) => Ok(()),
         }
     })
+}
+
+/// A log that nobody may read is worth little to those who verify, and its operator should know.
+fn warn_of_closed_doors(running: &Running) {
+    let (log, records) = running.access();
+    for (access, what) in
+        [(log, "the certificate log (/ct/)"), (records, "the records (/api/records)")]
+    {
+        if access.is_closed() {
+            tracing::warn!(
+                "nobody may read {what}: `{}` says who may; see \"Who may read\" in docs/operating.md",
+                access.key()
+            );
+        }
+    }
 }
 
 /// Serves until `stop`, or until the log can no longer be trusted; answers what is under way, and closes

@@ -22,6 +22,11 @@ impl Stamp {
             ([file.mtime(), file.mtime_nsec()], [file.ctime(), file.ctime_nsec()]);
         Self(file.dev(), file.ino(), file.len(), written, changed)
     }
+
+    /// The stamp of the file that is at `path` now; none where there is none.
+    pub fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|file| Self::of(&file))
+    }
 }
 
 /// Files by their paths, with the stamps they had; none where there was no file.
@@ -36,8 +41,7 @@ impl Files {
 
     /// The same paths, as they are now.
     pub fn look(&self) -> Self {
-        let stamp = |path: &PathBuf| std::fs::metadata(path).ok().map(|file| Stamp::of(&file));
-        Self(self.0.keys().map(|path| (path.clone(), stamp(path))).collect())
+        Self(self.0.keys().map(|path| (path.clone(), Stamp::at(path))).collect())
     }
 
     /// How many there are.

@@ -26,6 +26,7 @@ use crate::config::Denials;
 use super::RequestId;
 
 mod metadata;
+mod reading;
 mod rpc;
 mod table;
 
