@@ -9,6 +9,9 @@ use std::ops::Range;
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 
+mod beside;
+pub mod index;
+pub mod refusals;
 pub mod sqlite;
 
 /// The log that a store belongs to: written when the store is made, the same ever after.

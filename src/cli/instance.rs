@@ -15,8 +15,9 @@ use crate::authority::{self, Serials, Trust};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
 use crate::config::{self, AuthorityFiles, Config, ConfigError, ConfigErrors, Overrides};
-use crate::http;
+use crate::explorer::recorder::Recorder;
 use crate::http::tls::Tls;
+use crate::http::{self, Access};
 use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
@@ -197,12 +198,12 @@ impl Instance {
 
     fn run(
         config: Config,
-        log: fn(&Self, &Arc<dyn Clock>) -> Result<Log, CommandError>,
+        open: fn(&Self, &Arc<dyn Clock>) -> Result<(Log, Recorder), CommandError>,
     ) -> Result<Running, CommandError> {
         let tls = config.tls.as_ref().map(Tls::open).transpose().map_err(CommandError::failed)?;
         let instance = Self::at_rest(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log = log(&instance, &clock)?;
+        let (log, recorder) = open(&instance, &clock)?;
         let trusted_root =
             trust::trusted_root(&instance.config.url, instance.chain(), &instance.trust);
         let Self { config, installation, trust, .. } = instance;
@@ -218,6 +219,7 @@ impl Instance {
             signer,
             chain,
             log,
+            recorder,
         };
         let authority = Arc::new(authority);
         Ok(Running { config, authority, trust, trusted_root: trusted_root.to_string(), tls })
@@ -249,7 +251,8 @@ impl Instance {
         self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned()
     }
 
-    fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
+    /// The log, with its search index, and who keeps what is refused.
+    fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<(Log, Recorder), CommandError> {
         let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
         let opening = Opening {
             reading: self.reading(Arc::clone(&store) as Arc<dyn Store>, clock),
@@ -262,12 +265,26 @@ impl Instance {
         for certificate in self.chain().ders() {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
         }
-        Ok(log)
+        log.keep_index(self.index()).map_err(CommandError::failed)?;
+        let (file, keep) = (self.refusals(), self.config.log.keep_refusals);
+        let recorder = Recorder::start(file, keep, Arc::clone(clock));
+        Ok((log, recorder.map_err(CommandError::failed)?))
     }
 
-    fn read_log(&self, clock: &Arc<dyn Clock>) -> Result<Log, CommandError> {
+    /// The search index of its certificate log, whether or not there is one.
+    pub fn index(&self) -> PathBuf {
+        self.shard.with_extension("index.sqlite")
+    }
+
+    /// What was refused, whether or not there is such a file.
+    pub fn refusals(&self) -> PathBuf {
+        self.config.data.join("refusals.sqlite")
+    }
+
+    fn read_log(&self, clock: &Arc<dyn Clock>) -> Result<(Log, Recorder), CommandError> {
         let store = sqlite::open_read_only(&self.shard).map_err(CommandError::failed)?;
-        Log::read_only(self.reading(Arc::new(store), clock)).map_err(CommandError::failed)
+        let log = Log::read_only(self.reading(Arc::new(store), clock));
+        Ok((log.map_err(CommandError::failed)?, Recorder::default()))
     }
 
     fn reading(&self, store: Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Reading {
@@ -359,7 +376,9 @@ fn shard(data: &Path) -> Result<(String, PathBuf), CommandError> {
         ))
     })?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let newest = names.filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned)).max();
+    let newest = names.filter_map(|name| name.strip_suffix(".sqlite").map(str::to_owned));
+    // Beside 2026.sqlite lies its index, 2026.index.sqlite.
+    let newest = newest.filter(|name| !name.contains('.')).max();
     let name = newest.ok_or_else(|| {
         CommandError::Failed(format!("{}: the log of this instance is missing", folder.display()))
     })?;
@@ -404,6 +423,14 @@ impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
         let app = http::App::new(Arc::clone(&self.authority), self.trusted_root.clone());
-        http::router(app.with_url(&self.config.url).with_denials(self.config.denials))
+        let app = app.with_url(&self.config.url).with_denials(self.config.denials);
+        let (log, records) = self.access();
+        http::router(app.with_access(log, records))
+    }
+
+    /// Who may read the log, and who the records.
+    pub fn access(&self) -> (Access, Access) {
+        let (log, is_local) = (&self.config.log, self.config.is_local());
+        (Access::to_log(&log.readers, is_local), Access::to_records(&log.records, is_local))
     }
 }

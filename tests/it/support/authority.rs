@@ -9,6 +9,7 @@ use mayfly::authority::{Authority, Trust};
 use mayfly::certificate::profile::Profile;
 use mayfly::certificate::{Chain, Serial};
 use mayfly::config::{self, Config, Overrides};
+use mayfly::explorer::recorder::Recorder;
 use mayfly::issuer::{Issuer, Issuers};
 use mayfly::keyset::Keyset;
 use mayfly::log::{Log, Reading};
@@ -134,6 +135,7 @@ impl Parts {
             signer,
             chain,
             log,
+            recorder: Recorder::default(),
         }
     }
 }
