@@ -8,9 +8,10 @@ use std::time::Duration;
 use mayfly::ct::entry::Entry;
 use mayfly::explorer::{self, Cursor, Question};
 use mayfly::log::search::Entries;
-use mayfly::log::{Log, LogError};
+use mayfly::log::{Log, LogError, Reading};
 use mayfly::record::search::Search;
 use mayfly::record::{Attempt, Outcome, Record};
+use mayfly::signer::Signer;
 use mayfly::store::index::Index;
 use mayfly::store::refusals::{Bounds, MOST, Refusals};
 use mayfly::store::{Owner, Store};
@@ -19,7 +20,7 @@ use mayfly::tlog::merkle::Hash;
 use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
 use tokio::time::Instant;
 
-use crate::support::store::{HandClock, LogKey, MemoryStore};
+use crate::support::store::{HandClock, LogKey, MemoryStore, opening};
 
 const ORIGIN: &str = "ca.example.com/ct/2026";
 const MIDNIGHT: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -38,9 +39,10 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let key = Arc::new(LogKey::ed25519(1));
-        let log_id = Hash::of(&[mayfly::signer::Signer::public_key(key.as_ref())]).0;
+        let log_id = Hash::of(&[key.public_key()]).0;
         let store = MemoryStore::new(Owner { origin: ORIGIN.into(), log_id }, MIDNIGHT);
         let signer = KeyPair::generate().unwrap();
+        store.put_issuer(b"issuer").unwrap();
         let (store, clock) = (Arc::new(store), Arc::new(HandClock::at(MIDNIGHT, 2)));
         Self { key, store, clock, signer, folder: tempfile::tempdir().unwrap() }
     }
@@ -50,8 +52,9 @@ impl Bench {
     }
 
     fn open(&self) -> Log {
-        let (store, key) = (self.store.clone(), self.key.clone());
-        Log::open(store, key, self.clock.clone(), ORIGIN.into()).unwrap()
+        let (store, clock, origin) = (self.store.clone(), self.clock.clone(), ORIGIN.into());
+        let key: Arc<dyn Signer> = self.key.clone();
+        Log::open(opening(Reading { store, keys: key.into(), clock, origin })).unwrap()
     }
 
     /// Entry `number`, a second after the one before.
@@ -76,7 +79,7 @@ impl Bench {
             issuer_key_hash: [7; 32],
             tbs: format!("entry {number}").into_bytes(),
             precertificate,
-            chain: [[1; 32]].into(),
+            chain: [Hash::of(&[b"issuer"]).0].into(),
         };
         let attempt = Attempt {
             time: MIDNIGHT.plus(Duration::from_secs(number)),
