@@ -91,6 +91,9 @@ impl Source {
     }
 }
 
+/// A log, and who keeps what is refused.
+type Opened = Result<(Log, Recorder), CommandError>;
+
 /// An instance whose files were read and checked, at rest.
 pub struct Instance {
     /// What its file says.
@@ -198,7 +201,7 @@ impl Instance {
 
     fn run(
         config: Config,
-        open: fn(&Self, &Arc<dyn Clock>) -> Result<(Log, Recorder), CommandError>,
+        open: fn(&Self, &Arc<dyn Clock>) -> Opened,
     ) -> Result<Running, CommandError> {
         let tls = config.tls.as_ref().map(Tls::open).transpose().map_err(CommandError::failed)?;
         let instance = Self::at_rest(config)?;
@@ -252,7 +255,7 @@ impl Instance {
     }
 
     /// The log, with its search index, and who keeps what is refused.
-    fn open_log(&self, clock: &Arc<dyn Clock>) -> Result<(Log, Recorder), CommandError> {
+    fn open_log(&self, clock: &Arc<dyn Clock>) -> Opened {
         let store = Arc::new(sqlite::open(&self.shard).map_err(CommandError::failed)?);
         let opening = Opening {
             reading: self.reading(Arc::clone(&store) as Arc<dyn Store>, clock),
@@ -281,7 +284,7 @@ impl Instance {
         self.config.data.join("refusals.sqlite")
     }
 
-    fn read_log(&self, clock: &Arc<dyn Clock>) -> Result<(Log, Recorder), CommandError> {
+    fn read_log(&self, clock: &Arc<dyn Clock>) -> Opened {
         let store = sqlite::open_read_only(&self.shard).map_err(CommandError::failed)?;
         let log = Log::read_only(self.reading(Arc::new(store), clock));
         Ok((log.map_err(CommandError::failed)?, Recorder::default()))
