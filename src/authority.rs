@@ -9,11 +9,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub mod explanation;
+mod reason;
 
 use crate::certificate::check::{CheckError, CheckedTbs};
 use crate::certificate::profile::{Profile, ProfileError};
 use crate::certificate::tbs::CtExtension;
 use crate::certificate::{Certificate, Chain, Serial};
+use crate::explorer::recorder::Recorder;
 use crate::identity::{Identity, IdentityError};
 use crate::keyset::{Keyset, KeysetError};
 use crate::log::LogError;
@@ -21,6 +23,7 @@ use crate::log::shards::Shards;
 use crate::policy::{Judgement, Policy, PolicyError};
 use crate::possession::{PossessionError, Proof};
 use crate::quote::escape;
+use crate::record::refused::Known;
 use crate::record::{Attempt, Caller};
 use crate::signer::{Signer, SignerError};
 use crate::time::{Clock, Timestamp};
@@ -79,6 +82,8 @@ pub struct Authority {
     pub chain: Arc<Chain>,
     /// Where every certificate is logged before it leaves.
     pub logs: Shards,
+    /// Who keeps what is refused.
+    pub recorder: Recorder,
 }
 
 impl Authority {
@@ -88,33 +93,42 @@ impl Authority {
     ///
     /// [`IssueError::Refused`] when the request is at fault, [`IssueError::Failed`] when we are.
     pub async fn issue(&self, request: Request) -> Result<Issued, IssueError> {
-        let mut known = Known::default();
-        let outcome = self.exchange(&request, &mut known).await;
-        let (issuer, subject) = (shown(known.issuer.as_deref()), shown(known.subject.as_deref()));
-        let Caller { request_id: request, client } = &request.caller;
+        let (now, mut known) = (self.clock.now(), Known::default());
+        let outcome = self.exchange(&request, now, &mut known).await;
+        let (issuer, subject) = (shown(known.issuer()), shown(known.subject()));
+        let Caller { request_id: id, client } = &request.caller;
         let client = client.map(tracing::field::display);
         match &outcome {
             Ok(Issued { san, index, serial, .. }) => {
-                tracing::info!(request, client, san, index, %serial, "issued");
+                tracing::info!(request = id, client, san, index, %serial, "issued");
             }
             Err(IssueError::Refused(refusal)) => {
-                tracing::info!(request, client, issuer, subject, %refusal, "refused");
+                tracing::info!(request = id, client, issuer, subject, %refusal, "refused");
+                let (from, sent) = ((&request.caller, now), (&*request.token, &request.proof));
+                self.recorder.keep(known.refused(from, sent, refusal.into()));
             }
             Err(IssueError::Failed(failure)) => {
-                tracing::error!(request, client, issuer, subject, %failure, "failed");
+                tracing::error!(request = id, client, issuer, subject, %failure, "failed");
             }
         }
         outcome
     }
 
-    async fn exchange(&self, request: &Request, known: &mut Known) -> Result<Issued, IssueError> {
-        let now = self.clock.now();
+    async fn exchange(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        known: &mut Known,
+    ) -> Result<Issued, IssueError> {
         let trust = self.trust.load_full();
 
         let trust = (&trust.keyset, &trust.policy);
         let judgement = judge(trust, &request.token, now, known).await?;
-        let key = request.proof.verify(judgement.identity().challenge())?;
-        let grant = judgement.grant(key)?;
+        let key = request.proof.verify(judgement.identity().challenge());
+        if key.is_err() || judgement.decision().is_err() {
+            known.identified(judgement.identity(), key.as_ref().ok());
+        }
+        let grant = judgement.grant(key?)?;
 
         let serial = (self.serials)();
         let tbs = self.profile.certificate(&grant, serial, now)?;
@@ -137,15 +151,6 @@ impl Authority {
     }
 }
 
-/// Whose request it is, as far as an exchange has found out; for the line in the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
-    /// The issuer: the URL or pattern that is configured, and once the token is verified, its `iss`.
-    pub issuer: Option<String>,
-    /// The token's `sub`, once it is verified: what nobody vouches for is in no line.
-    pub subject: Option<String>,
-}
-
 fn shown(text: Option<&str>) -> Option<impl tracing::Value> {
     text.map(|text| tracing::field::display(escape(text)))
 }
@@ -164,10 +169,9 @@ pub async fn judge(
 ) -> Result<Judgement, IssueError> {
     let token = UnverifiedToken::parse(token)?;
     let issuer = keyset.issuers().find(token.unverified_issuer());
-    known.issuer = issuer.map(|issuer| issuer.url.clone());
+    known.read(&token, issuer.map(|issuer| issuer.url.as_str()));
     let claims = keyset.verify(token, now).await?;
-    known.issuer = Some(claims.iss().to_owned());
-    known.subject = Some(claims.sub().to_owned());
+    known.verified(&claims);
     let identity = Identity::from_claims(&claims)?;
     Ok(policy.judge(claims, identity))
 }

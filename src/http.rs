@@ -18,8 +18,10 @@ use tower::ServiceExt;
 
 use crate::authority;
 use crate::authority::{Authority, IssueError, Issued};
-use crate::config::Denials;
+use crate::config::{Denials, Readers};
+use crate::explorer::Explorer;
 
+mod access;
 mod answers;
 mod bearer;
 mod body;
@@ -31,6 +33,7 @@ mod health;
 pub mod log;
 mod problem;
 mod protojson;
+mod records;
 mod room;
 pub mod server;
 mod shards;
@@ -39,6 +42,7 @@ pub mod trust;
 mod v1;
 mod v2;
 
+pub use access::Access;
 pub use envelope::Peer;
 
 use answers::Answers;
@@ -65,6 +69,9 @@ pub struct App {
     patience: Duration,
     denials: Denials,
     scheme: &'static str,
+    explorer: Explorer,
+    log_access: Access,
+    records_access: Access,
 }
 
 struct Shared {
@@ -87,15 +94,29 @@ impl App {
             room: Room::default(),
         };
         let exchanges = Arc::new(Semaphore::new(EXCHANGES));
-        let (shared, patience) = (Arc::new(shared), EXCHANGE);
-        let (denials, scheme) = (Denials::Full, "https");
-        Self { authority, shared, exchanges, patience, denials, scheme }
+        let explorer = Explorer::new(authority.logs.clone(), authority.recorder.clone());
+        Self {
+            authority,
+            shared: Arc::new(shared),
+            exchanges,
+            patience: EXCHANGE,
+            denials: Denials::Full,
+            scheme: "https",
+            explorer,
+            log_access: Access::to_log(&Readers::Nobody, false),
+            records_access: Access::to_records(&Readers::Nobody, false),
+        }
     }
 
     /// The same doors, at this address: `https`, unless it says otherwise.
     pub fn with_url(self, url: &str) -> Self {
         let scheme = if url.starts_with("http://") { "http" } else { "https" };
         Self { scheme, ..self }
+    }
+
+    /// The same doors, with the log open to some, and the records to others; to nobody until then.
+    pub fn with_access(self, log_access: Access, records_access: Access) -> Self {
+        Self { log_access, records_access, ..self }
     }
 
     /// The same doors, with another bound to the exchanges that may be under way at once.
@@ -139,14 +160,14 @@ pub fn reason(error: &IssueError) -> &'static str {
 
 /// Every route of the port.
 pub fn router(app: App) -> Router {
+    let guarded = |access: &Access| from_fn_with_state(access.clone(), access::guard);
+    let Authority { logs, chain, .. } = app.authority.as_ref();
+    let log = shards::routes(logs.clone(), Arc::clone(chain), app.scheme);
     let routes = Router::new()
         .merge(fulcio())
         .route("/readyz", get(health::ready))
-        .merge(shards::routes(
-            app.authority.logs.clone(),
-            Arc::clone(&app.authority.chain),
-            app.scheme,
-        ))
+        .merge(log.layer(guarded(&app.log_access)))
+        .merge(records::routes().layer(guarded(&app.records_access)))
         .merge(trust::routes(app.shared.trusted_root.clone()))
         .merge(grpc::routes(&app))
         .fallback(envelope::not_found)

@@ -68,6 +68,7 @@ pub mod keyset;
 pub mod signer;
 pub mod store;
 pub mod log;
+pub mod explorer;
 pub mod authority;
 pub mod installation;
 pub mod http;

@@ -4,8 +4,8 @@
 //! is where no crash can take it away. Everything else here reads, by the *published* head: what a
 //! commit has not published yet nobody sees.
 
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::store::{Head, Owner, Placed, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::Hash;
 use crate::tlog::tile::{TileKind, TilePath, width_at};
+use follower::Follower;
 use form::Form;
 use mark::MarkError;
 pub use open::{Opening, Reading, check};
@@ -31,12 +32,14 @@ mod boot;
 mod closed;
 mod compressed;
 mod edge;
+mod follower;
 mod form;
 pub mod mark;
 pub mod open;
 mod paths;
 pub mod proofs;
 pub mod scrub;
+pub mod search;
 pub mod sequencer;
 pub mod shards;
 pub mod signed;
@@ -66,6 +69,8 @@ struct Shared {
     reads: Semaphore,
     tiles: Arc<Tiles>,
     compressed: Arc<Tiles>,
+    follower: OnceLock<Follower>,
+    searches: Semaphore,
     state: watch::Receiver<State>,
     damage: Damage,
 }
@@ -172,6 +177,11 @@ impl Log {
     /// `<host>/ct/<shard>`.
     pub fn origin(&self) -> &str {
         &self.shared.owner.origin
+    }
+
+    /// Which shard of its log it is, `2026`.
+    pub fn shard(&self) -> &str {
+        self.shared.owner.shard()
     }
 
     /// SHA-256 of the log key's SPKI.
@@ -381,6 +391,9 @@ pub enum LogError {
     /// The mark does not let it go on, or failed.
     #[error(transparent)]
     Mark(#[from] MarkError),
+    /// The search index failed; it is made anew, and searches read the entries meanwhile.
+    #[error("the search index failed: {0}")]
+    Index(StoreError),
     /// The log key cannot be used.
     #[error(transparent)]
     Signer(#[from] SignerError),

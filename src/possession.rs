@@ -58,6 +58,20 @@ impl Proof {
     }
 }
 
+impl Proof {
+    /// SHA-256 of the SPKI of the key that was sent, sound or not, held or not; none where no key can be
+    /// read.
+    pub fn claimed_fingerprint(&self) -> Option<[u8; 32]> {
+        let spki = match self {
+            Self::Csr(pem) => csr::sent(pem),
+            Self::SignedChallenge { key, .. } => key::sent(key),
+        }?;
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest(&SHA256, &spki).as_ref());
+        Some(fingerprint)
+    }
+}
+
 /// A sound public key whose private half the caller holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenKey {

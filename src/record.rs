@@ -9,7 +9,9 @@
 //! ```
 //!
 //! What the certificate says itself is kept with the log entry and nowhere else. Beside it stands the
-//! [`Attempt`]: when, from where, by which rule. A [`Record`] is both, put together when it is read.
+//! [`Attempt`]: when, from where, by which rule. A [`Record`] is both, put together when it is read. A
+//! refused attempt has no entry; all of its record is kept. What its token said and nobody verified stands
+//! apart, in [`Claimed`].
 //!
 //! Nothing in it can be used to get a certificate: never the token, never a key.
 
@@ -27,7 +29,12 @@ use crate::reading::{Reading, ReadingError};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 
+pub mod csv;
+pub mod refused;
 pub mod search;
+pub mod serial;
+pub mod times;
+pub mod words;
 
 /// How many octets of token id are kept; a longer one is left out, since nobody looks for half of it.
 const TOKEN_ID: usize = 256;
@@ -48,6 +55,18 @@ pub enum Outcome {
     /// With a certificate, or at least with a log entry for one.
     #[default]
     Issued,
+    /// With a no: the request was at fault.
+    Refused,
+}
+
+impl Outcome {
+    /// `issued`, `refused`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Issued => "issued",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// One attempt, as far as its certificate does not tell of it.
@@ -103,44 +122,80 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// One attempt and its certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// One attempt, and its certificate if it has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Record {
     /// When the request came; to the millisecond, RFC 3339 in JSON.
     #[serde(with = "rfc_3339")]
     pub time: Timestamp,
     /// How it ended.
     pub result: Outcome,
+    /// Why it was refused, in the stable word for machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why it was refused, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// The request's id.
     pub request_id: String,
     /// Where it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<IpAddr>,
     /// The token's `iss`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub issuer: String,
     /// The kind of issuer, in Fulcio's words: `email`, `ci-provider`, ….
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// The subject alternative name.
+    /// The token's `sub`, where there is no certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The subject alternative name that the certificate has, or would have had.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub san: String,
-    /// The certificate's extensions by their names (`source-repository-ref`).
+    /// The certificate's extensions by their names (`source-repository-ref`), likewise.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub extensions: BTreeMap<&'static str, String>,
-    /// The rule that allowed it; absent where anybody is allowed.
+    pub extensions: BTreeMap<Cow<'static, str>, String>,
+    /// The rule that allowed or denied it; absent where anybody is allowed, or no rule fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// The token's id (`jti`), if it has one.
+    /// The token's id (`jti`), if it has one; of a refused one without, `sha256:` and its hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,
     /// The certificate's serial number, lowercase hex.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub serial: String,
-    /// SHA-256 of the certified key's SPKI, lowercase hex.
+    /// SHA-256 of the SPKI of the key that the caller holds, lowercase hex.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub key: String,
     /// The kind of that key.
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub key_algorithm: &'static str,
-    /// The position of the entry in the log.
+    pub key_algorithm: Cow<'static, str>,
+    /// The shard of the log that has the entry, `2026`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub shard: String,
+    /// The position of the entry in that shard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
+    /// What the request said and nobody verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Box<Claimed>>,
+}
+
+/// What a refused request said of itself. Anybody may write anything there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Claimed {
+    /// `iss` of a token that was not verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// `sub` of a token that was not verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// SHA-256 of the SPKI of a key that the caller may not hold, lowercase hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl Record {
@@ -155,7 +210,9 @@ impl Record {
         let (leaf, _) = TileLeaf::read(tile_leaf)?;
         let certificate = Reading::of(leaf.der())?;
         let spki = certificate.spki()?;
-        let extensions = BTreeMap::from_iter(certificate.extensions());
+        let extensions = certificate.extensions().into_iter();
+        let extensions: BTreeMap<_, _> =
+            extensions.map(|(name, text)| (Cow::Borrowed(name), text)).collect();
         let named = || extensions.get(Extension::ISSUER.name()).cloned();
         Ok(Self {
             time: attempt.time,
@@ -169,9 +226,10 @@ impl Record {
             token_id: attempt.token_id.map(Cow::into_owned),
             serial: certificate.serial(),
             key: Hash::of(&[&spki]).to_string(),
-            key_algorithm: key::kind(&spki).unwrap_or_default(),
+            key_algorithm: key::kind(&spki).unwrap_or_default().into(),
             index: Some(index),
             extensions,
+            ..Self::default()
         })
     }
 
@@ -182,6 +240,15 @@ impl Record {
     /// None that is known of: its parts are text, numbers and lists of them.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
+    }
+
+    /// The record that [`Record::to_json`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the JSON.
+    pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(json)
     }
 }
 

@@ -10,6 +10,9 @@ use crate::ct::window::Window;
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 
+mod beside;
+pub mod index;
+pub mod refusals;
 pub mod sqlite;
 
 /// The log that a store belongs to: written when the store is made, the same ever after.
@@ -21,6 +24,13 @@ pub struct Owner {
     pub log_id: [u8; 32],
     /// The certificates that it takes.
     pub window: Window,
+}
+
+impl Owner {
+    /// The last part of the origin: which shard of its log it is, `2026`.
+    pub fn shard(&self) -> &str {
+        self.origin.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// `ca.example.com/ct/2026 (log id 0011…)`, the id in hex.

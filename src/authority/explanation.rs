@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Failure, IssueError, Known, Refusal, judge};
+use super::{Failure, IssueError, Refusal, judge};
 use crate::identity::usage::usages;
 use crate::identity::{Identity, IdentityError};
 use crate::issuer::{Issuer, Kind};
 use crate::keyset::{Keyset, KeysetError};
 use crate::policy::{ClaimSelector, Policy, Review};
 use crate::quote::quote;
+use crate::record::refused::Known;
 use crate::time::Timestamp;
 use crate::token::{Claims, TokenError, UnverifiedToken};
 

@@ -247,8 +247,17 @@ impl Place {
         found.map(|shard| self.open(&shard).map(|log| (shard, log))).collect()
     }
 
-    /// Opens a shard to append and to read, or to read only when its window has ended.
+    /// Opens a shard, and looks after its search index.
     fn open(&self, shard: &Shard) -> Result<Log, CommandError> {
+        let log = self.open_log(shard)?;
+        if !self.read_only {
+            log.keep_index(shard.index()).map_err(CommandError::failed)?;
+        }
+        Ok(log)
+    }
+
+    /// Opens a shard to append and to read, or to read only when its window has ended.
+    fn open_log(&self, shard: &Shard) -> Result<Log, CommandError> {
         if shard.is_over(self.clock.now()) {
             return self.read(shard, Log::open_over);
         }

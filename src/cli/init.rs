@@ -1,12 +1,17 @@
 //! `mayfly init`: makes a real installation.
 
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::Args as ClapArgs;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -19,7 +24,7 @@ use crate::time::{Clock, SystemClock};
 /// Make a new installation: keys, certificates and a commented configuration
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  \
-    mayfly init /srv/mayfly --url https://ca.example.com --issuer github=acme")]
+    mayfly init /srv/mayfly --url https://ca.example.com --issuer github=acme --log-readers token")]
 pub struct Args {
     /// The folder; must be absent or empty.
     directory: PathBuf,
@@ -35,7 +40,68 @@ pub struct Args {
     /// Encrypt the key files with the passphrase in this file
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// Who may read the certificate log, in which every repository name stands: anyone; whoever shows the
+    /// token that is made for them; nobody [asked on a terminal where the URL is not on loopback; nobody
+    /// elsewhere]
+    #[arg(long, value_name = "WHO")]
+    log_readers: Option<LogReaders>,
 }
+
+/// `--log-readers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogReaders {
+    Anyone,
+    Token,
+    Nobody,
+}
+
+/// The file of tokens for readers, beside the configuration.
+const TOKEN_FILE: &str = "readers.token";
+
+impl LogReaders {
+    /// What `mayfly.yaml` says of it.
+    fn yaml(this: Option<Self>) -> String {
+        let (readers, records) = match this {
+            None => return READERS.to_owned() + "#log: { readers: anyone, records: nobody }\n",
+            Some(Self::Anyone) => ("anyone".to_owned(), "nobody".to_owned()),
+            Some(Self::Nobody) => ("nobody".to_owned(), "nobody".to_owned()),
+            Some(Self::Token) => {
+                let file = format!("{{ token_file: {TOKEN_FILE} }}");
+                (file.clone(), file)
+            }
+        };
+        format!("{READERS}log:\n  readers: {readers}\n  records: {records}\n")
+    }
+
+    /// Asks on a terminal, for an instance whose log is not for this machine alone.
+    fn ask() -> Option<Self> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Some(Self::Nobody);
+        }
+        out::aside(
+            "Every certificate stands in the log, with the names of repositories, workflows and branches.\n\
+             Who may read it over HTTP?\n  \
+             anyone   as a public log\n  token    whoever shows a token, which is made now\n  \
+             nobody   you decide later, in mayfly.yaml\n",
+        );
+        let mut lines = std::io::stdin().lines();
+        loop {
+            out::aside("[nobody] ");
+            let Some(Ok(line)) = lines.next() else { return Some(Self::Nobody) };
+            match line.trim() {
+                "" => return Some(Self::Nobody),
+                answer => match Self::from_str(answer, true) {
+                    Ok(readers) => return Some(readers),
+                    Err(_) => out::aside("anyone, token or nobody? "),
+                },
+            }
+        }
+    }
+}
+
+/// The comment above `log` in a new `mayfly.yaml`.
+const READERS: &str = "\n# Who may read over HTTP: anyone, nobody, or { token_file: FILE } for whoever shows a token.\n\
+    # `readers`: the certificate log, /ct/; `records`: all attempts, refused ones too, /api/records\n";
 
 /// `--issuer`: a preset, and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,25 +162,41 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         )));
     }
     let file = directory.join("mayfly.yaml");
-    let (url, yaml) = configuration(&args, &file)?;
+    let (url, yaml, readers) = configuration(&args, &file)?;
     let passphrase = passphrase(args.passphrase_file.as_deref())?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let curve = if args.p384 { Curve::P384 } else { Curve::P256 };
 
     let first = first_missing(directory);
-    let data = directory.join("data");
+    let (data, token) = (directory.join("data"), directory.join(TOKEN_FILE));
     let made = std::fs::create_dir_all(directory)
         .map_err(|error| CommandError::at(directory, error))
         .and_then(|()| make(&data, &url, curve, passphrase))
+        .and_then(|()| match readers {
+            Some(LogReaders::Token) => make_token(&token),
+            Some(LogReaders::Anyone | LogReaders::Nobody) | None => Ok(()),
+        })
         .and_then(|()| std::fs::write(&file, yaml).map_err(|error| CommandError::at(&file, error)));
     if let Err(error) = made {
         // Whatever is there by now is ours: the folder was vacant.
-        for left in [Some(data), Some(file), first].into_iter().flatten() {
+        for left in [Some(data), Some(token), Some(file), first].into_iter().flatten() {
             let _ = std::fs::remove_file(&left).or_else(|_| std::fs::remove_dir_all(&left));
         }
         return Err(error);
     }
-    report(directory, &file)
+    report(directory, &file, readers)
+}
+
+/// Makes a file with one token, 256 random bits, for its owner's eyes.
+fn make_token(file: &Path) -> Result<(), CommandError> {
+    let mut octets = Zeroizing::new([0; 32]);
+    let filled = SystemRandom::new().fill(octets.as_mut());
+    filled.map_err(|_| CommandError::Failed("the system has no randomness".to_owned()))?;
+    let token = Zeroizing::new(format!("{}\n", URL_SAFE_NO_PAD.encode(octets.as_ref())));
+    let mut options = OpenOptions::new();
+    let made = options.write(true).create_new(true).mode(0o600).open(file);
+    made.and_then(|mut made| made.write_all(token.as_bytes()))
+        .map_err(|error| CommandError::at(file, error))
 }
 
 /// The uppermost folder of `path` that is to be made.
@@ -188,9 +270,12 @@ fn listener(url: &str) -> SocketAddr {
     with_port.ok().filter(|listen: &SocketAddr| listen.ip().is_loopback()).unwrap_or(everywhere)
 }
 
-/// The URL as the configuration's own reader has it, and the commented `mayfly.yaml` of a new
-/// installation, which that reader accepts.
-fn configuration(args: &Args, file: &Path) -> Result<(String, String), CommandError> {
+/// The URL as the configuration's own reader has it; the commented `mayfly.yaml` of a new installation,
+/// which that reader accepts; and who may read the log by it.
+fn configuration(
+    args: &Args,
+    file: &Path,
+) -> Result<(String, String, Option<LogReaders>), CommandError> {
     let given = Overrides { url: Some(args.url.clone()), ..Overrides::default() };
     let sound = |text: &str, overrides: &Overrides| {
         config::load_text(file, text, overrides).map_err(|errors| {
@@ -202,9 +287,13 @@ fn configuration(args: &Args, file: &Path) -> Result<(String, String), CommandEr
         })
     };
     let url = sound("issuers: []\n", &given)?.url;
-    let yaml = yaml(args, &url);
+    let bare = yaml(args, &url);
+    let is_local = sound(&bare, &Overrides::default())?.is_local();
+    let asked = || if is_local { None } else { LogReaders::ask() };
+    let readers = args.log_readers.or_else(asked);
+    let yaml = bare + &LogReaders::yaml(readers);
     sound(&yaml, &Overrides::default())?;
-    Ok((url, yaml))
+    Ok((url, yaml, readers))
 }
 
 fn yaml(args: &Args, url: &str) -> String {
@@ -250,11 +339,21 @@ fn yaml(args: &Args, url: &str) -> String {
     yaml
 }
 
-fn report(directory: &Path, file: &Path) -> Result<(), CommandError> {
+fn report(directory: &Path, file: &Path, readers: Option<LogReaders>) -> Result<(), CommandError> {
     let out = Out::stdout();
     let (program, file) = (out::program(), out::word(file));
+    let token = match readers {
+        Some(LogReaders::Token) => format!(
+            "Whoever may read the log shows the token in this file:\n  {}\n",
+            directory.join(TOKEN_FILE).display()
+        ),
+        Some(LogReaders::Nobody) => {
+            "Nobody may read the log over HTTP until `log.readers` says otherwise.\n".to_owned()
+        }
+        Some(LogReaders::Anyone) | None => String::new(),
+    };
     out.print(format_args!(
-        "{} {}\n\n\
+        "{} {}\n\n{token}\
          Move the root key off this machine; it is needed again only to renew the issuing key:\n  {}\n\
          Next:\n  {program} check --config {file}\n  {program} serve --config {file}\n",
         out.style.good("made"),

@@ -17,8 +17,9 @@ use crate::authority::{self, Serials, Trust};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
 use crate::config::{self, AuthorityFiles, Config, ConfigError, ConfigErrors, Overrides};
-use crate::http;
+use crate::explorer::recorder::Recorder;
 use crate::http::tls::Tls;
+use crate::http::{self, Access};
 use crate::installation::shards::Shard;
 use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
@@ -88,6 +89,8 @@ impl Source {
         given.unwrap_or(Path::new("mayfly.yaml"))
     }
 }
+
+/// A log, and who keeps what is refused.
 
 /// An instance whose files were read and checked, at rest.
 pub struct Instance {
@@ -159,6 +162,14 @@ impl Instance {
         Ok(Self { shard, trust, ..self })
     }
 
+    /// The shards that a command is about: the one that was named, or all.
+    pub fn shards(&self, name: Option<&str>) -> &[Shard] {
+        match name {
+            Some(_) => std::slice::from_ref(&self.shard),
+            None => &self.installation.shards,
+        }
+    }
+
     /// `trusted_root.json`.
     pub fn trusted_root(&self) -> Value {
         let shards = self.installation.shards.iter();
@@ -225,6 +236,7 @@ impl Instance {
         let instance = Self::at_rest(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let calendar = Calendar::open(&instance, &clock, read_only)?;
+        let recorder = instance.recorder(&clock, read_only)?;
         let Self { config, installation, trust, .. } = instance;
         let Installation { chain, authority: signer, .. } = installation;
         let profile = Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
@@ -238,6 +250,7 @@ impl Instance {
             signer,
             chain,
             logs: calendar.logs().clone(),
+            recorder,
         };
         let authority = Arc::new(authority);
         Ok(Running { config, authority, trust, calendar, tls })
@@ -256,6 +269,20 @@ impl Instance {
     /// The file that remembers the log's newest head.
     pub fn mark(&self) -> PathBuf {
         self.shard.mark(&self.config.log)
+    }
+
+    /// What was refused, whether or not there is such a file.
+    pub fn refusals(&self) -> PathBuf {
+        self.config.data.join("refusals.sqlite")
+    }
+
+    /// Who keeps what is refused; nobody where all is only read.
+    fn recorder(&self, clock: &Arc<dyn Clock>, read_only: bool) -> Result<Recorder, CommandError> {
+        if read_only {
+            return Ok(Recorder::default());
+        }
+        let (file, keep) = (self.refusals(), self.config.log.keep_refusals);
+        Recorder::start(file, keep, Arc::clone(clock)).map_err(CommandError::failed)
     }
 
     /// The log's name.
@@ -374,6 +401,14 @@ impl Running {
     pub fn router(&self) -> Router {
         let trusted_root = self.calendar.trusted_root().clone();
         let app = http::App::new(Arc::clone(&self.authority), trusted_root);
-        http::router(app.with_url(&self.config.url).with_denials(self.config.denials))
+        let app = app.with_url(&self.config.url).with_denials(self.config.denials);
+        let (log, records) = self.access();
+        http::router(app.with_access(log, records))
+    }
+
+    /// Who may read the log, and who the records.
+    pub fn access(&self) -> (Access, Access) {
+        let (log, is_local) = (&self.config.log, self.config.is_local());
+        (Access::to_log(&log.readers, is_local), Access::to_records(&log.records, is_local))
     }
 }

@@ -1,45 +1,58 @@
-//! `mayfly log search`: finds certificates by anything that is known of them.
+//! `mayfly log search`: finds certificates, and what was refused, by anything that is known of them.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::io::IsTerminal;
+use std::path::Path;
 
 use clap::Args as ClapArgs;
+use indicatif::ProgressBar;
 
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::out::Out;
+use crate::explorer::{self, Cursor, ExplorerError, Page, Question};
+use crate::installation::shards::Shard;
+use crate::log::search::{Entries, check};
 use crate::quote::escape;
-use crate::record::Record;
-use crate::record::search::Terms;
-use crate::store::{Placed, Store};
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::record::search::Search;
+use crate::record::{Outcome, Record, csv};
+use crate::store::index::Index;
+use crate::store::refusals::Refusals;
+use crate::store::{Store, StoreError, sqlite};
+use crate::time::{Clock, SystemClock};
 
-/// How many records are read from the store at once.
-const PAGE: usize = 256;
+/// How many records are asked for at once.
+const PAGE: usize = 1000;
 
-/// Find certificates by any claim
+/// Find certificates, and what was refused, by any claim
 #[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Terms: FIELD=PATTERN (a star stands for anything), or a word to find in any field; all must hold.\n\
-    Fields: san (the subject alternative name), issuer, serial, key, rule, request, … and every extension, by the end\n\
-    of its name.\n\n\
-    Examples:\n  mayfly log search repository=acme/app ref=refs/tags/* since=24h\n  mayfly log search alice --json"
-)]
+#[command(after_help = "Terms, all of which must hold:\n  \
+    FIELD=PATTERN   the whole value; a star stands for anything. Fields: san, issuer, serial, key, rule,\n                  \
+    request, result, reason, … and every extension, by the end of its name (repository, ref)\n  \
+    WORD, A/B       whole words of any field, side by side; a star at the end for the rest of a word\n  \
+    since=, until=  24h or 7d ago (s, m, h, d), a day (2026-01-31), a moment (2026-01-31T12:00:00Z)\n\n\
+    Examples:\n  mayfly log search repository=acme/app ref=refs/tags/* since=24h\n  \
+    mayfly log search --refused reason=DENIED_BY_RULE\n  mayfly log search alice --json")]
 pub struct Args {
-    /// What to find; nothing finds everything. since=24h (s, m, h, d) is how long ago at most.
+    /// What to find; nothing finds everything
     terms: Vec<String>,
     #[command(flatten)]
     source: Source,
-    /// Of this shard of the log, named after a year [default: the one of today]
+    /// Only in this shard of the log, named after a year [default: in all of them]
     #[arg(long, value_name = "YEAR")]
     shard: Option<String>,
-    /// How many at most, newest first.
+    /// Only what was refused
+    #[arg(long)]
+    refused: bool,
+    /// How many at most, newest first
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// One JSON object a line.
+    /// Go on where an earlier search ended: the cursor that it printed
+    #[arg(long, value_name = "CURSOR")]
+    before: Option<Cursor>,
+    /// One JSON object a line
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Comma-separated values with a header line.
+    /// Comma-separated values with a header line
     #[arg(long)]
     csv: bool,
 }
@@ -51,92 +64,114 @@ pub struct Args {
 /// [`CommandError::Usage`] for terms that ask for nothing there is, [`CommandError::Failed`] when the log
 /// cannot be read.
 pub fn run(args: Args) -> Result<(), CommandError> {
-    let (since, terms) = split(&args.terms, SystemClock.now())?;
-    let terms = Terms::parse(terms).map_err(CommandError::usage)?;
-    let instance = Instance::read(&args.source)?.of_shard(args.shard.as_deref())?;
-    let store = instance.store()?;
-    let found =
-        find(store.as_ref(), args.limit, |record| record.time >= since && record.matches(&terms))?;
+    let refused = args.refused.then_some("result=refused");
+    let terms = args.terms.iter().map(String::as_str).chain(refused);
+    let search = Search::parse(terms, SystemClock.now()).map_err(CommandError::usage)?;
+    let shard = args.shard.as_deref();
+    let instance = Instance::read(&args.source)?.of_shard(shard)?;
+    let attempts = Attempts::open(&instance, shard)?;
+    let question = Question { search, cursor: args.before, limit: args.limit };
+    let Page { records, next } = attempts.ask(question).map_err(CommandError::failed)?;
     let out = Out::stdout();
     match (args.json, args.csv) {
-        (true, _) => found
+        (true, _) => records
             .iter()
-            .try_for_each(|record| out.line(record.to_json().map_err(CommandError::failed)?)),
-        (_, true) => out.print(csv(&found)),
-        _ => out.print(table(&out, &found)),
+            .try_for_each(|record| out.line(record.to_json().map_err(CommandError::failed)?))?,
+        (_, true) => out.print(csv::table(&records))?,
+        _ => out.print(table(&out, &records))?,
+    }
+    if let Some(next) = next.filter(|_| !args.json && !args.csv) {
+        super::out::aside(format_args!("there is more: --before {next}\n"));
+    }
+    Ok(())
+}
+
+/// Everything that is kept of an instance's attempts, open to be read beside a running server.
+pub(super) struct Attempts {
+    /// Earliest window first.
+    shards: Vec<Opened>,
+    refusals: Option<Refusals>,
+}
+
+/// One shard of the log.
+struct Opened {
+    store: Box<dyn Store>,
+    index: Option<Index>,
+    size: u64,
+}
+
+impl Opened {
+    /// Opens a shard, and its index if it has one.
+    fn new(shard: &Shard) -> Result<Self, CommandError> {
+        let store = sqlite::open_read_only(&shard.database).map_err(CommandError::failed)?;
+        let index = Index::open_read_only(&shard.index(), store.owner()).ok();
+        let index = index.and_then(|index| Some((index.upto().ok()?, index)));
+        // After the index: a running server adds to both.
+        let size = store.head().map_err(CommandError::failed)?.size;
+        // Without an index, or with one that does not fit, every entry is read.
+        let index = index.filter(|(upto, _)| check(*upto, &store, size).is_ok());
+        let index = index.map(|(_, index)| index);
+        Ok(Self { store: Box::new(store), index, size })
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        Entries { store: self.store.as_ref(), index: self.index.as_ref(), size: self.size }
     }
 }
 
-/// Takes `since=…` out of the terms.
-fn split(terms: &[String], now: Timestamp) -> Result<(Timestamp, Vec<&str>), CommandError> {
-    let mut since = Timestamp::default();
-    let mut rest = Vec::new();
-    for term in terms {
-        match term.strip_prefix("since=") {
-            Some(ago) => {
-                let ago = now.minus(duration(ago).ok_or_else(|| {
-                    CommandError::Usage(format!(
-                        "{term}: expected a time like since=24h or since=7d"
-                    ))
-                })?);
-                since = since.max(ago);
+impl Attempts {
+    /// Opens the shards of an instance's log, or the one that is named, and its refusals if there are any.
+    pub(super) fn open(instance: &Instance, shard: Option<&str>) -> Result<Self, CommandError> {
+        let shards = instance.shards(shard).iter().map(Opened::new).collect::<Result<_, _>>()?;
+        Ok(Self { shards, refusals: open_refusals(&instance.refusals())? })
+    }
+
+    /// The entries of one shard.
+    pub(super) fn of_shard(&self, name: &str) -> Option<Entries<'_>> {
+        let shard = self.shards.iter().find(|shard| shard.store.owner().shard() == name);
+        shard.map(Opened::entries)
+    }
+
+    /// All that is asked for: as many pages as that takes.
+    pub(super) fn ask(&self, mut question: Question) -> Result<Page, ExplorerError> {
+        let (mut records, limit) = (Vec::new(), question.limit);
+        let size = self.shards.iter().map(|shard| shard.size).sum();
+        let (progress, mut read) = (progress(size), 0);
+        loop {
+            let older = question.first_shard(self.shards.len());
+            let Some(shard) = self.shards.get(older) else {
+                return Ok(Page { records, next: None });
+            };
+            question.limit = PAGE.min(limit - records.len());
+            let page = (older, shard.entries());
+            let page = explorer::page(page, self.refusals.as_ref(), &question)?;
+            records.extend(page.records);
+            read += explorer::READ as u64;
+            progress.set_position(read.min(size));
+            question.cursor = page.next;
+            if page.next.is_none() || records.len() >= limit {
+                progress.finish_and_clear();
+                return Ok(Page { records, next: page.next });
             }
-            None => rest.push(term.as_str()),
         }
     }
-    Ok((since, rest))
 }
 
-/// `90s`, `5m`, `24h`, `7d`.
-fn duration(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-    Some(Duration::from_secs(number.checked_mul(seconds)?))
-}
-
-/// The newest records that `wanted` wants, at most `limit`, newest first.
-pub(super) fn find(
-    store: &dyn Store,
-    limit: usize,
-    wanted: impl Fn(&Record) -> bool,
-) -> Result<Vec<Record>, CommandError> {
-    let mut found = Vec::new();
-    let mut before = None;
-    while found.len() < limit {
-        let page = store.records(before, PAGE).map_err(CommandError::failed)?;
-        let Some(oldest) = page.last() else { break };
-        before = Some(oldest.index);
-        for Placed { index, tile_leaf, record, .. } in &page {
-            let record = Record::read(*index, tile_leaf, record).map_err(CommandError::failed)?;
-            if found.len() < limit && wanted(&record) {
-                found.push(record);
-            }
-        }
+fn open_refusals(file: &Path) -> Result<Option<Refusals>, CommandError> {
+    match Refusals::open_read_only(file) {
+        Ok(refusals) => Ok(Some(refusals)),
+        Err(StoreError::Missing(_)) => Ok(None),
+        Err(error) => Err(CommandError::at(file, error)),
     }
-    Ok(found)
 }
 
-/// The columns of table and CSV.
-fn row(record: &Record) -> [String; 6] {
-    let extension = |name: &str| record.extensions.get(name).cloned().unwrap_or_default();
-    [
-        record.index.map(|index| index.to_string()).unwrap_or_default(),
-        record.time.to_string(),
-        record.san.clone(),
-        extension("source-repository-ref"),
-        record.rule.clone().unwrap_or_default(),
-        record.serial.clone(),
-    ]
+/// How far a search has come, for a terminal; shown only where it takes more than a page.
+fn progress(entries: u64) -> ProgressBar {
+    match std::io::stderr().is_terminal() && entries > PAGE as u64 {
+        true => ProgressBar::new(entries),
+        false => ProgressBar::hidden(),
+    }
 }
-
-const COLUMNS: [&str; 6] = ["index", "time", "san", "ref", "rule", "serial"];
 
 /// How many of the last columns a narrow terminal goes without: `log show` has them all.
 const SPARE: usize = 1;
@@ -145,59 +180,53 @@ fn table(out: &Out, found: &[Record]) -> String {
     if found.is_empty() {
         return "nothing found\n".to_owned();
     }
-    let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
+    let header = ["index", "time", "result", "san", "ref", "rule", "serial"];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
     // A claim is the caller's text: nothing in it may move the cursor.
-    rows.extend(
-        found.iter().map(|record| row(record).map(|cell| escape(&cell).to_string()).to_vec()),
-    );
+    let row = |record| row(record).map(|cell| escape(&cell).to_string()).to_vec();
+    rows.extend(found.iter().map(row));
     out.table(rows, SPARE)
 }
 
-fn csv(found: &[Record]) -> String {
-    let mut text = COLUMNS.join(",") + "\n";
-    for record in found {
-        let _ = writeln!(text, "{}", row(record).map(|cell| csv_cell(&cell)).join(","));
-    }
-    text
+fn row(record: &Record) -> [String; 7] {
+    let given = |text: &Option<String>| text.clone().unwrap_or_default();
+    [
+        record.index.map_or("-".to_owned(), |index| format!("{}/{index}", record.shard)),
+        record.time.to_string(),
+        record.reason.clone().unwrap_or_else(|| record.result.name().to_owned()),
+        who(record),
+        record.extensions.get("source-repository-ref").cloned().unwrap_or_default(),
+        given(&record.rule),
+        match record.result {
+            Outcome::Issued => record.serial.clone(),
+            Outcome::Refused => record.request_id.clone(),
+        },
+    ]
 }
 
-/// A cell of RFC 4180, in which no spreadsheet finds a formula.
-fn csv_cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
-        return text.to_owned();
+/// Whom an attempt was for, as far as that is known; marked where nobody verified it.
+fn who(record: &Record) -> String {
+    let claimed = record.claimed.as_ref().and_then(|claimed| claimed.subject.as_ref());
+    match (record.san.as_str(), &record.subject, claimed) {
+        ("", Some(subject), _) => subject.clone(),
+        ("", None, Some(claimed)) => format!("unverified: {claimed}"),
+        (san, ..) => san.to_owned(),
     }
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Claimed;
 
     #[test]
-    fn reads_how_long_ago() {
-        assert_eq!(duration("24h"), Some(Duration::from_secs(86_400)));
-        assert_eq!(duration("7d"), Some(Duration::from_secs(604_800)));
-        for wrong in ["", "h", "24", "24y", "-1h", "99999999999999999999d"] {
-            assert_eq!(duration(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn of_two_times_both_must_hold() {
-        let now = Timestamp::from_secs(1_000_000);
-        for terms in [["since=1h", "since=7d"], ["since=7d", "since=1h"]] {
-            let terms = terms.map(str::to_owned);
-            let (since, rest) = split(&terms, now).unwrap();
-            assert_eq!(since, Timestamp::from_secs(1_000_000 - 3600));
-            assert!(rest.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_spreadsheet_finds_no_formula() {
-        assert_eq!(csv_cell("refs/heads/main"), "refs/heads/main");
-        assert_eq!(csv_cell("=cmd()"), "\"'=cmd()\"");
-        assert_eq!(csv_cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+    fn what_nobody_verified_is_marked() {
+        let claimed = Claimed { subject: Some("mallory".into()), ..Claimed::default() };
+        let mut record = Record { claimed: Some(claimed.into()), ..Record::default() };
+        assert_eq!(who(&record), "unverified: mallory");
+        record.subject = Some("alice".into());
+        assert_eq!(who(&record), "alice");
+        record.san = "alice@example.com".into();
+        assert_eq!(who(&record), "alice@example.com");
     }
 }

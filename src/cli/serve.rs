@@ -59,6 +59,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         let open = if args.read_only { Instance::open_read_only } else { Instance::open };
         let mut running = open(config)?;
         running.calendar.heed(signal(SignalKind::hangup()).map_err(CommandError::failed)?);
+        warn_of_closed_doors(&running);
         let reloader = Reloader::new(args.source, written)?;
         let stop = stop_signal()?;
         // Nobody needs to read it.
@@ -69,6 +70,21 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             () = reloader.follow(&authority) => Ok(()),
         }
     })
+}
+
+/// A log that nobody may read is worth little to those who verify, and its operator should know.
+fn warn_of_closed_doors(running: &Running) {
+    let (log, records) = running.access();
+    for (access, what) in
+        [(log, "the certificate log (/ct/)"), (records, "the records (/api/records)")]
+    {
+        if access.is_closed() {
+            tracing::warn!(
+                "nobody may read {what}: `{}` says who may; see \"Who may read\" in docs/operating.md",
+                access.key()
+            );
+        }
+    }
 }
 
 /// Serves until `stop`, or until a shard of the log can no longer be trusted; answers what is under way,

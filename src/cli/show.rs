@@ -12,28 +12,34 @@ use serde_json::{Value, json};
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::out::Out;
+use super::search::Attempts;
 use crate::ct::entry::TileLeaf;
+use crate::explorer::Question;
+use crate::log::search::Entries;
 use crate::pem;
-use crate::quote::visible;
+use crate::quote::{escape, quote, visible};
 use crate::reading::Reading;
 use crate::record::Record;
-use crate::record::search::Terms;
+use crate::record::search::Search;
 use crate::store::Store;
+use crate::time::Timestamp;
 use crate::tlog::key::PublicKey;
 use crate::tlog::merkle::{Frontier, Hash};
 
 /// No certificate file has more octets.
 const MOST: u64 = 1 << 20;
 
-/// Show one certificate: what it says, and whether the log holds it
+/// Show one certificate: what it says, and whether the log holds it; or one refusal
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  mayfly log show 17\n  mayfly log show certificate.pem")]
+#[command(after_help = "Examples:\n  mayfly log show 17\n  mayfly log show certificate.pem\n  \
+    mayfly log show 5f0c1d2e3f405162-7      the id of a request")]
 pub struct Args {
-    /// A log index, a serial number (hex), or a certificate file (PEM, also in base64, or DER)
+    /// A log index (17, or 2026/17 in another shard), a serial number (hex), a certificate file (PEM, also in base64, or DER), or the id of a
+    /// request
     which: String,
     #[command(flatten)]
     source: Source,
-    /// Of this shard of the log, named after a year [default: the one of today]
+    /// Only in this shard of the log, named after a year; an index alone is of the shard of today
     #[arg(long, value_name = "YEAR")]
     shard: Option<String>,
     /// Print JSON.
@@ -47,15 +53,31 @@ pub struct Args {
 ///
 /// [`CommandError::Failed`] when there is no such certificate or its entry does not hold.
 pub fn run(args: Args) -> Result<(), CommandError> {
-    let instance = Instance::read(&args.source)?.of_shard(args.shard.as_deref())?;
-    let store = instance.store()?;
-    let file = Path::new(&args.which);
-    let shown = if file.is_file() || !is_number(&args.which) {
-        from_file(file, &instance, store.as_ref())?
+    let shard = args.shard.as_deref();
+    let instance = Instance::read(&args.source)?.of_shard(shard)?;
+    let attempts = Attempts::open(&instance, shard)?;
+    let (out, file) = (Out::stdout(), Path::new(&args.which));
+    let shown = if file.is_file() {
+        from_file(file, &instance, &attempts)?
     } else {
-        from_log(index(&args.which, store.as_ref())?, store.as_ref())?
+        match find(&args.which, (&instance, &attempts))? {
+            Some(Record { index: Some(index), shard, .. }) => {
+                from_log(index, entries(&attempts, &shard)?.store)?
+            }
+            Some(refusal) if args.json => {
+                return out.line(refusal.to_json().map_err(CommandError::failed)?);
+            }
+            Some(refusal) => return out.print(refused(&out, &refusal)?),
+            None if is_number(&args.which) => {
+                let which = &args.which;
+                let size = entries(&attempts, instance.shard.name())?.size;
+                return Err(CommandError::Failed(format!(
+                    "the log has no entry {which} (it has {size})"
+                )));
+            }
+            None => from_file(file, &instance, &attempts)?,
+        }
     };
-    let out = Out::stdout();
     if args.json { out.line(shown.json()) } else { out.print(shown.text(&out)) }
 }
 
@@ -73,27 +95,63 @@ struct Shown {
     checked: Vec<&'static str>,
 }
 
-/// The index that an index or a serial number means.
-fn index(which: &str, store: &dyn Store) -> Result<u64, CommandError> {
-    let end = store.head().map_err(CommandError::failed)?.size;
-    if let Some(index) = which.parse().ok().filter(|index| *index < end) {
-        return Ok(index);
-    }
-    let nothing = || CommandError::Failed(format!("the log has no entry {which} (it has {end})"));
-    let serial = as_recorded(which);
-    let terms = Terms::parse([format!("serial={serial}").as_str()]).map_err(CommandError::usage)?;
-    let wanted = |record: &Record| record.matches(&terms);
-    let found = super::search::find(store, 1, wanted)?;
-    found.first().and_then(|record| record.index).ok_or_else(nothing)
+fn entries<'a>(attempts: &'a Attempts, shard: &str) -> Result<Entries<'a>, CommandError> {
+    let missing = || CommandError::Usage(format!("the log has no shard {}", quote(shard)));
+    attempts.of_shard(shard).ok_or_else(missing)
 }
 
-/// A serial number as records have it: the octets of its DER, whatever zeros it is written with.
-fn as_recorded(serial: &str) -> String {
-    let digits = serial.replace(':', "").to_lowercase();
-    let digits = digits.trim_start_matches('0');
-    let even = "0".repeat(digits.len() % 2);
-    let sign = if even.is_empty() && digits.starts_with(|first| first >= '8') { "00" } else { "" };
-    format!("{sign}{even}{digits}")
+/// The attempt that an index, a serial number or the id of a request means.
+fn find(
+    which: &str,
+    (instance, attempts): (&Instance, &Attempts),
+) -> Result<Option<Record>, CommandError> {
+    let (shard, index) = which.split_once('/').unwrap_or((instance.shard.name(), which));
+    if let Ok(index) = index.parse()
+        && let Some(record) =
+            entries(attempts, shard)?.record(index).map_err(CommandError::failed)?
+    {
+        return Ok(Some(record));
+    }
+    let fields = if is_number(which) { &["serial", "request"][..] } else { &["request"] };
+    for field in fields {
+        // A star would stand for anything.
+        let term = format!("{field}={}", which.replace('*', ""));
+        let search = Search::parse([term.as_str()], Timestamp::default());
+        let search = search.map_err(CommandError::usage)?;
+        let asked = attempts.ask(Question { search, limit: 1, ..Question::default() });
+        let found = asked.map_err(CommandError::failed)?.records.into_iter().next();
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// What is kept of a refusal: why, then everything else by name.
+fn refused(out: &Out, record: &Record) -> Result<String, CommandError> {
+    let Ok(Value::Object(fields)) = serde_json::to_value(record) else {
+        return Err(CommandError::Failed("the refusal cannot be written".to_owned()));
+    };
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for (name, value) in &fields {
+        let of = if name == "claimed" { "unverified " } else { "" };
+        match value.as_object() {
+            Some(inner) => {
+                let named = |(name, value): (&String, _)| (format!("{of}{name}"), said(value));
+                lines.extend(inner.iter().map(named));
+            }
+            None => lines.push((name.clone(), said(value))),
+        }
+    }
+    let lines: Vec<(&str, &str)> =
+        lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let why = escape(record.message.as_deref().unwrap_or_default()).to_string();
+    let sentence = format!("refused at {}: {why}", record.time);
+    Ok(format!("{}\n{}", out.style.strong(&out.wrap(&sentence, 0)), out.fields(&lines)))
+}
+
+fn said(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The precertificate that the log keeps as entry `index`.
@@ -109,7 +167,7 @@ fn from_log(index: u64, store: &dyn Store) -> Result<Shown, CommandError> {
 }
 
 /// A certificate that somebody holds: its SCT and its place in the log.
-fn from_file(file: &Path, instance: &Instance, store: &dyn Store) -> Result<Shown, CommandError> {
+fn from_file(file: &Path, instance: &Instance, attempts: &Attempts) -> Result<Shown, CommandError> {
     let octets = octets(file)?;
     let der = certificate(&octets).ok_or_else(|| {
         CommandError::at(
@@ -123,9 +181,12 @@ fn from_file(file: &Path, instance: &Instance, store: &dyn Store) -> Result<Show
     let issuing = Reading::of(issuing).map_err(CommandError::failed)?;
     reading.verify_issued_by(&issuing).map_err(CommandError::failed)?;
     let issuer = issuing.public_key().map_err(CommandError::failed)?;
-    let log = PublicKey::from_spki(&instance.trust.public_key).map_err(CommandError::failed)?;
+    let id = reading.sct().map_err(CommandError::failed)?.log_id;
+    let mut shards = instance.installation.shards.iter();
+    let shard = shards.find(|shard| shard.owner.log_id == id).unwrap_or(&instance.shard);
+    let log = PublicKey::from_spki(shard.signer.public_key()).map_err(CommandError::failed)?;
     let (sct, hash) = reading.verify_sct(&log, &issuer).map_err(CommandError::failed)?;
-    let size = in_tree(store, sct.leaf_index, hash)?;
+    let size = in_tree(entries(attempts, shard.name())?.store, sct.leaf_index, hash)?;
     let checked = vec![
         "signed by the authority",
         "its SCT is signed by the log",
@@ -268,21 +329,6 @@ mod tests {
         }
         assert_eq!(certificate(b""), None);
         assert_eq!(certificate(b"holiday.jpg"), None);
-    }
-
-    #[test]
-    fn a_serial_number_is_found_with_any_zeros() {
-        for (asked, recorded) in [
-            ("007f01", "7f01"),
-            ("7F:01", "7f01"),
-            ("ff01", "00ff01"),
-            ("00ff01", "00ff01"),
-            ("0000ff01", "00ff01"),
-            ("f01", "0f01"),
-            ("0f01", "0f01"),
-        ] {
-            assert_eq!(as_recorded(asked), recorded, "{asked}");
-        }
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct VerifyArgs {
     /// $XDG_STATE_HOME/mayfly]
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
+    /// The token that a log wants whose readers must show one: the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Print one JSON object a log
     #[arg(long)]
     pub json: bool,
@@ -52,7 +55,7 @@ pub struct VerifyArgs {
 ///
 /// [`VerifyError`]; its [`VerifyError::exit_code`] says whether the log or the command is wrong.
 pub async fn run(args: &VerifyArgs, out: &mut dyn io::Write) -> Result<(), VerifyError> {
-    let place = Source::open(&args.log)?;
+    let place = Source::open(&args.log, args.token_file.as_deref())?;
     let logs = keys::logs(&place).await?;
     if logs.len() > 1 && (args.key.is_some() || args.state.is_some()) {
         return Err(VerifyError::ManyLogs(logs.join(", ")));
@@ -287,6 +290,14 @@ pub enum VerifyError {
         /// Why.
         error: String,
     },
+    /// The file with the token for readers cannot be used.
+    #[error("the token file {} cannot be used: {error}", quote(.file))]
+    TokenFile {
+        /// The file.
+        file: String,
+        /// Why.
+        error: String,
+    },
     /// The report cannot be written.
     #[error("the result cannot be written: {0}")]
     Output(String),
@@ -310,7 +321,8 @@ impl VerifyError {
             | Self::NoLog(_)
             | Self::ManyLogs(_)
             | Self::Key { .. }
-            | Self::KeyFile { .. } => 2,
+            | Self::KeyFile { .. }
+            | Self::TokenFile { .. } => 2,
         }
     }
 }

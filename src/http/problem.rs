@@ -27,6 +27,7 @@ use crate::log::LogError;
 use super::RequestId;
 
 mod metadata;
+mod reading;
 mod rpc;
 mod table;
 

@@ -95,6 +95,11 @@ impl Shard {
         PathBuf::from(name)
     }
 
+    /// The file of its search index, whether or not there is one.
+    pub fn index(&self) -> PathBuf {
+        self.database.with_extension("index.sqlite")
+    }
+
     /// What verifiers need to know of it, at an instance with this URL.
     pub fn trust(&self, url: &str, now: Timestamp) -> LogTrust {
         let Window { start, end } = self.owner.window;

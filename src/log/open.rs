@@ -1,8 +1,8 @@
 //! Opening a log: to append to it, or to be read only.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -13,6 +13,7 @@ use super::edge::Edge;
 use super::form::Form;
 use super::mark::Mark;
 use super::scrub::{Damage, Scrub};
+use super::search::SEARCHES;
 use super::sequencer::{Pending, QUEUE, Sequencer};
 use super::signed::{Keys, Newest};
 use super::tiles::Tiles;
@@ -195,6 +196,8 @@ impl Reading {
             reads: Semaphore::new(READS),
             tiles: Arc::new(Tiles::new(FORM)),
             compressed: Arc::new(Tiles::new(FORM)),
+            follower: OnceLock::new(),
+            searches: Semaphore::new(SEARCHES),
             state,
             damage,
         };

@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 
-use super::edge::{WIDTH, read_tile, subtree};
+use super::edge::{WIDTH, subtree};
 use super::tiles::Tiles;
 use super::{Log, LogError};
 use crate::store::{Store, StoreError};
@@ -45,26 +45,6 @@ impl Log {
             return Err(Unprovable::Backwards { first, second });
         }
         self.prove(second, move |node| merkle::consistency_proof(first, second, node)).await
-    }
-
-    /// The index of the entry with this leaf hash, if the published tree has one.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Store`] when the store cannot be read.
-    pub async fn index_of(&self, leaf: Hash) -> Result<Option<u64>, LogError> {
-        let size = self.head().size;
-        // From the newest back, a tile at a time: other readers get their turn in between.
-        for index in (0..size.div_ceil(WIDTH)).rev() {
-            let first = index * WIDTH;
-            let width = WIDTH.min(size - first);
-            let hashes = self.read(move |store| read_tile(store, (0, index), width)).await?;
-            let (hashes, _) = hashes.as_chunks();
-            if let Some((index, _)) = (first..).zip(hashes).find(|(_, hash)| **hash == leaf.0) {
-                return Ok(Some(index));
-            }
-        }
-        Ok(None)
     }
 
     /// What `proof` makes of the nodes of the tree of `size` entries.

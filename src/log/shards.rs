@@ -42,6 +42,17 @@ impl Shards {
         log.ready().map(|()| log.clone())
     }
 
+    /// The shard of this name.
+    pub fn named(&self, name: &str) -> Option<Log> {
+        self.all().iter().find(|log| log.shard() == name).cloned()
+    }
+
+    /// The shard whose window holds `now`; the newest where none does.
+    pub fn at(&self, now: Timestamp) -> Option<Log> {
+        let logs = self.all();
+        logs.iter().find(|log| log.window().holds(now)).or(logs.last()).cloned()
+    }
+
     /// The first notAfter from `from` on that no shard takes.
     pub fn covered(&self, from: Timestamp) -> Timestamp {
         let windows: Vec<Window> = self.all().iter().map(Log::window).collect();

@@ -54,6 +54,12 @@ pub(super) fn verify(text: &[u8]) -> Result<PublicKey, PossessionError> {
     Ok(key)
 }
 
+/// The DER `SubjectPublicKeyInfo` in the request, whether or not anything else of it holds.
+pub(super) fn sent(text: &[u8]) -> Option<Vec<u8>> {
+    let block = pem::blocks(text).next()?.ok()?;
+    Some(decode(&block.der).ok()?.spki.to_vec())
+}
+
 fn decode(request: &[u8]) -> der::Result<Csr<'_>> {
     let mut reader = SliceReader::new(request)?;
     let csr = reader.sequence(|fields| {

@@ -98,6 +98,18 @@ pub fn kind(spki: &[u8]) -> Option<&'static str> {
     Some(row.name)
 }
 
+/// The DER `SubjectPublicKeyInfo` that `text` holds, of whatever kind and strength; none where there is no
+/// public key.
+pub(super) fn sent(text: &[u8]) -> Option<Vec<u8>> {
+    let spki = match pem::blocks(text).next() {
+        None => text.to_vec(),
+        Some(Ok(block)) if block.label == "PUBLIC KEY" => block.der.to_vec(),
+        Some(Ok(block)) if block.label == "RSA PUBLIC KEY" => wrap_pkcs1(&block.der),
+        Some(_) => return None,
+    };
+    decode(&spki).is_ok().then_some(spki)
+}
+
 /// id-ecPublicKey, whose parameters say which curve.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mayfly::cli::client::Client;
 use mayfly::cli::requester::Requester;
-use mayfly::config::{self, Overrides};
+use mayfly::config::{self, Overrides, Readers};
 use mayfly::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 
@@ -63,6 +63,52 @@ fn init_makes_what_check_accepts_and_touches_nothing_twice() {
     assert!(out.contains("token.actions.githubusercontent.com"), "{out}");
     let (_, err) = check(&["init", text(&home)], 2);
     assert!(err.contains("not empty"), "{err}");
+}
+
+#[test]
+fn init_makes_a_log_for_nobody_unless_told_who_may_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "https://ca.example.com";
+    let read = |home: &Path| {
+        let file = home.join("mayfly.yaml");
+        let config = config::load(&file, &Overrides::default()).expect("a configuration");
+        (config.log.readers.clone(), config.log.records.clone(), config.is_local())
+    };
+    for (name, arguments, log, records) in [
+        ("asked", &["--url", url][..], Readers::Nobody, Readers::Nobody),
+        ("anyone", &["--url", url, "--log-readers", "anyone"], Readers::Anyone, Readers::Nobody),
+        ("nobody", &["--log-readers", "nobody"], Readers::Nobody, Readers::Nobody),
+        ("local", &[], Readers::Local, Readers::Local),
+    ] {
+        let home = folder.path().join(name);
+        let (out, _) = check(&[&["init", text(&home)], arguments].concat(), 0);
+        let (readers, all, _) = read(&home);
+        assert_eq!((&readers, all), (&log, records), "{name}");
+        assert_eq!(out.contains("Nobody may read the log"), log == Readers::Nobody, "{out}");
+        assert!(!home.join("readers.token").exists());
+    }
+    let home = folder.path().join("token");
+    check(&["init", text(&home), "--url", url, "--log-readers", "token"], 0);
+    let token = home.join("readers.token");
+    let holders = Readers::Token(token.clone());
+    assert_eq!(read(&home), (holders.clone(), holders, false));
+    assert_eq!(std::fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(std::fs::read_to_string(&token).unwrap().trim().len() >= 43);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_may_read_is_pointed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("mayfly");
+    check(&["init", text(&home), "--url", "https://ca.example.com"], 0);
+    let file = home.join("mayfly.yaml");
+    let server = Server::start(&["--config", text(&file), "--listen", "127.0.0.1:0"]);
+    let began = tokio::time::Instant::now();
+    let is_said = |words: &str| server.said().contains(words);
+    while !is_said("nobody may read the certificate log") || !is_said("`log.records`") {
+        assert!(began.elapsed().as_secs() < 60, "{}", server.said());
+        tokio::task::yield_now().await;
+    }
 }
 
 #[test]
@@ -127,6 +173,23 @@ async fn an_instance_is_served_searched_shown_and_verified() {
     assert_eq!(found["issuer"], issuer.url());
     assert_eq!(found["extensions"]["issuer"], issuer.url());
     assert_eq!((&found["kind"], &found["index"]), (&json!("email"), &json!(0)));
+
+    let id = refused(&server, &issuer).await;
+    // Refusals are kept by a thread of their own.
+    let asked = ["log", "search", "--refused", "--json"];
+    let line = (0..200).map(|_| run(&asked, 0).0).find(|out| !out.is_empty()).expect("a refusal");
+    let refusal: Value = serde_json::from_str(line.trim()).unwrap();
+    assert_eq!((&refusal["reason"], &refusal["request_id"]), (&json!("TOKEN_EXPIRED"), &json!(id)));
+    let (out, _) = run(&["log", "show", &id], 0);
+    assert!(out.contains("the token expired") && out.contains("unverified subject"), "{out}");
+    let (out, _) = run(&["log", "search"], 0);
+    assert!(out.contains("TOKEN_EXPIRED") && out.contains("alice@example.com"), "{out}");
+    let (out, err) = run(&["log", "search", "--limit", "1"], 0);
+    assert!(out.contains("TOKEN_EXPIRED") && err.contains("--before"), "{out}{err}");
+    let cursor = err.split_whitespace().last().expect("a cursor");
+    let (out, err) = run(&["log", "search", "--before", cursor, "--csv"], 0);
+    assert!(out.contains("alice@example.com") && !out.contains("EXPIRED"), "{out}{err}");
+
     let (out, _) = run(&["log", "search", "san=bob@*"], 0);
     assert_eq!(out.trim(), "nothing found");
     run(&["log", "search", "nonsense=1"], 2);
@@ -193,6 +256,17 @@ pub async fn certificate(server: &Server, issuer: &FakeIssuer) -> String {
     let answer: Value = serde_json::from_slice(&answer.expect("an answer").body).unwrap();
     let chain = &answer["signedCertificateEmbeddedSct"]["chain"]["certificates"];
     chain[0].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// Shows an expired token; yields the id of the request.
+async fn refused(server: &Server, issuer: &FakeIssuer) -> String {
+    let claims = json!({ "email": "alice@example.com", "email_verified": true });
+    let token = issuer.token_at(SystemClock.now().as_secs() - 7200, claims);
+    let body = Requester::new().and_then(|requester| requester.request(&token)).expect("a request");
+    let answer = Client::new(&server.url).post("/api/v2/signingCert", body).await;
+    let answer: Value = serde_json::from_slice(&answer.expect("an answer").body).unwrap();
+    let id = answer["details"][1]["requestId"].as_str();
+    id.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_first_start_under_an_authority_that_is_there_makes_a_log_alone() {
     until(|| server.said().contains(has));
     server.kill();
     let mut made = names(&path("data"));
-    made.sort();
+    made.retain(|name| !name.starts_with("refusals.sqlite"));
     assert_eq!(made, ["ct"]);
     let mut trust = Command::new(env!("CARGO_BIN_EXE_mayfly"));
     trust.args(["trust", "export", "--config", &file]).arg(path("trust"));

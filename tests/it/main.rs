@@ -6,6 +6,7 @@ mod tidy;
 mod config;
 mod keyset;
 mod live;
+mod records;
 mod reload;
 mod attempts;
 mod possession;

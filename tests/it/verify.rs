@@ -144,7 +144,8 @@ fn a_log_is_held_to_the_last_visit() {
 }
 
 fn args(place: &str, state: &Path) -> VerifyArgs {
-    VerifyArgs { log: place.to_owned(), key: None, state: Some(state.to_owned()), json: true }
+    let (log, state) = (place.to_owned(), Some(state.to_owned()));
+    VerifyArgs { log, key: None, state, token_file: None, json: true }
 }
 
 async fn verify(args: &VerifyArgs) -> Result<serde_json::Value, VerifyError> {

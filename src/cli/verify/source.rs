@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, USER_AGENT};
+use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -39,7 +39,8 @@ pub(super) enum Source {
 
 impl Source {
     /// A folder, or an address: `https`, or `http` on loopback.
-    pub(super) fn open(place: &str) -> Result<Self, VerifyError> {
+    /// The server is shown the token in `token_file`, if one is given.
+    pub(super) fn open(place: &str, token_file: Option<&Path>) -> Result<Self, VerifyError> {
         let unknown = || VerifyError::Place(place.to_owned());
         if !place.contains("://") {
             let folder = PathBuf::from(place);
@@ -54,7 +55,8 @@ impl Source {
         if !is_acceptable {
             return Err(unknown());
         }
-        Remote::new(place.trim_end_matches('/').to_owned())
+        let token = token_file.map(credential).transpose()?;
+        Remote::new(place.trim_end_matches('/').to_owned(), token)
             .map(|remote| Self::Remote(Box::new(remote)))
     }
 
@@ -158,6 +160,8 @@ pub(super) struct Remote {
     client: HttpClient,
     /// Without a slash at its end.
     base: String,
+    /// What it is shown; `Bearer …`.
+    credential: Option<HeaderValue>,
     ahead: Option<Tiles>,
     asked: VecDeque<(String, Asked)>,
 }
@@ -177,12 +181,14 @@ impl Drop for Remote {
 }
 
 impl Remote {
-    fn new(base: String) -> Result<Self, VerifyError> {
-        Ok(Self { client: client()?, base, ahead: None, asked: VecDeque::new() })
+    fn new(base: String, credential: Option<HeaderValue>) -> Result<Self, VerifyError> {
+        Ok(Self { client: client()?, base, credential, ahead: None, asked: VecDeque::new() })
     }
 
+    /// Another place on the same server.
     fn at(&self, base: String) -> Self {
-        Self { client: self.client.clone(), base, ahead: None, asked: VecDeque::new() }
+        let (client, credential) = (self.client.clone(), self.credential.clone());
+        Self { client, base, credential, ahead: None, asked: VecDeque::new() }
     }
 
     async fn read(&mut self, path: &str) -> Result<Vec<u8>, ReadError> {
@@ -225,11 +231,13 @@ impl Remote {
     /// Asks once; follows no redirects.
     async fn ask(&self, url: &str) -> Result<Vec<u8>, ReadError> {
         let failed = |error: String| ReadError::Failed { path: url.to_owned(), error };
-        let request = Request::get(url)
+        let mut request = Request::get(url)
             .header(USER_AGENT, concat!("mayfly/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT_ENCODING, "gzip")
             .body(Empty::new())
             .map_err(|error| failed(error.to_string()))?;
+        let credential = self.credential.clone().map(|credential| (AUTHORIZATION, credential));
+        request.headers_mut().extend(credential);
         let answer =
             self.client.request(request).await.map_err(|error| failed(root_cause(&error)))?;
         match answer.status() {
@@ -250,6 +258,19 @@ impl Remote {
     }
 }
 
+/// The header that shows the token in a file: its first line.
+fn credential(file: &Path) -> Result<HeaderValue, VerifyError> {
+    let wrong = |error: String| VerifyError::TokenFile { file: file.display().to_string(), error };
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let mut lines = text.lines().map(str::trim);
+    let token = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    let token = token.ok_or_else(|| wrong("there is no token in it".to_owned()))?;
+    let header = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut header = header.map_err(|_| wrong("its first line is no token".to_owned()))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
 fn client() -> Result<HttpClient, VerifyError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -264,6 +285,15 @@ fn client() -> Result<HttpClient, VerifyError> {
     Ok(Client::builder(TokioExecutor::new()).build(connector.build()))
 }
 
+/// What to do about a status, where it says.
+const fn hint(status: u16) -> &'static str {
+    match status {
+        401 => ": this log is for those who have a token; give it with --token-file FILE",
+        403 => ": nobody may read this log, as `log.readers` in its configuration says",
+        _ => "",
+    }
+}
+
 /// Why a file of a log is not at hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -274,7 +304,7 @@ pub enum ReadError {
     #[error("{} is longer than {} MiB", quote(.0), MAX_FILE >> 20)]
     TooLong(String),
     /// The server answers, but not with the file.
-    #[error("{} was answered with HTTP status {status}", quote(.path))]
+    #[error("{} was answered with HTTP status {status}{}", quote(.path), hint(*status))]
     Status {
         /// Its path in a folder, or its URL.
         path: String,

@@ -1,6 +1,6 @@
 //! One table for each stage's error: what a machine may rely on, and what a stranger may know.
 //!
-//! A stage's refusals share their code, and each variant has its reason. No arm stands for "everything
+//! A stage's refusals share their code; their reasons are the authority's. No arm stands for "everything
 //! else": a new variant stops the build here.
 
 use std::time::Duration;
@@ -9,11 +9,7 @@ use tonic::Code;
 
 use crate::authority::{Failure, Refusal};
 use crate::certificate::profile::ProfileError;
-use crate::identity::IdentityError;
 use crate::log::LogError;
-use crate::policy::PolicyError;
-use crate::possession::PossessionError;
-use crate::token::TokenError;
 
 use super::Message;
 
@@ -29,82 +25,14 @@ pub const NEVER: Option<Duration> = None;
 
 /// The caller's faults.
 pub fn refused(refusal: &Refusal) -> Row {
-    match refusal {
-        Refusal::Token(error) => Row(token(error), Code::InvalidArgument, NEVER),
-        Refusal::IssuerUnknown { .. } => Row("ISSUER_UNKNOWN", Code::InvalidArgument, NEVER),
-        Refusal::Identity(error) => Row(identity(error), Code::InvalidArgument, NEVER),
-        Refusal::Possession(error) => Row(possession(error), Code::InvalidArgument, NEVER),
-        Refusal::Policy(error) => Row(policy(error), Code::PermissionDenied, NEVER),
-    }
-}
-
-#[rustfmt::skip]
-fn token(error: &TokenError) -> &'static str {
-    match error {
-        TokenError::Empty                       => "TOKEN_MISSING",
-        TokenError::TooLong { .. }              => "TOKEN_INVALID",
-        TokenError::NotCompact { .. }           => "TOKEN_INVALID",
-        TokenError::NotBase64(_)                => "TOKEN_INVALID",
-        TokenError::NotJson { .. }              => "TOKEN_INVALID",
-        TokenError::AlgorithmMissing            => "TOKEN_INVALID",
-        TokenError::UnsupportedAlgorithm(_)     => "TOKEN_INVALID",
-        TokenError::ForbiddenHeader(_)          => "TOKEN_INVALID",
-        TokenError::KeyIdNotText                => "TOKEN_INVALID",
-        TokenError::ClaimMissing(_)             => "CLAIM_MISSING",
-        TokenError::ClaimEmpty(_)               => "CLAIM_MISSING",
-        TokenError::ClaimType { .. }            => "CLAIM_INVALID",
-        TokenError::NoSuchKey { .. }            => "SIGNATURE_INVALID",
-        TokenError::SignatureInvalid { .. }     => "SIGNATURE_INVALID",
-        TokenError::TooManyKeys { .. }          => "SIGNATURE_INVALID",
-        TokenError::IssuerMismatch { .. }       => "ISSUER_MISMATCH",
-        TokenError::AudienceMismatch { .. }     => "AUDIENCE_MISMATCH",
-        TokenError::Expired { .. }              => "TOKEN_EXPIRED",
-        TokenError::NotYetValid { .. }          => "TOKEN_NOT_YET_VALID",
-        TokenError::AlgorithmNotAllowed { .. }  => "ALGORITHM_NOT_ALLOWED",
-        TokenError::TooOld { .. }               => "TOKEN_TOO_OLD",
-        TokenError::AgeUnknown { .. }           => "CLAIM_MISSING",
-    }
-}
-
-#[rustfmt::skip]
-fn identity(error: &IdentityError) -> &'static str {
-    match error {
-        IdentityError::ClaimMissing { .. }      => "CLAIM_MISSING",
-        IdentityError::ClaimType { .. }         => "CLAIM_INVALID",
-        IdentityError::ClaimValue { .. }        => "CLAIM_INVALID",
-        IdentityError::EmailUnverified { .. }   => "EMAIL_UNVERIFIED",
-        IdentityError::EmailInvalid { .. }      => "CLAIM_INVALID",
-        IdentityError::SubjectIsEmail { .. }    => "SUBJECT_INVALID",
-        IdentityError::SubjectInvalid { .. }    => "SUBJECT_INVALID",
-        IdentityError::SubjectForeign { .. }    => "SUBJECT_INVALID",
-        IdentityError::TooLong { .. }           => "IDENTITY_INVALID",
-        IdentityError::TooLarge { .. }          => "IDENTITY_INVALID",
-        IdentityError::SanEmpty { .. }          => "IDENTITY_INVALID",
-        IdentityError::Url { .. }               => "IDENTITY_INVALID",
-    }
-}
-
-#[rustfmt::skip]
-fn possession(error: &PossessionError) -> &'static str {
-    match error {
-        PossessionError::KeyMissing             => "KEY_MISSING",
-        PossessionError::KeyUnreadable          => "KEY_UNREADABLE",
-        PossessionError::KeyIsCertificate       => "KEY_UNREADABLE",
-        PossessionError::KeyIsPrivate           => "KEY_IS_PRIVATE",
-        PossessionError::KeyUnacceptable(_)     => "KEY_UNACCEPTABLE",
-        PossessionError::ProofInvalid { .. }    => "PROOF_INVALID",
-        PossessionError::CsrUnreadable          => "CSR_UNREADABLE",
-        PossessionError::CsrAlgorithm { .. }    => "CSR_UNACCEPTABLE",
-        PossessionError::CsrSignature           => "PROOF_INVALID",
-    }
-}
-
-#[rustfmt::skip]
-fn policy(error: &PolicyError) -> &'static str {
-    match error {
-        PolicyError::Denied { .. }              => "DENIED_BY_RULE",
-        PolicyError::NotAllowed { .. }          => "DENIED_BY_RULE",
-    }
+    let code = match refusal {
+        Refusal::Token(_)
+        | Refusal::IssuerUnknown { .. }
+        | Refusal::Identity(_)
+        | Refusal::Possession(_) => Code::InvalidArgument,
+        Refusal::Policy(_) => Code::PermissionDenied,
+    };
+    Row(refusal.reason(), code, NEVER)
 }
 
 /// Our faults, each in words for strangers; the cause stands in our own log alone. An issuer's trouble
@@ -176,6 +104,7 @@ pub fn log(error: &LogError) -> (Row, &'static str) {
         | LogError::Miscomputed { .. }
         | LogError::Store(_)
         | LogError::Mark(_)
+        | LogError::Index(_)
         | LogError::Signer(_)
         | LogError::Record(_)
         | LogError::Thread(_)

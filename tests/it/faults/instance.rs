@@ -154,6 +154,7 @@ impl Instance {
             log: server.url.clone(),
             key: None,
             state: Some(self.folder.path().join("visit.json")),
+            token_file: None,
             json: true,
         };
         verify(&args, &mut Vec::new()).await.unwrap_or_else(|error| panic!("the judge: {error}"));

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use mayfly::authority::{Authority, Trust};
 use mayfly::certificate::Serial;
 use mayfly::certificate::profile::Profile;
+use mayfly::explorer::recorder::Recorder;
 use mayfly::installation::{self, Curve, Options};
 use mayfly::issuer::{Issuer, IssuerId, Issuers, Keys, Kind};
 use mayfly::keyset::Keyset;
@@ -55,6 +56,9 @@ impl TestAuthority {
         let reading = Reading { store, keys, clock: clock_of_log, origin };
         let log = Log::open(opening(reading)).unwrap();
 
+        let (refusals, month) = (data.join("refusals.sqlite"), Duration::from_secs(30 * 86_400));
+        let recorder = Recorder::start(refusals, month, Arc::clone(&shared)).unwrap();
+
         let signer = signer(opened.authority);
         let lifetime = Duration::from_secs(600);
         let count = AtomicU64::new(1);
@@ -69,6 +73,7 @@ impl TestAuthority {
             signer,
             chain: opened.chain,
             logs: Shards::new(vec![log]),
+            recorder,
         };
         Self { authority: Arc::new(authority), clock, _folder: folder }
     }

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mayfly::algorithm::SignatureAlgorithm;
 use mayfly::cli::verify::{self, VerifyArgs, check_served};
+use mayfly::config::Readers;
 use mayfly::http::grpc::fulcio::create_signing_certificate_request::Key;
 use mayfly::http::grpc::fulcio::signing_certificate::Certificate;
 use mayfly::http::grpc::fulcio::{
@@ -19,7 +20,7 @@ use mayfly::http::grpc::fulcio::{
 };
 use mayfly::http::server::Limits;
 use mayfly::http::tls::Tls;
-use mayfly::http::{App, router};
+use mayfly::http::{Access, App, router};
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::time::Timestamp;
 use mayfly::tlog::merkle::Hash;
@@ -57,6 +58,8 @@ async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<
     let issuer = FakeIssuer::start().await;
     let authority = TestAuthority::trusting(&issuer, signer);
     let app = App::new(Arc::clone(&authority.authority), String::new());
+    let readers = Access::to_log(&Readers::Anyone, false);
+    let app = app.with_access(readers, Access::to_records(&Readers::Anyone, false));
     let server = Running::start_with(router(app), tls, Limits::default()).await;
     Test { issuer, authority, server }
 }
@@ -119,6 +122,11 @@ fn alice() -> serde_json::Value {
 
 async fn run(name: &str) {
     let test = start().await;
+    run_on(&test, name).await;
+    assert_eq!(test.server.ended().await, 0);
+}
+
+async fn run_on(test: &Test, name: &str) {
     let caller = Caller::of(&test.issuer);
     let with = |name: &str, value: &str| {
         let mut claims = alice();
@@ -137,7 +145,6 @@ async fn run(name: &str) {
         ("fingerprint", Hash::of(&[&test.authority.authority.chain.ders()[0]]).to_string()),
     ];
     script::run(name, &defined, &test.server).await;
-    assert_eq!(test.server.ended().await, 0);
 }
 
 #[tokio::test]
@@ -165,6 +172,70 @@ async fn issued() {
     run("issued.txt").await;
 }
 
+/// Two certificates and two refusals in turn, a second between, under the ids a, b, c, d.
+#[tokio::test(flavor = "multi_thread")]
+async fn records() {
+    let test = start().await;
+    let caller = Caller::of(&test.issuer);
+    let expired = test.issuer.token_at(MIDNIGHT - 700, alice());
+    for (second, (id, token)) in (0..).zip([
+        ("a", &caller.token),
+        ("b", &expired),
+        ("c", &caller.token),
+        ("d", &String::new()),
+    ]) {
+        test.authority.clock.set(Timestamp::from_secs(MIDNIGHT + second));
+        let mut key = json!({ "publicKey": { "content": caller.key_pem } });
+        key["proofOfPossession"] = json!(STANDARD.encode(&caller.proof));
+        let credentials = json!({ "oidcIdentityToken": token });
+        let body = json!({ "credentials": credentials, "publicKeyRequest": key }).to_string();
+        let head =
+            format!("POST /api/v2/signingCert HTTP/1.1\r\nhost: test\r\nx-request-id: {id}\r\n");
+        let rest = format!("content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+        let answer = test.server.ask((head + &rest).as_bytes()).await;
+        assert_eq!(answer.status == 200, id == "a" || id == "c", "{id}: {}", answer.text());
+    }
+    // They are kept by a thread of its own.
+    let kept = || test.authority.authority.recorder.refusals().and_then(|all| all.end().ok());
+    let began = tokio::time::Instant::now();
+    while kept() != Some(3) {
+        assert!(began.elapsed() < super::wire::PATIENCE, "the refusals are not kept");
+        tokio::task::yield_now().await;
+    }
+    run_on(&test, "records.txt").await;
+    assert_eq!(test.server.ended().await, 0);
+}
+
+#[tokio::test]
+async fn what_nobody_may_read_is_shut() {
+    let test = start().await;
+    let app = || App::new(Arc::clone(&test.authority.authority), String::new());
+    let server = Running::start(router(app())).await;
+    script::run("shut.txt", &[], &server).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("readers.token");
+    std::fs::write(&file, "s3cret-of-the-auditor\n").unwrap();
+    let readers = Readers::Token(file.clone());
+    let access = (Access::to_log(&readers, true), Access::to_records(&readers, true));
+    let server = Running::start(router(app().with_access(access.0, access.1))).await;
+    script::run("token.txt", &[], &server).await;
+
+    let key = folder.path().join("log.der");
+    std::fs::write(&key, test.authority.authority.logs.all()[0].public_key()).unwrap();
+    let mut args = VerifyArgs {
+        log: format!("http://{}/ct/2026", server.address),
+        key: Some(key),
+        state: Some(folder.path().join("state.json")),
+        token_file: None,
+        json: false,
+    };
+    let error = verify::run(&args, &mut Vec::new()).await.unwrap_err().to_string();
+    assert!(error.ends_with("give it with --token-file FILE"), "{error}");
+    args.token_file = Some(file);
+    verify::run(&args, &mut Vec::new()).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_log() {
     run("log.txt").await;
@@ -189,6 +260,7 @@ async fn what_the_log_serves_holds_from_inside_and_from_outside() {
         log: format!("http://{}/ct/2026", test.server.address),
         key: Some(key),
         state: Some(folder.path().join("state.json")),
+        token_file: None,
         json: false,
     };
     let mut report = Vec::new();

@@ -12,9 +12,10 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use mayfly::authority::Authority;
+use mayfly::config::Readers;
 use mayfly::ct::entry::TileLeaf;
 use mayfly::ct::sct::Sct;
-use mayfly::http::{App, router};
+use mayfly::http::{Access, App, router};
 use mayfly::log::signed::Keys;
 use mayfly::log::{Log, Reading};
 use mayfly::record::Attempt;
@@ -97,7 +98,7 @@ impl Outside {
         parts.store.put_issuer(&made.root_der).unwrap();
         let note_key = Arc::new(LogKey::ed25519(7));
         let authority = Arc::new(authority(&parts, &note_key));
-        let router = router(App::new(Arc::clone(&authority), String::new()));
+        let router = open(&authority);
         let (kept, cache) = (Mutex::default(), None);
         Self { made, parts, note_key, authority, router, kept, cache }
     }
@@ -110,7 +111,7 @@ impl Outside {
     /// The same log, opened anew.
     pub fn restart(&mut self) {
         self.authority = Arc::new(authority(&self.parts, &self.note_key));
-        self.router = router(App::new(Arc::clone(&self.authority), String::new()));
+        self.router = open(&self.authority);
     }
 
     /// Logs entries until there are `size`, one after the other.
@@ -231,6 +232,13 @@ impl Outside {
         let path = texts(&entry["audit_path"]);
         assert_eq!(verify_inclusion((index, leaf), (size, head.root), &path), Ok(()));
     }
+}
+
+/// The port of an authority whose log anybody may read.
+fn open(authority: &Arc<Authority>) -> Router {
+    let anyone = Access::to_log(&Readers::Anyone, false);
+    let nobody = Access::to_records(&Readers::Nobody, false);
+    router(App::new(Arc::clone(authority), String::new()).with_access(anyone, nobody))
 }
 
 /// The parts' authority, its log with a second key.

@@ -10,6 +10,7 @@ use mayfly::certificate::profile::Profile;
 use mayfly::certificate::{Chain, Serial};
 use mayfly::config::{self, Config, Overrides};
 use mayfly::ct::window::Window;
+use mayfly::explorer::recorder::Recorder;
 use mayfly::issuer::{Issuer, Issuers};
 use mayfly::keyset::Keyset;
 use mayfly::log::shards::Shards;
@@ -140,6 +141,7 @@ impl Parts {
             signer,
             chain,
             logs: Shards::new(vec![log]),
+            recorder: Recorder::default(),
         }
     }
 }
