@@ -90,8 +90,6 @@ impl Source {
     }
 }
 
-/// A log, and who keeps what is refused.
-
 /// An instance whose files were read and checked, at rest.
 pub struct Instance {
     /// What its file says.

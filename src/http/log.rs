@@ -1,4 +1,4 @@
-//! The certificate log over HTTP, in two views: static-ct-api here, RFC 6962 in [`rfc6962`].
+//! The certificate log over HTTP, in two views: static-ct-api here, RFC 6962 in `rfc6962`.
 //!
 //! ```text
 //! /ct/<shard>/checkpoint              the signed head
