@@ -63,7 +63,7 @@ const ERRORS: [Series; 10] = [
     series(Run::First, "rename,mkdir", Fault::Error("ENOSPC"), 1),
     series(Run::First, "ftruncate", Fault::Error("ENOSPC"), 1),
     series(Run::Load, "fsync,fdatasync", Fault::Error("EIO"), 2),
-    series(Run::Load, "fsync,fdatasync", Fault::Error("ENOSPC"), 5),
+    series(Run::Load, "fsync,fdatasync", Fault::Error("ENOSPC"), 2),
     series(Run::Load, "pwrite64", Fault::Error("EIO"), 13),
     series(Run::Load, "pwrite64", Fault::Error("ENOSPC"), 17),
 ];
