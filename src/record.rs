@@ -1,7 +1,7 @@
 //! One attempt at a certificate as a flat record: what is kept of it, searched, and shown to people.
 //!
 //! ```json
-//! {"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c…","client":"192.0.2.7",
+//! {"time":"2026-01-01T00:00:18.25Z","duration_ms":3,"result":"issued","request_id":"5f0c…","client":"192.0.2.7",
 //!  "issuer":"https://token.actions.githubusercontent.com","kind":"ci-provider",
 //!  "san":"https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1",
 //!  "extensions":{"build-trigger":"push","source-repository-ref":"refs/tags/v1"},
@@ -18,6 +18,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +130,9 @@ pub struct Record {
     /// When the request came; to the millisecond, RFC 3339 in JSON.
     #[serde(with = "rfc_3339")]
     pub time: Timestamp,
+    /// How many milliseconds later the log had its entry, or it was refused.
+    #[serde(default)]
+    pub duration_ms: u64,
     /// How it ended.
     pub result: Outcome,
     /// Why it was refused, in the stable word for machines.
@@ -216,6 +220,7 @@ impl Record {
         let named = || extensions.get(Extension::ISSUER.name()).cloned();
         Ok(Self {
             time: attempt.time,
+            duration_ms: milliseconds(leaf.timestamp.since(attempt.time)),
             result: attempt.result,
             request_id: attempt.request_id.into_owned(),
             client: attempt.client,
@@ -250,6 +255,11 @@ impl Record {
     pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(json)
     }
+}
+
+/// All of a duration; of one beyond 64 bits as much as they hold.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why there is no record to be read.
@@ -328,7 +338,7 @@ mod tests {
         let (tbs, chain) = (Vec::new(), [[1; 32]].into());
         let entry = Entry { issuer_key_hash: [7; 32], tbs, precertificate, chain };
         let fingerprint = Hash::of(&[&rcgen::PublicKeyData::subject_public_key_info(&key)]);
-        (entry.tile_leaf(Timestamp::default(), 7), fingerprint.to_string())
+        (entry.tile_leaf(Timestamp::from_millis(1_767_225_618_262), 7), fingerprint.to_string())
     }
 
     #[test]
@@ -345,7 +355,7 @@ mod tests {
         let (tile_leaf, key) = tile_leaf();
         let record = Record::read(7, &tile_leaf, ATTEMPT).unwrap();
         let json = format!(
-            r#"{{"time":"2026-01-01T00:00:18.25Z","result":"issued","request_id":"5f0c","client":"192.0.2.7","issuer":"i.e","kind":"uri","san":"https://a.example/b","extensions":{{"issuer":"i.e","issuer-v1":"https://i.example"}},"rule":"release","token_id":"jti","serial":"3c9f01","key":"{key}","key_algorithm":"ECDSA P-256","index":7}}"#
+            r#"{{"time":"2026-01-01T00:00:18.25Z","duration_ms":12,"result":"issued","request_id":"5f0c","client":"192.0.2.7","issuer":"i.e","kind":"uri","san":"https://a.example/b","extensions":{{"issuer":"i.e","issuer-v1":"https://i.example"}},"rule":"release","token_id":"jti","serial":"3c9f01","key":"{key}","key_algorithm":"ECDSA P-256","index":7}}"#
         );
         assert_eq!(record.to_json().unwrap(), json);
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
-use crate::record::Record;
+use crate::record::{Record, milliseconds};
 use crate::store::StoreError;
 use crate::store::refusals::{Bounds, MOST, Refusals};
 use crate::time::Clock;
@@ -41,6 +41,7 @@ struct Running {
     // None once it ends.
     queue: Option<SyncSender<Record>>,
     thread: Option<JoinHandle<()>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What the thread and its users share.
@@ -67,15 +68,25 @@ impl Recorder {
         let kept = Arc::<Kept>::default();
         let (queue, waiting) = sync_channel(QUEUE);
         let (shared, now) = (Arc::clone(&kept), Instant::now());
-        let worker = Worker { path, keep, clock, kept: shared, waiting, tried: None, said: now };
+        let worker = Worker {
+            path,
+            keep,
+            clock: Arc::clone(&clock),
+            kept: shared,
+            waiting,
+            tried: None,
+            said: now,
+        };
         let thread = std::thread::Builder::new().name("recorder".into());
         let thread = Some(thread.spawn(move || worker.run())?);
-        Ok(Self(Some(Arc::new(Running { kept, queue: Some(queue), thread }))))
+        Ok(Self(Some(Arc::new(Running { kept, queue: Some(queue), thread, clock }))))
     }
 
-    /// Hands a refusal over; drops it where too many wait.
+    /// Hands over a refusal that was said just now; drops it where too many wait.
     pub fn keep(&self, refusal: Record) {
         let Some(running) = &self.0 else { return };
+        let duration_ms = milliseconds(running.clock.now().since(refusal.time));
+        let refusal = Record { duration_ms, ..refusal };
         let queue = running.queue.as_ref();
         if queue.is_none_or(|queue| queue.try_send(refusal).is_err()) {
             running.kept.dropped.fetch_add(1, Ordering::Relaxed);

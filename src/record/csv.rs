@@ -5,9 +5,25 @@ use std::fmt::Write as _;
 use super::Record;
 
 /// The columns, in order; new ones come at the end.
-const COLUMNS: [&str; 17] = [
-    "index", "time", "san", "ref", "rule", "serial", "result", "reason", "message", "issuer",
-    "subject", "key", "token", "request", "client", "claimed", "shard",
+const COLUMNS: [&str; 18] = [
+    "index",
+    "time",
+    "san",
+    "ref",
+    "rule",
+    "serial",
+    "result",
+    "reason",
+    "message",
+    "issuer",
+    "subject",
+    "key",
+    "token",
+    "request",
+    "client",
+    "claimed",
+    "shard",
+    "duration_ms",
 ];
 
 /// The header line, and one line a record.
@@ -19,7 +35,7 @@ pub fn table<'a>(records: impl IntoIterator<Item = &'a Record>) -> String {
     text
 }
 
-fn row(record: &Record) -> [String; 17] {
+fn row(record: &Record) -> [String; 18] {
     let extension = |name: &str| record.extensions.get(name).cloned().unwrap_or_default();
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let claimed = record.claimed.as_ref().and_then(|all| serde_json::to_string(all).ok());
@@ -41,6 +57,7 @@ fn row(record: &Record) -> [String; 17] {
         record.client.map(|client| client.to_string()).unwrap_or_default(),
         claimed.unwrap_or_default(),
         record.shard.clone(),
+        record.duration_ms.to_string(),
     ]
 }
 
@@ -71,6 +88,6 @@ mod tests {
         let text = table([&record]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("index,time,san,ref,rule,serial,"), "{text}");
-        assert_eq!(lines[1], "7,1970-01-01T00:00:00Z,\"a,b\",,,,issued,,,,,,,,,,2026");
+        assert_eq!(lines[1], "7,1970-01-01T00:00:00Z,\"a,b\",,,,issued,,,,,,,,,,2026,0");
     }
 }
