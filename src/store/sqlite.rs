@@ -49,7 +49,7 @@ pub struct Sqlite {
     // write-ahead log into the database; the lock after everything that it guards.
     readers: Readers,
     writer: Option<Mutex<Connection>>,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 /// Opens the log at `path`, to append and to read.
@@ -98,17 +98,29 @@ fn beside(path: &Path, what: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Takes the lock file beside `path`, until the file is dropped.
+/// The lock file beside a database, locked.
+struct Lock(File);
+
+/// A quirk of the system's: a process that is just being started has a copy of the handle, which would
+/// keep the lock until it runs its own program.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing does it, too, if that fails.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes the lock file beside `path`.
 ///
 /// Not the database itself: closing any handle of that file would drop SQLite's own locks on it.
-fn lock(path: &Path) -> Result<File, StoreError> {
+fn lock(path: &Path) -> Result<Lock, StoreError> {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = beside(&real, "lock");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     let file = options.open(&name).map_err(at(&name))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
         Err(TryLockError::Error(error)) => Err(at(&name)(error)),
     }
