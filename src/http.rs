@@ -5,6 +5,7 @@
 //! [`server`] owns the sockets: what may connect, how long it may take, how it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -69,6 +70,7 @@ pub struct App {
     patience: Duration,
     denials: Denials,
     scheme: &'static str,
+    unfit: Arc<AtomicBool>,
     explorer: Explorer,
     log_access: Access,
     records_access: Access,
@@ -102,6 +104,7 @@ impl App {
             patience: EXCHANGE,
             denials: Denials::Full,
             scheme: "https",
+            unfit: Arc::default(),
             explorer,
             log_access: Access::to_log(&Readers::Nobody, false),
             records_access: Access::to_records(&Readers::Nobody, false),
@@ -112,6 +115,11 @@ impl App {
     pub fn with_url(self, url: &str) -> Self {
         let scheme = if url.starts_with("http://") { "http" } else { "https" };
         Self { scheme, ..self }
+    }
+
+    /// The same doors, telling who asks after our health whether the configuration on the disk is unfit.
+    pub fn with_unfit(self, unfit: Arc<AtomicBool>) -> Self {
+        Self { unfit, ..self }
     }
 
     /// The same doors, with the log open to some, and the records to others; to nobody until then.

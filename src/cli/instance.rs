@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -251,7 +252,7 @@ impl Instance {
             recorder,
         };
         let authority = Arc::new(authority);
-        Ok(Running { config, authority, trust, calendar, tls })
+        Ok(Running { config, authority, trust, calendar, tls, unfit: Arc::default() })
     }
 
     /// Makes an instance in the configured data folder, and opens it.
@@ -392,6 +393,8 @@ pub struct Running {
     pub calendar: Calendar,
     /// The listener's TLS; None: plain HTTP.
     pub tls: Option<Tls>,
+    /// Whether the configuration on the disk, since it was read, has become one that does not hold.
+    pub unfit: Arc<AtomicBool>,
 }
 
 impl Running {
@@ -401,7 +404,7 @@ impl Running {
         let app = http::App::new(Arc::clone(&self.authority), trusted_root);
         let app = app.with_url(&self.config.url).with_denials(self.config.denials);
         let (log, records) = self.access();
-        http::router(app.with_access(log, records))
+        http::router(app.with_access(log, records).with_unfit(Arc::clone(&self.unfit)))
     }
 
     /// Who may read the log, and who the records.

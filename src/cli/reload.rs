@@ -14,6 +14,7 @@
 //! mind a file that is only touched (see [`Files`]).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,6 +42,8 @@ pub struct Reloader {
     restless: u32,
     /// What is wrong with the files as they are; nothing when they hold.
     broken: Vec<String>,
+    /// Whether anything is, for those who ask after our health.
+    unfit: Arc<AtomicBool>,
     /// How often others were trusted from then on.
     reloads: u64,
     /// How often what was in force had to stay.
@@ -54,11 +57,15 @@ impl Reloader {
     /// # Errors
     ///
     /// [`CommandError::Failed`] when the system does not let us listen for SIGHUP.
-    pub fn new(source: Source, config: Config) -> Result<Self, CommandError> {
+    pub fn new(
+        source: Source,
+        config: Config,
+        unfit: Arc<AtomicBool>,
+    ) -> Result<Self, CommandError> {
         let hangups = signal(SignalKind::hangup()).map_err(CommandError::failed)?;
         let seen = config.files.clone();
         let (restless, broken) = (0, Vec::new());
-        Ok(Self { source, hangups, config, seen, restless, broken, reloads: 0, kept: 0 })
+        Ok(Self { source, hangups, config, seen, restless, broken, unfit, reloads: 0, kept: 0 })
     }
 
     /// Keeps whom `authority` trusts as the files say, for ever.
@@ -113,6 +120,7 @@ impl Reloader {
     fn take_up(&mut self, new: Config) {
         let changes = Changes::between(&self.config, &new);
         self.broken.clear();
+        self.unfit.store(false, Ordering::Relaxed);
         self.reloads += 1;
         for warning in &new.warnings {
             tracing::warn!("{warning}");
@@ -141,6 +149,7 @@ impl Reloader {
             return;
         }
         self.kept += 1;
+        self.unfit.store(true, Ordering::Relaxed);
         for error in &errors {
             tracing::error!("{error}");
         }

@@ -60,7 +60,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         let mut running = open(config)?;
         running.calendar.heed(signal(SignalKind::hangup()).map_err(CommandError::failed)?);
         warn_of_closed_doors(&running);
-        let reloader = Reloader::new(args.source, written)?;
+        let reloader = Reloader::new(args.source, written, Arc::clone(&running.unfit))?;
         let stop = stop_signal()?;
         // Nobody needs to read it.
         let _ = Out::stdout().line(greeting(&running));

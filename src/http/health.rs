@@ -5,6 +5,7 @@
 //! failed through our own fault a moment ago. Probing signs nothing with the authority's key: anybody
 //! may probe.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,12 +98,17 @@ async fn troubles(app: &App) -> Vec<Trouble> {
 }
 
 /// What will keep us from issuing before long.
-fn warning(app: &App) -> Option<Trouble> {
+fn warnings(app: &App) -> Vec<Trouble> {
     let authority: &Authority = &app.authority;
     let now = authority.clock.now();
     let covered = authority.logs.covered(authority.profile.not_after(now));
-    let reason = "the next shard of the log is missing";
-    (covered <= now.plus(AHEAD)).then_some(Trouble { part: "log", reason })
+    let shard = Trouble { part: "log", reason: "the next shard of the log is missing" };
+    let file = Trouble {
+        part: "configuration",
+        reason: "the file does not hold; what was in force before stays, and the next start fails",
+    };
+    let rows = [(covered <= now.plus(AHEAD), shard), (app.unfit.load(Ordering::Relaxed), file)];
+    rows.into_iter().filter_map(|(counts, trouble)| counts.then_some(trouble)).collect()
 }
 
 /// Fulcio's answer to `/healthz`.
@@ -120,7 +126,7 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     let body = json!({
         "ready": troubles.is_empty(),
         "reasons": said(&troubles),
-        "warnings": said(warning(&app).as_slice()),
+        "warnings": said(&warnings(&app)),
     });
     (status, answers::json(body.to_string())).into_response()
 }

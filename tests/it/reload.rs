@@ -88,6 +88,22 @@ impl Bench {
         }
     }
 
+    /// Waits until `/readyz` warns, or does not, of a file that does not hold.
+    async fn warns(&self, expected: bool) {
+        let warns = async {
+            loop {
+                let body = self.client.get("/readyz").await.expect("an answer");
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                let warnings = body["warnings"].as_array().unwrap();
+                if warnings.iter().any(|it| it["part"] == "configuration") == expected {
+                    assert_eq!(body["ready"], true);
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, warns).await.expect("a word on the file");
+    }
+
     /// Asks for a certificate with a token of `issuer` for this address.
     async fn ask(&self, issuer: &FakeIssuer, email: &str) -> Answer {
         let claims = json!({ "email": email, "email_verified": true });
@@ -148,6 +164,7 @@ async fn a_hangup_has_the_file_read_and_ends_nothing() {
 async fn a_file_that_does_not_hold_changes_nothing_until_it_holds() {
     let bench = Bench::serving(&yaml(&[A]));
     bench.write(&(yaml(&[B]) + "    ca: new.pem\nlifetime: 1s\n"));
+    bench.warns(true).await;
     bench.says("the one in force stays", 1).await;
     bench.says("mayfly.yaml:6: lifetime: expected a duration", 1).await;
     bench.says("new.pem: cannot be read", 1).await;
@@ -158,6 +175,7 @@ async fn a_file_that_does_not_hold_changes_nothing_until_it_holds() {
     let certificate = rcgen::generate_simple_self_signed(["idp.example.com".to_owned()]).unwrap();
     fs::write(bench.path("new.pem"), certificate.cert.pem()).unwrap();
     bench.comes_to_trust(&[B]).await;
+    bench.warns(false).await;
     // And it matters from now on.
     fs::write(bench.path("new.pem"), "nothing").unwrap();
     bench.says("expected PEM certificates, got none", 1).await;
