@@ -278,6 +278,11 @@ pub enum StoreError {
     /// What is stored cannot be right.
     #[error("the store is damaged: {0}; keep it as it is, and do not put an old copy back")]
     Corrupt(String),
+    /// Somebody has taken away what it writes to.
+    #[error(
+        "{0} was moved, removed or replaced while it was in use, and what was written last is not in what has its name now; never do that while an instance runs: put the newest files back, and start again"
+    )]
+    Moved(String),
     /// The database or the disk below it failed.
     #[error("the store failed: {0}; look at the disk (space, errors) before starting again")]
     Backend(String),

@@ -135,11 +135,42 @@ async fn a_copy_of_yesterday_is_refused_and_todays_goes_on() {
     assert_eq!(instance.judge().await, 5);
 }
 
+/// What is in a file that has lost its name is not logged: nobody is told that it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_taken_away_while_it_is_in_use_ends_it() {
+    let instance = Instance::new().await;
+    let mut server = instance.start();
+    instance.load(&server, 1, 3).join_all().await;
+    let database = database(&instance.data);
+    let (moved, journal) =
+        (database.with_extension("moved"), database.with_extension("sqlite-wal"));
+    // The name leads to a copy, then to nothing.
+    fs::rename(&database, &moved).unwrap();
+    fs::copy(&moved, &database).unwrap();
+    let client = Client::new(&server.url);
+    assert_ne!(instance.ask(&client).await, Some(200));
+    assert_eq!(server.ended(), Some(1));
+    assert!(server.said().contains("moved, removed or replaced"), "{}", server.said());
+    fs::rename(&moved, &database).unwrap();
+    assert!(instance.judge().await >= 3);
+
+    let mut server = instance.start();
+    let client = Client::new(&server.url);
+    assert_eq!(instance.ask(&client).await, Some(200));
+    fs::remove_file(&journal).unwrap();
+    assert_ne!(instance.ask(&client).await, Some(200));
+    assert_eq!(server.ended(), Some(1));
+    assert!(instance.judge().await >= 4);
+}
+
 /// The database of the only log.
 fn database(data: &Path) -> PathBuf {
     let files = fs::read_dir(data.join("ct")).unwrap().map(|file| file.unwrap().path());
-    let mut databases = files.filter(|path| path.extension().is_some_and(|end| end == "sqlite"));
-    databases.next().expect("a database")
+    let is_database = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.ends_with(".sqlite") && !name.ends_with(".index.sqlite")
+    };
+    files.into_iter().find(is_database).expect("a database")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
