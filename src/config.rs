@@ -352,6 +352,15 @@ fn whole(file: &str, line: Option<usize>, message: impl Into<String>) -> ConfigE
     ConfigErrors(vec![ConfigError { file, line, key: String::new(), message }])
 }
 
+/// The text of a regular file of at most 1 MiB.
+///
+/// # Errors
+///
+/// Why there is none, in words.
+pub fn read_text(path: &Path) -> Result<String, String> {
+    read(path).map(|(text, _)| text)
+}
+
 /// The text of a file that is not too large, and the stamp of that file.
 fn read(path: &Path) -> Result<(String, Stamp), String> {
     let (octets, stamp) = read_octets(path).map_err(|error| format!("cannot be read: {error}"))?;

@@ -13,18 +13,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::config::{Files, Readers};
+use crate::config::{Files, Readers, read_text};
 use crate::tlog::merkle::Hash;
 
 use super::problem::Problem;
 
 /// How many octets a file of tokens may have.
-const MOST: u64 = 16 << 10;
+const MOST: usize = 16 << 10;
 
 /// Who may read something. Cloning shares it.
 #[derive(Clone)]
@@ -66,6 +66,20 @@ impl Access {
         self.key
     }
 
+    /// An answer that caches keep for those who may read it.
+    ///
+    /// Attack: what a cache takes for public it hands to whoever asks next, token or not.
+    fn kept(&self, mut response: Response) -> Response {
+        let is_open = matches!(self.who, Who::Anyone);
+        let caching = response.headers().get(CACHE_CONTROL).filter(|_| !is_open);
+        let caching = caching.and_then(|caching| caching.to_str().ok());
+        let private = caching.map(|caching| caching.replace("public", "private"));
+        if let Some(private) = private.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            response.headers_mut().insert(CACHE_CONTROL, private);
+        }
+        response
+    }
+
     /// Why a request with these headers may not.
     fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
         match &self.who {
@@ -99,7 +113,7 @@ pub(super) async fn guard(State(access): State<Access>, request: Request, next: 
     let is_preflight = request.method() == Method::OPTIONS;
     match access.refusal(request.headers()).filter(|_| !is_preflight) {
         Some(refusal) => refusal,
-        None => next.run(request).await,
+        None => access.kept(next.run(request).await),
     }
 }
 
@@ -159,11 +173,10 @@ impl Holders {
 
 /// The hashes of the tokens in a file, one a line; empty lines and comments (`#`) are none.
 fn tokens(file: &Path) -> Result<Arc<[Hash]>, String> {
-    let length = std::fs::metadata(file).map_err(|error| error.to_string())?.len();
-    if length > MOST {
-        return Err(format!("it has {length} octets; {MOST} are the most"));
+    let text = read_text(file)?;
+    if text.len() > MOST {
+        return Err(format!("it has {} octets; {MOST} are the most", text.len()));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
     let lines = text.lines().map(str::trim);
     let tokens = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let tokens: Arc<[Hash]> = tokens.map(|token| Hash::of(&[token.as_bytes()])).collect();
@@ -200,6 +213,23 @@ mod tests {
             let access = Access::to_log(&readers, is_local);
             assert_eq!(status(&access, &[]), expected, "{readers:?} {is_local}");
             assert_eq!(access.is_closed(), expected.is_some());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_lets_nobody_in_and_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("readers.token");
+        let fifo = |file: &Path| {
+            assert!(std::process::Command::new("mkfifo").arg(file).status().unwrap().success());
+        };
+        let endless = |file: &Path| std::os::unix::fs::symlink("/dev/zero", file).unwrap();
+        let long = |file: &Path| std::fs::write(file, vec![b'a'; MOST + 1]).unwrap();
+        for make in [fifo as fn(&Path), endless, long] {
+            make(&file);
+            let access = Access::to_records(&Readers::Token(file.clone()), false);
+            assert_eq!(status(&access, &["Bearer a"]), Some(401));
+            std::fs::remove_file(&file).unwrap();
         }
     }
 

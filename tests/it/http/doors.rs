@@ -219,7 +219,8 @@ async fn what_nobody_may_read_is_shut() {
     let readers = Readers::Token(file.clone());
     let access = (Access::to_log(&readers, true), Access::to_records(&readers, true));
     let server = Running::start(router(app().with_access(access.0, access.1))).await;
-    script::run("token.txt", &[], &server).await;
+    let fingerprint = Hash::of(&[&test.authority.authority.chain.ders()[0]]).to_string();
+    script::run("token.txt", &[("fingerprint", fingerprint)], &server).await;
 
     let key = folder.path().join("log.der");
     std::fs::write(&key, test.authority.authority.logs.all()[0].public_key()).unwrap();
