@@ -168,7 +168,7 @@ impl Explorer {
             None => self.logs.at(now),
         };
         let Some(log) = log else { return Ok(None) };
-        Ok(log.look(move |entries| entries.record(index)).await?)
+        Ok(log.record(index).await?)
     }
 }
 

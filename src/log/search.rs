@@ -77,6 +77,17 @@ impl Log {
         self.looked(look).await
     }
 
+    /// The record of one published entry; none where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Entries::record`].
+    pub async fn record(&self, index: u64) -> Result<Option<Record>, LogError> {
+        // Not behind the searches, which may take long.
+        let _permit = self.shared.reads.acquire().await.map_err(|_| LogError::Closed)?;
+        self.looked(move |entries| entries.record(index)).await
+    }
+
     async fn looked<T: Send + 'static>(
         &self,
         look: impl Fn(Entries<'_>) -> Result<T, LogError> + Send + 'static,

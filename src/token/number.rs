@@ -36,6 +36,11 @@ impl Digits {
         digits
     }
 
+    /// Whether the text says which number was meant: a larger one was rounded when it was read.
+    pub fn is_exact(number: &Number) -> bool {
+        !number.is_f64() || number.as_f64().is_some_and(|float| float.abs() <= MAX_EXACT)
+    }
+
     /// Whether the number is whole, and this its digits, all of them.
     pub fn is_whole(&self) -> bool {
         self.is_whole
