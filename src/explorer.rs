@@ -128,6 +128,10 @@ impl Explorer {
     ///
     /// [`ExplorerError`] when what is asked cannot be read.
     pub async fn ask(&self, mut question: Question) -> Result<Page, ExplorerError> {
+        if self.recorder.is_failing() && question.search.admits(Outcome::Refused) {
+            let missing = StoreError::Backend("their file cannot be used".to_owned());
+            return Err(ExplorerError::Refusals(missing));
+        }
         let logs = self.logs.all();
         let mut records = Vec::new();
         loop {

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -48,6 +48,7 @@ struct Running {
 #[derive(Default)]
 struct Kept {
     refusals: ArcSwapOption<Refusals>,
+    failing: AtomicBool,
     dropped: AtomicU64,
 }
 
@@ -91,6 +92,11 @@ impl Recorder {
         if queue.is_none_or(|queue| queue.try_send(refusal).is_err()) {
             running.kept.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether refusals should be kept, and their file cannot be used: what is asked of them has no answer.
+    pub fn is_failing(&self) -> bool {
+        self.0.as_ref().is_some_and(|running| running.kept.failing.load(Ordering::Relaxed))
     }
 
     /// The refusals that are kept; none where none are, or their file cannot be opened.
@@ -146,9 +152,18 @@ impl Worker {
         if let Err(error) = refusals.add(batch, bounds) {
             tracing::warn!(%error, "refusals cannot be written");
             self.drop(batch);
-            // Opened anew it is found damaged, or it was the disk.
             self.kept.refusals.store(None);
-            self.tried = Some(Instant::now());
+            self.kept.failing.store(true, Ordering::Relaxed);
+            // Damage may lie where opening does not look; else it was the disk, which may have room again.
+            let damaged = matches!(error, StoreError::Corrupt(_));
+            let aside = damaged.then(|| Refusals::put_aside(&self.path)).transpose();
+            match aside {
+                Ok(Some(aside)) => {
+                    let aside = aside.display();
+                    tracing::warn!(%aside, "the file of refusals was put aside, a new one begun");
+                }
+                _ => self.tried = Some(Instant::now()),
+            }
         }
     }
 
@@ -167,12 +182,14 @@ impl Worker {
         match self.open() {
             Ok(refusals) => {
                 self.kept.refusals.store(Some(Arc::new(refusals)));
+                self.tried = None;
             }
             Err(error) => {
                 tracing::warn!(%error, "refusals are not kept: their file cannot be opened");
                 self.tried = Some(Instant::now());
             }
         }
+        self.kept.failing.store(self.tried.is_some(), Ordering::Relaxed);
         self.kept.refusals.load_full()
     }
 

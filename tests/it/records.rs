@@ -355,6 +355,43 @@ async fn issued_and_refused_come_in_one_order_whatever_comes_meanwhile() {
     }
 }
 
+/// Damage that lies where opening does not look is found by the first that writes.
+#[test]
+fn refusals_that_are_damaged_are_put_aside_and_others_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("refusals.sqlite");
+    let start = || {
+        let clock = Arc::new(HandClock::at(MIDNIGHT.plus(Duration::from_secs(100)), 0));
+        Recorder::start(path.clone(), Duration::from_secs(1000), clock).unwrap()
+    };
+    // The place of the next one: they are counted from 1.
+    let end = |recorder: &Recorder| recorder.refusals().and_then(|all| all.end().ok()).unwrap_or(1);
+    let began = Instant::now();
+    let recorder = start();
+    refused(&[10; 200]).into_iter().for_each(|refusal| recorder.keep(refusal));
+    while end(&recorder) != 201 {
+        assert!(began.elapsed() < PATIENCE, "{:?} is next", end(&recorder));
+        std::thread::yield_now();
+    }
+    drop(recorder);
+    let mut octets = std::fs::read(&path).unwrap();
+    octets[4096..].fill(0xa5);
+    std::fs::write(&path, octets).unwrap();
+    let recorder = start();
+    // The first may be lost with the file that it was meant for.
+    while !path.with_extension("sqlite.damaged").exists() {
+        assert!(began.elapsed() < PATIENCE, "it is not put aside");
+        refused(&[20]).into_iter().for_each(|refusal| recorder.keep(refusal));
+        std::thread::yield_now();
+    }
+    while end(&recorder) == 1 {
+        assert!(began.elapsed() < PATIENCE, "none is kept");
+        refused(&[30]).into_iter().for_each(|refusal| recorder.keep(refusal));
+        std::thread::yield_now();
+    }
+    assert!(!recorder.is_failing());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_are_asked_one_after_the_other_the_newest_first() {
     let before = MIDNIGHT.minus(Duration::from_secs(1));
