@@ -31,6 +31,7 @@ use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 
 pub mod csv;
+mod field;
 pub mod refused;
 pub mod search;
 pub mod serial;

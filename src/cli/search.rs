@@ -27,7 +27,9 @@ const PAGE: usize = 1000;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Terms, all of which must hold:\n  \
     FIELD=PATTERN   the whole value; a star stands for anything. Fields: san, issuer, serial, key, rule,\n                  \
-    request, result, reason, … and every extension, by the end of its name (repository, ref)\n  \
+    request, result, reason, … and every extension, by the end of its name (ref)\n  \
+    repository=, owner=  also the path of the URL: acme/app of https://gitlab.com/acme/app\n  \
+    key=            SHA-256 of the public key's SubjectPublicKeyInfo in DER, hex\n  \
     WORD, A/B       whole words of any field, side by side; a star at the end for the rest of a word\n  \
     since=, until=  24h or 7d ago (s, m, h, d), a day (2026-01-31), a moment (2026-01-31T12:00:00Z)\n\n\
     Examples:\n  mayfly log search repository=acme/app ref=refs/tags/* since=24h\n  \
@@ -80,7 +82,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         (_, true) => out.print(csv::table(&records))?,
         _ => out.print(table(&out, &records))?,
     }
-    if let Some(next) = next.filter(|_| !args.json && !args.csv) {
+    // On stderr: what reads JSON or CSV does not see it, and who runs it does.
+    if let Some(next) = next {
         super::out::aside(format_args!("there is more: --before {next}\n"));
     }
     Ok(())
@@ -180,7 +183,7 @@ fn table(out: &Out, found: &[Record]) -> String {
     if found.is_empty() {
         return "nothing found\n".to_owned();
     }
-    let header = ["index", "time", "result", "san", "ref", "rule", "serial"];
+    let header = ["index", "time", "result", "san", "ref", "rule", "serial/request"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     // A claim is the caller's text: nothing in it may move the cursor.
     let row = |record| row(record).map(|cell| escape(&cell).to_string()).to_vec();

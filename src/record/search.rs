@@ -7,42 +7,23 @@
 //!   letters and digits, several of them side by side (`acme/app`). `*` at its end stands for the rest of
 //!   the last word.
 //! - `since=` and `until=` take an age (`24h`, `7d`), a day or a moment (RFC 3339).
-//! - A serial number is found in whatever way it is written.
+//! - `repository` and `owner` are found by the path of their URLs, too: `acme/app` of
+//!   `https://gitlab.com/acme/app`.
+//! - Serial numbers and keys are found in whatever way they are written, a `reason` in either case.
 //!
 //! All terms must hold.
 
 use std::borrow::Cow;
 
+use super::field::{self, FIELDS};
 use super::serial;
 use super::times::{self, End};
 use super::words::{Clue, lower, words};
 use super::{Outcome, Record};
-use crate::extensions::TABLE;
 use crate::glob;
 use crate::quote::quote;
 use crate::time::Timestamp;
 
-/// The fields beside the extensions.
-const FIELDS: [&str; 18] = [
-    "result",
-    "reason",
-    "message",
-    "san",
-    "subject",
-    "issuer",
-    "kind",
-    "serial",
-    "key",
-    "algorithm",
-    "request",
-    "rule",
-    "token",
-    "client",
-    "index",
-    "claimed.issuer",
-    "claimed.subject",
-    "claimed.key",
-];
 /// How many terms one search has at most.
 const LIMIT: usize = 32;
 /// How many clues an index is given: more would not find less.
@@ -154,14 +135,14 @@ impl Terms {
 impl Term {
     fn parse(term: &str) -> Result<Self, TermError> {
         let Some((name, pattern)) = term.split_once('=') else { return Self::free(term) };
-        let extension = || TABLE.iter().any(|row| goes_by(row.name, name));
-        if name == "serial" {
-            return Ok(Self::Field(name.to_owned(), serial::bare(pattern)));
+        if !field::exists(name) {
+            let (field, meant) = (quote(name).to_string(), field::meant(name));
+            return Err(TermError::UnknownField { field, meant });
         }
-        if FIELDS.contains(&name) || extension() {
-            return Ok(Self::Field(name.to_owned(), pattern.to_owned()));
-        }
-        Err(TermError::UnknownField { field: quote(name).to_string() })
+        let spelled = field::spelled(name, pattern);
+        let pattern =
+            spelled.ok_or_else(|| TermError::UnknownResult { term: quote(term).to_string() })?;
+        Ok(Self::Field(name.to_owned(), pattern))
     }
 
     fn free(term: &str) -> Result<Self, TermError> {
@@ -193,19 +174,20 @@ impl Term {
                 };
                 words.iter().enumerate().map(clue).collect()
             }
-            Self::Field(_, pattern) => {
-                pattern_clues(pattern).into_iter().map(|c| vec![c]).collect()
+            Self::Field(name, pattern) => {
+                pattern_clues(name, pattern).into_iter().map(|c| vec![c]).collect()
             }
         }
     }
 }
 
-/// What the words of a value that fits `pattern` have among them.
+/// What the words of a value have among them that fits `pattern` by the name that is asked for.
 ///
+/// Where a path within the value will do, the value as a whole is unknown; the words of the path are its.
 /// A word that touches a star may go on there: at its end it is the start of a word, at its front it is
 /// nothing that an index can look for.
-fn pattern_clues(pattern: &str) -> Vec<Clue> {
-    if !pattern.contains('*') {
+fn pattern_clues(name: &str, pattern: &str) -> Vec<Clue> {
+    if !pattern.contains('*') && !field::has_path(name) {
         return vec![Clue::whole(pattern)];
     }
     let mut clues = Vec::new();
@@ -232,9 +214,9 @@ impl Record {
                 let is_number = field == "serial" && serial.as_deref() == Some(&*value);
                 is_number || has_words(&value, words, *open)
             }),
-            Term::Field(name, pattern) => self
-                .fields()
-                .any(|(field, value)| goes_by(field, name) && glob::matches(pattern, &value)),
+            Term::Field(name, pattern) => {
+                self.fields().any(|(field, value)| field::fits((field, &value), (name, pattern)))
+            }
         })
     }
 
@@ -283,26 +265,27 @@ fn has_words(value: &str, asked: &[String], open: bool) -> bool {
     })
 }
 
-/// Whether a field of this name is called by `asked`: the whole name, or its last words.
-fn goes_by(field: &str, asked: &str) -> bool {
-    match field.strip_suffix(asked) {
-        Some(words) => !asked.is_empty() && (words.is_empty() || words.ends_with('-')),
-        None => false,
-    }
-}
-
 /// Why a search is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TermError {
     /// No field has this name.
     #[error(
-        "there is no field {field}: use {}, or the name of an extension (`source-repository-ref`, or `ref` \
+        "there is no field {field}{}Use {}, or the name of an extension (`source-repository-ref`, or `ref` \
          for short)",
+        meant.map(|meant| format!("; did you mean {meant}? ")).unwrap_or(". ".to_owned()),
         FIELDS.join(", ")
     )]
     UnknownField {
         /// The name, quoted.
         field: String,
+        /// The name that is near it.
+        meant: Option<&'static str>,
+    },
+    /// No attempt ends so.
+    #[error("{term}: a result is issued or refused")]
+    UnknownResult {
+        /// The term, quoted.
+        term: String,
     },
     /// More terms than anybody needs.
     #[error("a search has at most {LIMIT} terms")]
@@ -359,6 +342,8 @@ mod tests {
             extensions: [
                 ("github-workflow-repository".into(), "acme/app".into()),
                 ("source-repository-ref".into(), "refs/tags/v1".into()),
+                ("source-repository-uri".into(), "https://gitlab.com/acme/lib".into()),
+                ("source-repository-owner-uri".into(), "https://gitlab.com/acme".into()),
             ]
             .into(),
             rule: Some("release".into()),
@@ -394,6 +379,9 @@ mod tests {
         check("san=*release.yml@*", false);
         check("result=refused reason=DENIED* subject=repo:acme/app", true);
         check("result=issued", false);
+        check("repository=acme/lib owner=acme result=REFUSED reason=denied_by_rule", true);
+        check("repository=lib", false);
+        check("key=9B:2E claimed.key=77:AA", true);
     }
 
     #[test]
@@ -480,17 +468,19 @@ mod tests {
 
     #[test]
     fn a_misspelt_field_is_refused() {
-        let error = Terms::parse(["sna=x"]).unwrap_err();
-        assert_eq!(error, TermError::UnknownField { field: "\"sna\"".into() });
-        assert!(
-            error
-                .to_string()
-                .starts_with("there is no field \"sna\": use result, reason, message,")
-        );
-        assert_eq!(
-            Terms::parse(["="]).unwrap_err(),
-            TermError::UnknownField { field: "\"\"".into() }
-        );
+        let error = |term| Terms::parse([term]).unwrap_err().to_string();
+        for (term, expected) in [
+            ("rul=x", "there is no field \"rul\"; did you mean rule? Use result, reason, message,"),
+            (
+                "event_name=push",
+                "there is no field \"event_name\"; did you mean build-trigger? Use",
+            ),
+            ("nonsense=x", "there is no field \"nonsense\". Use result, reason, message,"),
+            ("=", "there is no field \"\". Use"),
+            ("result=ok", "\"result=ok\": a result is issued or refused"),
+        ] {
+            assert!(error(term).starts_with(expected), "{}", error(term));
+        }
         assert_eq!(Terms::parse(["x"; 33]), Err(TermError::TooMany));
     }
 
@@ -502,11 +492,15 @@ mod tests {
             (serial, key) in ("(00)?[0-9a-f]{2,20}", "[0-9a-f]{12,40}"),
             subject in prop::option::of("[ab0é/]{0,4}"),
             terms in prop::collection::vec(
-                "(san=|rule=|serial=|key=|subject=|)([aA0ab/.:*ßΣİé-]{0,6}|[0-9a-f]{2,20}\\*?)", 0..3),
+                "(san=|rule=|serial=|key=|subject=|repository=|)([aA0ab/.:*ßΣİé-]{0,6}|[0-9a-f]{2,20}\\*?)", 0..3),
+            path in "[aAß0/.-]{0,12}",
             (from, length) in (0..20_usize, 0..20_usize),
-            style in 0..5,
+            style in 0..8,
         ) {
-            let record = Record { san, rule: Some(rule), serial, key, subject, ..Record::default() };
+            let uri = format!("https://a.example/{path}");
+            let extensions = [("source-repository-uri".into(), uri)].into();
+            let record =
+                Record { san, rule: Some(rule), serial, key, subject, extensions, ..Record::default() };
             // A random term seldom fits: one is cut out of the record.
             let part = |text: &str| text.chars().skip(from).take(length).collect::<String>();
             let own = match style {
@@ -514,6 +508,9 @@ mod tests {
                 1 => format!("{}*", part(&record.key)),
                 2 => format!("san=*{}*", part(&record.san)),
                 3 => format!("serial=00{}*", part(&record.serial)),
+                4 => format!("repository={path}"),
+                5 => format!("repository=*{}*", part(&path)),
+                6 => format!("key={}", record.key.to_uppercase()),
                 _ => format!("00{}", record.serial.to_uppercase()),
             };
             let all = terms.iter().map(String::as_str).chain([own.as_str()]);

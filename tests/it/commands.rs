@@ -184,8 +184,12 @@ async fn an_instance_is_served_searched_shown_and_verified() {
     assert!(out.contains("the token expired") && out.contains("unverified subject"), "{out}");
     let (out, _) = run(&["log", "search"], 0);
     assert!(out.contains("TOKEN_EXPIRED") && out.contains("alice@example.com"), "{out}");
-    let (out, err) = run(&["log", "search", "--limit", "1"], 0);
-    assert!(out.contains("TOKEN_EXPIRED") && err.contains("--before"), "{out}{err}");
+    for form in [&[][..], &["--json"], &["--csv"]] {
+        let (out, err) = run(&[&["log", "search", "--limit", "1"], form].concat(), 0);
+        assert!(out.contains("TOKEN_EXPIRED") && !out.contains("--before"), "{form:?}: {out}");
+        assert!(err.contains("there is more: --before"), "{form:?}: {err}");
+    }
+    let (_, err) = run(&["log", "search", "--limit", "1"], 0);
     let cursor = err.split_whitespace().last().expect("a cursor");
     let (out, err) = run(&["log", "search", "--before", cursor, "--csv"], 0);
     assert!(out.contains("alice@example.com") && !out.contains("EXPIRED"), "{out}{err}");
