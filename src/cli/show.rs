@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args as ClapArgs;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::CommandError;
 use super::instance::{Instance, Source};
@@ -32,10 +32,11 @@ const MOST: u64 = 1 << 20;
 /// Show one certificate: what it says, and whether the log holds it; or one refusal
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  mayfly log show 17\n  mayfly log show certificate.pem\n  \
-    mayfly log show 5f0c1d2e3f405162-7      the id of a request")]
+    mayfly log show 5f0c1d2e3f405162-7      the id of a request\n  \
+    mayfly log show serial=2D:65:0F        the newest that `log search` finds by it")]
 pub struct Args {
-    /// A log index (17, or 2026/17 in another shard), a serial number (hex), a certificate file (PEM, also in base64, or DER), or the id of a
-    /// request
+    /// A log index (17, or 2026/17 in another shard), a serial number (hex), a certificate file (PEM, also in base64, or DER), the id of a
+    /// request, or FIELD=VALUE
     which: String,
     #[command(flatten)]
     source: Source,
@@ -61,8 +62,9 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         from_file(file, &instance, &attempts)?
     } else {
         match find(&args.which, (&instance, &attempts))? {
-            Some(Record { index: Some(index), shard, .. }) => {
-                from_log(index, entries(&attempts, &shard)?.store)?
+            Some(record @ Record { index: Some(index), .. }) => {
+                let store = entries(&attempts, &record.shard)?.store;
+                from_log(index, store, record)?
             }
             Some(refusal) if args.json => {
                 return out.line(refusal.to_json().map_err(CommandError::failed)?);
@@ -75,10 +77,13 @@ pub fn run(args: Args) -> Result<(), CommandError> {
                     "the log has no entry {which} (it has {size})"
                 )));
             }
+            None if args.which.contains('=') => {
+                return Err(CommandError::Failed("nothing found".to_owned()));
+            }
             None => from_file(file, &instance, &attempts)?,
         }
     };
-    if args.json { out.line(shown.json()) } else { out.print(shown.text(&out)) }
+    if args.json { out.line(shown.json()?) } else { out.print(shown.text(&out)?) }
 }
 
 /// Whether this can be an index or a serial number; a file's name has other letters.
@@ -90,6 +95,8 @@ fn is_number(which: &str) -> bool {
 struct Shown {
     reading: Reading,
     pem: String,
+    /// What is kept of the attempt.
+    record: Record,
     index: u64,
     size: u64,
     checked: Vec<&'static str>,
@@ -100,7 +107,8 @@ fn entries<'a>(attempts: &'a Attempts, shard: &str) -> Result<Entries<'a>, Comma
     attempts.of_shard(shard).ok_or_else(missing)
 }
 
-/// The attempt that an index, a serial number or the id of a request means.
+/// The attempt that an index, a serial number or the id of a request means, or the newest that has this
+/// value in this field.
 fn find(
     which: &str,
     (instance, attempts): (&Instance, &Attempts),
@@ -112,10 +120,14 @@ fn find(
     {
         return Ok(Some(record));
     }
-    let fields = if is_number(which) { &["serial", "request"][..] } else { &["request"] };
-    for field in fields {
-        // A star would stand for anything.
-        let term = format!("{field}={}", which.replace('*', ""));
+    // A star would stand for anything.
+    let of = |field: &str| format!("{field}={}", which.replace('*', ""));
+    let terms = match which.contains('=') {
+        true => vec![which.to_owned()],
+        false if is_number(which) => vec![of("serial"), of("request")],
+        false => vec![of("request")],
+    };
+    for term in terms {
         let search = Search::parse([term.as_str()], Timestamp::default());
         let search = search.map_err(CommandError::usage)?;
         let asked = attempts.ask(Question { search, limit: 1, ..Question::default() });
@@ -129,20 +141,8 @@ fn find(
 
 /// What is kept of a refusal: why, then everything else by name.
 fn refused(out: &Out, record: &Record) -> Result<String, CommandError> {
-    let Ok(Value::Object(fields)) = serde_json::to_value(record) else {
-        return Err(CommandError::Failed("the refusal cannot be written".to_owned()));
-    };
-    let mut lines: Vec<(String, String)> = Vec::new();
-    for (name, value) in &fields {
-        let of = if name == "claimed" { "unverified " } else { "" };
-        match value.as_object() {
-            Some(inner) => {
-                let named = |(name, value): (&String, _)| (format!("{of}{name}"), said(value));
-                lines.extend(inner.iter().map(named));
-            }
-            None => lines.push((name.clone(), said(value))),
-        }
-    }
+    let mut lines = lines(record)?;
+    lines.retain(|(name, _)| name != "message");
     let lines: Vec<(&str, &str)> =
         lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let why = escape(record.message.as_deref().unwrap_or_default()).to_string();
@@ -150,12 +150,39 @@ fn refused(out: &Out, record: &Record) -> Result<String, CommandError> {
     Ok(format!("{}\n{}", out.style.strong(&out.wrap(&sentence, 0)), out.fields(&lines)))
 }
 
+/// A record's fields, with those within its fields, each name and value once.
+fn lines(record: &Record) -> Result<Vec<(String, String)>, CommandError> {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    for (name, value) in fields(record)? {
+        let of = if name == "claimed" { "unverified " } else { "" };
+        let found = match value.as_object() {
+            Some(inner) => {
+                inner.iter().map(|(name, value)| (format!("{of}{name}"), said(value))).collect()
+            }
+            None => vec![(name, said(&value))],
+        };
+        for line in found {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+fn fields(record: &Record) -> Result<Map<String, Value>, CommandError> {
+    match serde_json::to_value(record) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        _ => Err(CommandError::Failed("the record cannot be written".to_owned())),
+    }
+}
+
 fn said(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The precertificate that the log keeps as entry `index`.
-fn from_log(index: u64, store: &dyn Store) -> Result<Shown, CommandError> {
+fn from_log(index: u64, store: &dyn Store, record: Record) -> Result<Shown, CommandError> {
     let leaves = store.tile_leaves(index..index + 1).map_err(CommandError::failed)?;
     let bytes = leaves.first().map(Vec::as_slice).unwrap_or_default();
     let (leaf, _) = TileLeaf::read(bytes).map_err(CommandError::failed)?;
@@ -163,7 +190,7 @@ fn from_log(index: u64, store: &dyn Store) -> Result<Shown, CommandError> {
     let pem = pem::encode("CERTIFICATE", leaf.der());
     let reading = Reading::of(leaf.der()).map_err(CommandError::failed)?;
     let checked = vec!["the entry is in the tree under the log's newest root"];
-    Ok(Shown { reading, pem, index, size, checked })
+    Ok(Shown { reading, pem, record, index, size, checked })
 }
 
 /// A certificate that somebody holds: its SCT and its place in the log.
@@ -186,13 +213,15 @@ fn from_file(file: &Path, instance: &Instance, attempts: &Attempts) -> Result<Sh
     let shard = shards.find(|shard| shard.owner.log_id == id).unwrap_or(&instance.shard);
     let log = PublicKey::from_spki(shard.signer.public_key()).map_err(CommandError::failed)?;
     let (sct, hash) = reading.verify_sct(&log, &issuer).map_err(CommandError::failed)?;
-    let size = in_tree(entries(attempts, shard.name())?.store, sct.leaf_index, hash)?;
+    let entries = entries(attempts, shard.name())?;
+    let size = in_tree(entries.store, sct.leaf_index, hash)?;
+    let record = entries.record(sct.leaf_index).map_err(CommandError::failed)?.unwrap_or_default();
     let checked = vec![
         "signed by the authority",
         "its SCT is signed by the log",
         "the entry is in the tree under the log's newest root",
     ];
-    Ok(Shown { reading, pem, index: sct.leaf_index, size, checked })
+    Ok(Shown { reading, pem, record, index: sct.leaf_index, size, checked })
 }
 
 fn octets(file: &Path) -> Result<Vec<u8>, CommandError> {
@@ -200,7 +229,8 @@ fn octets(file: &Path) -> Result<Vec<u8>, CommandError> {
         CommandError::at(
             file,
             format_args!(
-                "{error} (expected a log index, a serial number in hex, or a certificate file)"
+                "{error} (expected a log index, a serial number in hex, the id of a request, \
+                 FIELD=VALUE, or a certificate file)"
             ),
         )
     };
@@ -250,7 +280,7 @@ fn in_tree(store: &dyn Store, index: u64, leaf: Hash) -> Result<u64, CommandErro
 }
 
 impl Shown {
-    fn text(&self, out: &Out) -> String {
+    fn text(&self, out: &Out) -> Result<String, CommandError> {
         let (from, until) = self.reading.validity();
         let sans = self.reading.sans();
         let mut fields =
@@ -258,6 +288,15 @@ impl Shown {
         fields.extend(sans.into_iter().map(|san| ("subject alternative name", san)));
         fields.extend(self.reading.extensions());
         fields.push(("log index", format!("{} of {}", self.index, self.size)));
+        // Said above, by these names or others.
+        const SAID: [&str; 3] = ["index", "result", "san"];
+        let lines = lines(&self.record)?;
+        for (name, value) in &lines {
+            let is_said = fields.iter().any(|(said, by)| said == name && by == value);
+            if !is_said && !SAID.contains(&name.as_str()) {
+                fields.push((name, value.clone()));
+            }
+        }
         let mut text = format!(
             "{}\n{}",
             out.style.strong(&out.wrap(&self.sentence(), 0)),
@@ -266,7 +305,7 @@ impl Shown {
         for checked in &self.checked {
             let _ = writeln!(text, "  {} {checked}", out.style.good("✓"));
         }
-        text + &self.pem
+        Ok(text + &self.pem)
     }
 
     fn sentence(&self) -> String {
@@ -284,15 +323,17 @@ impl Shown {
         visible(&format!("At {from}, {issuer} vouched for {who}{what}")).to_string()
     }
 
-    fn json(&self) -> Value {
+    /// The record's fields, and those of the certificate.
+    fn json(&self) -> Result<Value, CommandError> {
         let (from, until) = self.reading.validity();
-        let extensions: serde_json::Map<_, _> = self
+        let extensions: Map<_, _> = self
             .reading
             .extensions()
             .into_iter()
             .map(|(name, text)| (name.to_owned(), text.into()))
             .collect();
-        json!({
+        let mut fields = fields(&self.record)?;
+        let own = json!({
             "index": self.index,
             "tree_size": self.size,
             "serial": self.reading.serial(),
@@ -302,7 +343,11 @@ impl Shown {
             "extensions": extensions,
             "checked": self.checked,
             "pem": self.pem,
-        })
+        });
+        if let Value::Object(own) = own {
+            fields.extend(own);
+        }
+        Ok(Value::Object(fields))
     }
 }
 
@@ -329,6 +374,20 @@ mod tests {
         }
         assert_eq!(certificate(b""), None);
         assert_eq!(certificate(b"holiday.jpg"), None);
+    }
+
+    #[test]
+    fn a_line_is_said_once() {
+        let (issuer, other) = ("https://a.example", "https://b.example");
+        let mut record = Record { issuer: issuer.to_owned(), ..Record::default() };
+        let issuers = |record: &Record| {
+            let lines = lines(record).unwrap().into_iter();
+            lines.filter(|(name, _)| name == "issuer").map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        record.extensions.insert("issuer".into(), issuer.to_owned());
+        assert_eq!(issuers(&record), [issuer]);
+        record.extensions.insert("issuer".into(), other.to_owned());
+        assert_eq!(issuers(&record).len(), 2);
     }
 
     #[test]
