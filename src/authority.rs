@@ -103,7 +103,8 @@ impl Authority {
                 tracing::info!(request = id, client, san, index, %serial, "issued");
             }
             Err(IssueError::Refused(refusal)) => {
-                tracing::info!(request = id, client, issuer, subject, %refusal, "refused");
+                let reason = refusal.reason();
+                tracing::info!(request = id, client, issuer, subject, reason, %refusal, "refused");
                 let (from, sent) = ((&request.caller, now), (&*request.token, &request.proof));
                 self.recorder.keep(known.refused(from, sent, refusal.into()));
             }

@@ -162,9 +162,18 @@ pub struct Record {
     /// The certificate's extensions by their names (`source-repository-ref`), likewise.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extensions: BTreeMap<Cow<'static, str>, String>,
-    /// The rule that allowed or denied it; absent where anybody is allowed, or no rule fits.
+    /// The rule that allowed or denied it, or came nearest to allowing it; absent where anybody is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// The claim for which that rule refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// What the rule wanted there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
+    /// What the token had there, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub got: Option<String>,
     /// The token's id (`jti`), if it has one; of a refused one without, `sha256:` and its hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_id: Option<String>,

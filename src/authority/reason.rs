@@ -4,9 +4,9 @@
 
 use super::Refusal;
 use crate::identity::IdentityError;
-use crate::policy::PolicyError;
+use crate::policy::{Near, PolicyError};
 use crate::possession::PossessionError;
-use crate::record::refused::Reason;
+use crate::record::refused::{Condition, Reason};
 use crate::token::TokenError;
 
 impl Refusal {
@@ -25,18 +25,33 @@ impl Refusal {
 /// As a record has it.
 impl From<&Refusal> for Reason {
     fn from(refusal: &Refusal) -> Self {
-        let rule = match refusal {
-            Refusal::Policy(PolicyError::Denied { rule, .. }) => Some(rule),
-            Refusal::Policy(PolicyError::NotAllowed { .. })
-            | Refusal::Token(_)
+        let condition = match refusal {
+            Refusal::Policy(PolicyError::Denied { rule, claim, got, .. }) => {
+                Some(condition(rule, claim, (None, Some(got))))
+            }
+            Refusal::Policy(PolicyError::NotAllowed { nearest, .. }) => {
+                nearest.as_deref().map(|Near { rule, claim, wanted, got, .. }| {
+                    condition(rule, claim, (Some(wanted), got.as_ref()))
+                })
+            }
+            Refusal::Token(_)
             | Refusal::IssuerUnknown { .. }
             | Refusal::Identity(_)
             | Refusal::Possession(_) => None,
         };
-        // A sentence has names in quotes, a record does not.
-        let rule = rule.map(|rule| rule.trim_matches('"').to_owned());
-        Self { word: refusal.reason(), message: refusal.to_string(), rule }
+        Self { word: refusal.reason(), message: refusal.to_string(), condition }
     }
+}
+
+fn condition(
+    rule: &str,
+    claim: &str,
+    (wanted, got): (Option<&String>, Option<&String>),
+) -> Condition {
+    // A sentence has names in quotes, a record does not.
+    let rule = rule.trim_matches('"').to_owned();
+    let got = got.filter(|got| !got.is_empty()).cloned();
+    Condition { rule, claim: claim.to_owned(), wanted: wanted.cloned(), got }
 }
 
 #[rustfmt::skip]
@@ -105,5 +120,45 @@ fn policy(error: &PolicyError) -> &'static str {
     match error {
         PolicyError::Denied { .. }              => "DENIED_BY_RULE",
         PolicyError::NotAllowed { .. }          => "DENIED_BY_RULE",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_the_rule_that_came_nearest() {
+        let issuer = "https://a.example".to_owned();
+        let near = Near {
+            rule: "\"release\"".to_owned(),
+            why: None,
+            claim: "ref".to_owned(),
+            wanted: "refs/tags/v*".to_owned(),
+            got: Some("refs/heads/dev".to_owned()),
+        };
+        let expected = Condition {
+            rule: "release".to_owned(),
+            claim: near.claim.clone(),
+            wanted: Some(near.wanted.clone()),
+            got: near.got.clone(),
+        };
+        let nearest = Some(Box::new(near));
+        let refusal = |policy| Reason::from(&Refusal::Policy(policy)).condition;
+        let refused = refusal(PolicyError::NotAllowed { issuer: issuer.clone(), nearest });
+        assert_eq!(refused, Some(expected.clone()));
+        assert_eq!(
+            refusal(PolicyError::NotAllowed { issuer: issuer.clone(), nearest: None }),
+            None
+        );
+        let denied = PolicyError::Denied {
+            issuer,
+            rule: "\"release\"".to_owned(),
+            why: None,
+            claim: "ref".to_owned(),
+            got: String::new(),
+        };
+        assert_eq!(refusal(denied), Some(Condition { wanted: None, got: None, ..expected }));
+        assert_eq!(Reason::from(&Refusal::Token(TokenError::Empty)).condition, None);
     }
 }

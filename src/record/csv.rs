@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Record;
 
 /// The columns, in order; new ones come at the end.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 21] = [
     "index",
     "time",
     "san",
@@ -24,6 +24,9 @@ const COLUMNS: [&str; 18] = [
     "claimed",
     "shard",
     "duration_ms",
+    "claim",
+    "wanted",
+    "got",
 ];
 
 /// The header line, and one line a record.
@@ -35,7 +38,7 @@ pub fn table<'a>(records: impl IntoIterator<Item = &'a Record>) -> String {
     text
 }
 
-fn row(record: &Record) -> [String; 18] {
+fn row(record: &Record) -> [String; 21] {
     let extension = |name: &str| record.extensions.get(name).cloned().unwrap_or_default();
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let claimed = record.claimed.as_ref().and_then(|all| serde_json::to_string(all).ok());
@@ -58,6 +61,9 @@ fn row(record: &Record) -> [String; 18] {
         claimed.unwrap_or_default(),
         record.shard.clone(),
         record.duration_ms.to_string(),
+        given(&record.claim),
+        given(&record.wanted),
+        given(&record.got),
     ]
 }
 
@@ -88,6 +94,6 @@ mod tests {
         let text = table([&record]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("index,time,san,ref,rule,serial,"), "{text}");
-        assert_eq!(lines[1], "7,1970-01-01T00:00:00Z,\"a,b\",,,,issued,,,,,,,,,,2026,0");
+        assert_eq!(lines[1], "7,1970-01-01T00:00:00Z,\"a,b\",,,,issued,,,,,,,,,,2026,0,,,");
     }
 }

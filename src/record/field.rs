@@ -7,7 +7,7 @@ use crate::glob;
 use crate::typo::distance;
 
 /// The fields beside the extensions.
-pub(super) const FIELDS: [&str; 18] = [
+pub(super) const FIELDS: [&str; 21] = [
     "result",
     "reason",
     "message",
@@ -20,6 +20,9 @@ pub(super) const FIELDS: [&str; 18] = [
     "algorithm",
     "request",
     "rule",
+    "claim",
+    "wanted",
+    "got",
     "token",
     "client",
     "index",

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use crate::token::{Claims, UnverifiedToken};
 
-/// How many octets of a sentence are kept: the rest of a longer one is somebody's noise.
+/// How many octets of a sentence or value are kept: the rest of a longer one is somebody's noise.
 const MESSAGE: usize = 2048;
 
 /// What is known of a request, more and more while it is looked at.
@@ -43,8 +43,21 @@ pub struct Reason {
     pub word: &'static str,
     /// The sentence.
     pub message: String,
-    /// The rule that denies it.
-    pub rule: Option<String>,
+    /// What the rules looked at, if it was they.
+    pub condition: Option<Condition>,
+}
+
+/// The condition of a rule that denies a request, or of the nearest one that does not allow it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// The rule.
+    pub rule: String,
+    /// The claim.
+    pub claim: String,
+    /// What it should look like.
+    pub wanted: Option<String>,
+    /// What the token has there.
+    pub got: Option<String>,
 }
 
 impl Known {
@@ -99,8 +112,11 @@ impl Known {
         if key.is_none() {
             claimed.key = proof.claimed_fingerprint().map(hex);
         }
-        let Reason { word, mut message, rule } = reason;
-        message.truncate(message.floor_char_boundary(MESSAGE));
+        let Reason { word, message, condition } = reason;
+        let condition = condition.map(|Condition { rule, claim, wanted, got }| {
+            (Some(rule), Some(cut(claim)), wanted.map(cut), got.map(cut))
+        });
+        let (rule, claim, wanted, got) = condition.unwrap_or_default();
         let (issuer, kind, subject, id) = match verified {
             Some(Verified { issuer, kind, subject, id }) => {
                 (issuer.clone(), *kind, Some(escape(subject).to_string()), id.clone())
@@ -113,7 +129,10 @@ impl Known {
             time,
             result: Outcome::Refused,
             reason: Some(word.to_owned()),
-            message: Some(message),
+            message: Some(cut(message)),
+            claim,
+            wanted,
+            got,
             request_id: caller.request_id.clone(),
             client: caller.client,
             issuer,
@@ -131,6 +150,11 @@ impl Known {
             ..Record::default()
         }
     }
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MESSAGE));
+    text
 }
 
 /// The hash of a token, from which nobody has it back; none where there is no token.
@@ -158,7 +182,10 @@ mod tests {
         let caller = Caller { request_id: "5f0c".into(), client: None };
         let proof = Proof::SignedChallenge { key: KEY.to_vec(), signature: Vec::new() };
         let message = "no".repeat(MESSAGE);
-        let reason = Reason { word: "NO", message, rule: Some("forks".into()) };
+        let got = Some("y".repeat(MESSAGE + 1));
+        let (rule, claim) = ("forks".to_owned(), "fork".to_owned());
+        let condition = Some(Condition { rule, claim, wanted: None, got });
+        let reason = Reason { word: "NO", message, condition };
         known.refused((&caller, Timestamp::from_secs(7)), (token, &proof), reason)
     }
 
@@ -193,6 +220,8 @@ mod tests {
         assert_eq!(record.subject.as_deref(), Some("alice"));
         assert_eq!(record.token_id.as_deref(), Some("jti-7"));
         assert_eq!(record.rule.as_deref(), Some("forks"));
+        assert_eq!((record.claim.as_deref(), record.wanted), (Some("fork"), None));
+        assert_eq!(record.got.map(|got| got.len()), Some(MESSAGE));
         // The key is not shown to be the caller's.
         let claimed = record.claimed.unwrap();
         assert_eq!((claimed.issuer, claimed.subject), (None, None));

@@ -239,6 +239,9 @@ impl Record {
             ("algorithm", given(&self.key_algorithm)),
             ("request", given(&self.request_id)),
             ("rule", self.rule.as_deref().map(Cow::Borrowed)),
+            ("claim", self.claim.as_deref().map(Cow::Borrowed)),
+            ("wanted", self.wanted.as_deref().map(Cow::Borrowed)),
+            ("got", self.got.as_deref().map(Cow::Borrowed)),
             ("token", self.token_id.as_deref().map(Cow::Borrowed)),
             ("client", self.client.map(|client| Cow::Owned(client.to_string()))),
             ("index", self.index.map(|index| Cow::Owned(index.to_string()))),
@@ -347,6 +350,9 @@ mod tests {
             ]
             .into(),
             rule: Some("release".into()),
+            claim: Some("ref".into()),
+            wanted: Some("refs/tags/v*".into()),
+            got: Some("refs/heads/dev".into()),
             token_id: Some("jti-1".into()),
             serial: "00ff9f".into(),
             key: "9b2e".into(),
@@ -381,6 +387,7 @@ mod tests {
         check("result=issued", false);
         check("repository=acme/lib owner=acme result=REFUSED reason=denied_by_rule", true);
         check("repository=lib", false);
+        check("claim=ref wanted=refs/tags/* got=refs/heads/dev", true);
         check("key=9B:2E claimed.key=77:AA", true);
     }
 

@@ -77,4 +77,5 @@ async fn a_refusal_names_issuer_and_subject_as_far_as_they_are_known() {
     let subject = json!("ma\\u{202e}llory\\n");
     assert_eq!((&line["issuer"], &line["subject"]), (&json!(url), &subject), "{line}");
     assert!(line["refusal"].as_str().unwrap().contains("no rule of issuer"), "{line}");
+    assert_eq!(line["reason"], "DENIED_BY_RULE", "{line}");
 }
