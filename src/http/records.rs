@@ -67,7 +67,10 @@ async fn one_of(
 
 async fn record(app: &App, shard: Option<&str>, index: &str) -> Result<Response, Problem> {
     let index = index.parse().map_err(|_| {
-        Problem::query_invalid("/api/records/ takes the position of an entry in the log, a number")
+        Problem::query_invalid(
+            "/api/records/ takes the position of an entry in the log, a number; for a request id or a \
+             serial number ask /api/records?request= or ?serial=",
+        )
     })?;
     let now = app.authority.clock.now();
     let record = app.explorer.record(shard, index, now).await.map_err(unreadable)?;
@@ -91,6 +94,12 @@ fn question(query: &[(String, String)], now: Timestamp) -> Result<Question, Prob
                 let cursor = value.parse();
                 let cursor = cursor.map_err(|error| Problem::query_invalid(format!("{error}")))?;
                 question.cursor = Some(cursor);
+            }
+            "format" => {
+                return Err(Problem::query_invalid(
+                    "there is no parameter format; Accept says how the page is written: \
+                     application/json, application/x-ndjson or text/csv",
+                ));
             }
             "q" => terms.extend(value.split_whitespace().map(str::to_owned)),
             _ => terms.push(format!("{name}={value}")),
