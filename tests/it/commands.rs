@@ -1,6 +1,6 @@
 //! The commands as their users type them: the real binary, its exit codes, its words.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -198,12 +198,23 @@ async fn an_instance_is_served_searched_shown_and_verified() {
     assert_eq!(out.trim(), "nothing found");
     run(&["log", "search", "nonsense=1"], 2);
 
-    for which in ["0", found["serial"].as_str().unwrap(), text(&file)] {
+    let by_serial = format!("serial={}", found["serial"].as_str().unwrap().to_uppercase());
+    let key = found["key"].as_str().unwrap();
+    for which in ["0", found["serial"].as_str().unwrap(), &by_serial, text(&file)] {
+        let (out, _) = run(&["log", "show", which, "--json"], 0);
+        let shown: Value = serde_json::from_str(&out).unwrap();
+        for field in ["time", "duration_ms", "request_id", "client", "kind", "key", "serial"] {
+            assert_eq!((&shown[field], shown[field].is_null()), (&found[field], false), "{field}");
+        }
         let (out, _) = run(&["log", "show", which], 0);
+        assert!(out.contains("request_id") && out.contains(key), "{out}");
+        assert_eq!(out.matches("  issuer  ").count(), 1, "{out}");
         assert!(out.contains("alice@example.com"), "{out}");
         assert!(out.contains("in the tree"), "{out}");
     }
     run(&["log", "show", "7"], 1);
+    let (_, err) = run(&["log", "show", "serial=07"], 1);
+    assert!(err.contains("nothing found"), "{err}");
     let pem = std::fs::read(&file).unwrap();
     let der = crate::support::caller::der(std::str::from_utf8(&pem).unwrap());
     for (name, octets) in [("cosign.pem", STANDARD.encode(&pem).into_bytes()), ("x.der", der)] {
@@ -537,6 +548,43 @@ impl Drop for Killed {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The README's issuance by hand, with the addresses that the demo prints.
+#[test]
+fn the_demo_issues_to_curl_and_openssl() {
+    let has = |tool: &&str| Command::new(tool).arg("version").output().is_ok();
+    if !["curl", "openssl"].iter().all(has) {
+        let may_skip = std::env::var_os("CI").is_none_or(|ci| ci != "true");
+        assert!(may_skip, "curl or openssl is not installed, and CI=true allows no gaps");
+        // Not `eprintln!`: what that writes is shown for failing tests only.
+        let _ = writeln!(std::io::stderr(), "skipped: curl or openssl is not installed");
+        return;
+    }
+    let readme = include_str!("../../README.md");
+    let blocks = readme.split("```sh\n").filter_map(|block| block.split("```").next());
+    let mut blocks = blocks.filter(|block| block.starts_with("CA="));
+    let (_, commands) = blocks.next().and_then(|block| block.split_once('\n')).expect("a block");
+    let demo =
+        Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("demo").stdout(Stdio::piped()).spawn();
+    let mut demo = Killed(demo.unwrap());
+    let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut after = |begin: &str| {
+        let line = lines.find_map(|line| Some(line.split_once(begin)?.1.to_owned()));
+        line.unwrap_or_else(|| panic!("no {begin:?}"))
+    };
+    let ca = after("serving ").split(',').next().unwrap().to_owned();
+    let issuer = after("curl -s ").split("/token").next().unwrap().to_owned();
+    let config = after(" log search --config ");
+    let folder = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-e", "-c", commands]).envs([("CA", ca), ("ISSUER", issuer)]);
+    let output = shell.current_dir(folder.path()).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && out.contains("acme/app"), "{output:?}");
+    drop(demo);
+    // It was killed, and could not remove its folder.
+    std::fs::remove_dir_all(Path::new(config.trim()).parent().unwrap()).unwrap();
 }
 
 /// What the demo serves is found by the example in the help of `log search`.
