@@ -24,6 +24,8 @@ use crate::glob;
 use crate::quote::quote;
 use crate::time::Timestamp;
 
+/// Octets of a key's fingerprint.
+const FINGERPRINT: usize = 32;
 /// How many terms one search has at most.
 const LIMIT: usize = 32;
 /// How many clues an index is given: more would not find less.
@@ -147,8 +149,10 @@ impl Term {
 
     fn free(term: &str) -> Result<Self, TermError> {
         let number = serial::spelled(term);
-        if let Some(number) = number.as_ref().filter(|_| term.contains(':')) {
-            return Ok(Self::Field("serial".to_owned(), number.clone()));
+        if number.is_some() && term.contains(':') {
+            // No serial number has so many octets.
+            let field = if term.split(':').count() == FINGERPRINT { "key" } else { "serial" };
+            return Self::parse(&format!("{field}={term}"));
         }
         let text = term.strip_suffix('*').unwrap_or(term);
         if text.contains('*') {
@@ -416,6 +420,14 @@ mod tests {
             check(word, true);
         }
         check("f9f", false);
+    }
+
+    #[test]
+    fn a_fingerprint_is_a_key_with_colons_too() {
+        let terms = Terms::parse([["AB"; FINGERPRINT].join(":").as_str()]).unwrap();
+        let of = |key: String| Record { key, ..Record::default() };
+        assert!(of("ab".repeat(FINGERPRINT)).matches(&terms));
+        assert!(!of("ac".repeat(FINGERPRINT)).matches(&terms));
     }
 
     #[test]
