@@ -28,7 +28,7 @@ const PAGE: usize = 1000;
 #[command(after_help = "Terms, all of which must hold:\n  \
     FIELD=PATTERN   the whole value; a star stands for anything. Fields: san, issuer, serial, key, rule,\n                  \
     request, result, reason, … and every extension, by the end of its name (ref)\n  \
-    repository=, owner=  also the path of the URL: acme/app of https://gitlab.com/acme/app\n  \
+    repository=     also the path of its URL, acme/app of https://gitlab.com/acme/app; so owner=, acme\n  \
     key=            SHA-256 of the public key's SubjectPublicKeyInfo in DER, hex\n  \
     WORD, A/B       whole words of any field, side by side; a star at the end for the rest of a word\n  \
     since=, until=  24h or 7d ago (s, m, h, d), a day (2026-01-31), a moment (2026-01-31T12:00:00Z)\n\n\
