@@ -17,7 +17,8 @@
 //! newest part lost (a disk that forgot what it had promised to keep); the database of another log.
 //!
 //! **What it does not detect**: database and mark put back together, so it belongs on another disk than
-//! the database, outside of what is copied and restored as one. And nobody waits for its disk: the mark is
+//! the database, outside of what is copied and restored as one. A mark that is deleted or replaced while
+//! the log is open is made anew within a second; whoever does so to one at rest is noticed at the start. And nobody waits for its disk: the mark is
 //! written at once, but synced once a second and when the log is closed. After the death of the process
 //! nothing is missing; after a power cut it may be behind by the heads of that second, and an old copy
 //! that is just as old would pass. The database itself is never behind what was acknowledged. And where
@@ -25,10 +26,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::quote::quote;
@@ -45,19 +48,36 @@ const MAGIC: &[u8] = b"mayfly mark 1\n";
 const SECOND: u64 = 4096;
 /// No slot is longer: an origin is a host name and a few letters.
 const SLOT_OCTETS: usize = 1024;
-/// At most so often is the mark synced.
+/// So often the mark is synced, and looked for under its name.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// A mark that is being written.
 #[derive(Debug)]
 pub struct Mark {
+    kept: Arc<Kept>,
+    /// Dropped to end the thread.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a mark shares with the thread that looks after it.
+#[derive(Debug)]
+struct Kept {
     path: PathBuf,
-    file: Arc<File>,
     origin: String,
+    slots: Mutex<Slots>,
+    is_unsynced: AtomicBool,
+    /// Why nothing may be written any more.
+    failed: OnceLock<MarkError>,
+}
+
+/// The file, and what was written to it last.
+#[derive(Debug)]
+struct Slots {
+    file: Arc<File>,
     /// Whether the second slot is the next one to be written.
     second: bool,
-    nudge: SyncSender<()>,
-    failed: Arc<OnceLock<String>>,
+    head: Head,
 }
 
 /// What a mark says.
@@ -194,19 +214,23 @@ impl Mark {
         if read(path)?.is_none() {
             make(path, origin, head)?;
         }
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(at(path))?;
+        let file = open(path)?;
         let newest = newest(&file).map_err(at(path))?;
-        let file = Arc::new(file);
-        let failed = Arc::new(OnceLock::new());
-        let (nudge, nudged) = sync_channel(1);
-        let (synced, failure) = (Arc::clone(&file), Arc::clone(&failed));
-        std::thread::Builder::new()
-            .name("mark".into())
-            .spawn(move || sync(&synced, &nudged, &failure))
-            .map_err(|error| MarkError::Thread(error.to_string()))?;
         let second = newest.is_some_and(|(_, second)| !second);
-        let mut mark =
-            Self { path: path.to_owned(), file, origin: origin.to_owned(), second, nudge, failed };
+        let kept = Arc::new(Kept {
+            path: path.to_owned(),
+            origin: origin.to_owned(),
+            slots: Mutex::new(Slots { file: Arc::new(file), second, head }),
+            is_unsynced: AtomicBool::new(false),
+            failed: OnceLock::new(),
+        });
+        let (stop, stopped) = channel();
+        let keeper = Arc::clone(&kept);
+        let thread = std::thread::Builder::new()
+            .name("mark".into())
+            .spawn(move || keeper.keep(&stopped))
+            .map_err(|error| MarkError::Thread(error.to_string()))?;
+        let mut mark = Self { kept, stop: Some(stop), thread: Some(thread) };
         mark.write(head)?;
         mark.sync()?;
         if read(path)?.is_none_or(|mark| mark.origin != origin || mark.head != head) {
@@ -222,36 +246,109 @@ impl Mark {
     ///
     /// [`MarkError::Io`], also of a sync since the last call.
     pub fn write(&mut self, head: Head) -> Result<(), MarkError> {
-        if let Some(why) = self.failed.get() {
-            return Err(MarkError::Io { path: self.path.display().to_string(), why: why.clone() });
+        let Kept { path, origin, failed, .. } = self.kept.as_ref();
+        if let Some(error) = failed.get() {
+            return Err(error.clone());
         }
-        let slot = encode(&self.origin, head);
-        self.file.write_all_at(&slot, offset(self.second)).map_err(at(&self.path))?;
-        self.second = !self.second;
-        // A full channel has been nudged already.
-        let _ = self.nudge.try_send(());
+        let mut slots = self.kept.slots();
+        slots.head = head;
+        slots.file.write_all_at(&encode(origin, head), offset(slots.second)).map_err(at(path))?;
+        slots.second = !slots.second;
+        self.kept.is_unsynced.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Makes what was written durable.
+    /// Makes what was written durable, under the name of the mark.
     ///
     /// # Errors
     ///
     /// [`MarkError::Io`].
     pub fn sync(&self) -> Result<(), MarkError> {
-        self.file.sync_data().map_err(at(&self.path))
+        self.kept.look()?;
+        self.kept.sync()
     }
 }
 
-/// Syncs after a nudge, at most once [`EVERY`]; until the mark is dropped, or a sync fails: after that
-/// the system may report success for what it has dropped.
-fn sync(file: &File, nudged: &Receiver<()>, failed: &OnceLock<String>) {
-    while nudged.recv().is_ok() {
-        if let Err(error) = file.sync_data() {
-            let _ = failed.set(error.to_string());
-            return;
+impl Drop for Mark {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // It would make anew what whoever closed the log has moved away.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Kept {
+    /// Looks after the file once [`EVERY`], until the mark is dropped, or something fails: after a failed
+    /// sync the system may report success for what it has dropped.
+    fn keep(&self, stopped: &Receiver<()>) {
+        while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+            let is_unsynced = self.is_unsynced.swap(false, Ordering::AcqRel);
+            let synced = if is_unsynced { self.sync() } else { Ok(()) };
+            if let Err(error) = synced.and_then(|()| self.look()) {
+                let _ = self.failed.set(error);
+                return;
+            }
         }
-        std::thread::sleep(EVERY);
+    }
+
+    fn sync(&self) -> Result<(), MarkError> {
+        // Nobody waits for the disk.
+        let file = Arc::clone(&self.slots().file);
+        file.sync_data().map_err(at(&self.path))
+    }
+
+    /// Makes the mark anew when it was deleted, or another file put in its place: what is written to a file
+    /// without a name is remembered by nobody.
+    fn look(&self) -> Result<(), MarkError> {
+        let path = &self.path;
+        let file = Arc::clone(&self.slots().file);
+        if is_at(&file, path).map_err(at(path))? {
+            return Ok(());
+        }
+        // Meanwhile no head is written, so that none is written to the old file.
+        let mut slots = self.slots();
+        let head = slots.head;
+        if let Some(other) = read(path)?.filter(|other| !other.is_before(&self.origin, head)) {
+            let Remembered { origin, head: Head { size, .. } } = other;
+            let why = format!(
+                "another file took its place, which remembers {size} entries of the log {}",
+                quote(&origin)
+            );
+            return Err(MarkError::Io { path: path.display().to_string(), why });
+        }
+        make(path, &self.origin, head)?;
+        *slots = Slots { file: Arc::new(open(path)?), second: true, head };
+        let path = path.display();
+        tracing::warn!(
+            "the log's mark {path} was deleted or replaced while the log was open, and was made anew; \
+             find out by whom: without it an old copy of the database is not noticed"
+        );
+        Ok(())
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Remembered {
+    /// Whether nothing is forgotten where this is replaced by `head` of the log `origin`.
+    fn is_before(&self, origin: &str, head: Head) -> bool {
+        self.origin == origin && self.head.size <= head.size
+    }
+}
+
+fn open(path: &Path) -> Result<File, MarkError> {
+    OpenOptions::new().read(true).write(true).open(path).map_err(at(path))
+}
+
+/// Whether `path` still is this very file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match path.metadata() {
+        Ok(found) => Ok((found.dev(), found.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -327,7 +424,8 @@ pub enum MarkError {
 impl Mark {
     /// Has the next write fail, as after a failed sync.
     pub fn fail(&self) {
-        self.failed.set("told to fail".into()).unwrap();
+        let path = self.kept.path.display().to_string();
+        self.kept.failed.set(MarkError::Io { path, why: "told to fail".into() }).unwrap();
     }
 }
 
@@ -386,6 +484,59 @@ mod tests {
         for length in [0, 1, 100] {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert_eq!(read(&path), Ok(None), "{length} octets");
+        }
+    }
+
+    /// A mark with 2 entries in it, of which `change` takes the file away.
+    fn taken(change: impl FnOnce(&Path)) -> (tempfile::TempDir, PathBuf, Mark) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("2026.mark");
+        let mut mark = Mark::open(&path, ORIGIN, head(1)).unwrap();
+        change(&path);
+        let _ = mark.write(head(2));
+        (folder, path, mark)
+    }
+
+    #[test]
+    fn a_mark_that_is_deleted_or_replaced_is_made_anew() {
+        let old = |path: &Path| make(path, ORIGIN, head(0)).unwrap();
+        let takes: [fn(&Path); 3] = [
+            |path| std::fs::remove_file(path).unwrap(),
+            |path| std::fs::rename(path, path.with_extension("away")).unwrap(),
+            |path| {
+                std::fs::remove_file(path).unwrap();
+                std::fs::write(path, "no mark").unwrap();
+            },
+        ];
+        for take in takes.into_iter().map(|take| take as fn(&Path)).chain([old as fn(&Path)]) {
+            let (_folder, path, mut mark) = taken(take);
+            mark.sync().unwrap();
+            assert_eq!(read(&path), Ok(remembered(2)));
+            for size in 3..6 {
+                mark.write(head(size)).unwrap();
+                assert_eq!(read(&path), Ok(remembered(size)));
+            }
+        }
+    }
+
+    /// It is not waited for that a head is written, or the log closed.
+    #[test]
+    fn the_thread_misses_a_mark_that_was_deleted() {
+        let (_folder, path, mark) = taken(|path| std::fs::remove_file(path).unwrap());
+        while read(&path) != Ok(remembered(2)) {
+            std::thread::yield_now();
+        }
+        drop(mark);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_mark_that_knows_more_is_not_replaced() {
+        for (origin, size) in [(ORIGIN, 3), ("other.example/ct/2026", 1)] {
+            let (_folder, path, mark) = taken(|path| make(path, origin, head(size)).unwrap());
+            let Err(MarkError::Io { why, .. }) = mark.sync() else { panic!("{origin}") };
+            assert!(why.contains(&format!("remembers {size} entries")), "{why}");
+            assert_eq!(read(&path).unwrap().unwrap().head, head(size));
         }
     }
 

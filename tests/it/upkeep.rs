@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::issuer::FakeIssuer;
-use crate::support::process::{Server, free_port, fulcio_config};
+use crate::support::process::{Server, free_port, fulcio_config, send};
 
 /// An instance in a folder, with one URL for all of its life.
 struct Bench {
@@ -169,6 +169,20 @@ async fn a_mark_that_is_lost_is_made_anew_on_demand_alone() {
     assert_eq!(bench.ask().await.0, 200);
     let (code, _, err) = bench.run(&["log", "fsck", "--accept-head"], false);
     assert!(code == 1 && err.contains("is in use by another process"), "{err}");
+}
+
+/// What a careless hand deletes beside a running server is there again at the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_is_deleted_beside_the_server_is_made_anew() {
+    let bench = Bench::new().await.issued(1).await;
+    let mut server = bench.serve(&[]);
+    fs::remove_file(bench.log("mark")).unwrap();
+    assert_eq!(bench.ask().await.0, 200);
+    assert!(send("TERM", server.id()));
+    assert_eq!(server.ended(), Some(0), "{}", server.said());
+    assert!(bench.fsck(&[], 0).contains("everything holds"));
+    let _server = bench.serve(&[]);
+    assert_eq!(bench.ask().await.0, 200);
 }
 
 /// P21: what can be derived is made anew, what cannot is said; beside a server as well.
