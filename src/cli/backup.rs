@@ -43,6 +43,12 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if !folder.is_dir() {
+        let folder = folder.display();
+        return Err(CommandError::Failed(format!(
+            "the folder {folder} does not exist: make it first"
+        )));
+    }
     // Crash: under its own name there is a whole copy or none. Its mode is 0600 from the beginning.
     let copy = tempfile::Builder::new().prefix(".mayfly-backup-").tempfile_in(folder);
     let copy = copy.map_err(|error| CommandError::at(folder, error))?;

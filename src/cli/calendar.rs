@@ -24,9 +24,10 @@ use crate::config::{Config, LogConfig};
 use crate::http::trust::TrustedRoot;
 use crate::installation;
 use crate::installation::shards::{self, AHEAD, New, Shard};
+use crate::log::mark::{self, MarkError};
 use crate::log::scrub::REST;
 use crate::log::shards::Shards;
-use crate::log::{Log, LogError, Opening, Reading};
+use crate::log::{self, Log, LogError, Opening, Reading};
 use crate::signer::Signer;
 use crate::store::{Store, sqlite};
 use crate::time::{Clock, Timestamp};
@@ -262,7 +263,9 @@ impl Place {
             return self.read(shard, Log::open_over);
         }
         if self.read_only {
-            return self.read(shard, Log::read_only);
+            let log = self.read(shard, Log::read_only)?;
+            self.warn_of_old(shard)?;
+            return Ok(log);
         }
         let store = Arc::new(sqlite::open(&shard.database).map_err(CommandError::failed)?);
         let opening = Opening {
@@ -271,12 +274,26 @@ impl Place {
             mark: Some(shard.mark(&self.log)),
             scrub: REST,
         };
-        let log = Log::open(opening).map_err(CommandError::failed)?;
+        let log = Log::open(opening).map_err(|error| {
+            CommandError::failed(mark::look_beside(error, &shard.mark_beside()))
+        })?;
         // Only once the store is known to be this log's and whole.
         for certificate in self.chain.ders() {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
         }
         Ok(log)
+    }
+
+    /// Says it of a database that is read and must not go on.
+    fn warn_of_old(&self, shard: &Shard) -> Result<(), CommandError> {
+        let store = sqlite::open_read_only(&shard.database).map_err(CommandError::failed)?;
+        let (owner, mark) = (shard.ours(&self.url), shard.mark(&self.log));
+        if let Err(error @ LogError::Mark(MarkError::Ahead { .. } | MarkError::Forked { .. })) =
+            log::check(&store, &owner, Some(&mark), self.clock.now())
+        {
+            tracing::warn!("what is served for reading is not the newest: {error}");
+        }
+        Ok(())
     }
 
     fn read(

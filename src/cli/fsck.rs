@@ -15,7 +15,8 @@ use super::instance::{Instance, Source};
 use super::out::{self, Out};
 use crate::log::audit::Audit;
 use crate::log::mark::{self, MarkError};
-use crate::log::{self, LogError};
+use crate::log::{self, LogError, search};
+use crate::store::index::Index;
 use crate::store::{Head, Store, StoreError, Tile};
 use crate::time::{Clock, SystemClock};
 
@@ -55,7 +56,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
         false => instance.store()?,
     };
     let store = store.as_ref();
-    let accepted = args.accept_head && accept(&instance, store)?;
+    let accepted = if args.accept_head { accept(&instance, store)? } else { None };
     let mut report = Report::of(&instance, store)?;
     let mut repaired = 0;
     if args.repair && !report.tiles.is_empty() {
@@ -71,17 +72,45 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     if report.found.is_empty() { Ok(()) } else { Err(CommandError::Refused) }
 }
 
-/// Makes the mark anew, if there is none; yields whether it did.
-fn accept(instance: &Instance, store: &dyn Store) -> Result<bool, CommandError> {
-    let (owner, path, now) = (instance.owner(), instance.mark(), SystemClock.now());
-    match log::check(store, &owner, Some(&path), now) {
-        Ok(_) => Ok(false),
-        Err(LogError::Mark(MarkError::Missing { .. })) => {
+/// Makes the mark anew, if there is none; yields the head that it remembers from now on.
+fn accept(instance: &Instance, store: &dyn Store) -> Result<Option<Head>, CommandError> {
+    match check(instance, store) {
+        Ok(_) => Ok(None),
+        Err(LogError::Mark(MarkError::Missing { path, .. })) => {
             let head = store.head().map_err(CommandError::failed)?;
-            mark::make(&path, &owner.origin, head).map_err(CommandError::failed)?;
-            Ok(true)
+            ask_index(instance, store, head)?;
+            let origin = instance.owner().origin;
+            mark::make(path.as_ref(), &origin, head).map_err(CommandError::failed)?;
+            Ok(Some(head))
         }
         Err(error) => Err(CommandError::Failed(format!("this head is not accepted: {error}"))),
+    }
+}
+
+fn check(instance: &Instance, store: &dyn Store) -> Result<Head, LogError> {
+    let (owner, path) = (instance.owner(), instance.mark());
+    log::check(store, &owner, Some(&path), SystemClock.now())
+        .map_err(|error| mark::look_beside(error, &instance.shard.mark_beside()))
+}
+
+/// Refuses a head that the search index knows better: whoever lays an old copy of the database over the
+/// newer one mostly forgets the index beside it.
+fn ask_index(instance: &Instance, store: &dyn Store, head: Head) -> Result<(), CommandError> {
+    let path = instance.shard.index();
+    let upto = match Index::open_read_only(&path, &instance.owner()).and_then(|it| it.upto()) {
+        Ok(upto) => upto,
+        Err(error @ StoreError::Backend(_)) => return Err(CommandError::failed(error)),
+        // There is none, or it says nothing about this log.
+        Err(_) => return Ok(()),
+    };
+    match search::check(upto, store, head.size) {
+        Err(LogError::Index(error)) => Err(CommandError::Failed(format!(
+            "this head is not accepted: the search index {} knows another database ({error}), so this one \
+             seems to be an old copy, or of another history; find the newer one. Only where the index is \
+             known to be wrong, delete it",
+            path.display(),
+        ))),
+        checked => checked.map_err(CommandError::failed),
     }
 }
 
@@ -105,8 +134,7 @@ impl Report {
         let mut found = Vec::new();
         progress.set_message("SQLite checks itself");
         found.extend(store.examine().map_err(LogError::Store).err());
-        let mark = instance.mark();
-        found.extend(log::check(store, &owner, Some(&mark), SystemClock.now()).err());
+        found.extend(check(instance, store).err());
 
         let mut audit = Audit::new(head);
         let read = Instant::now();
@@ -152,15 +180,24 @@ impl Report {
         })
     }
 
-    fn to_text(&self, out: &Out, (repair, repaired): (bool, u64), accepted: bool) -> String {
+    fn to_text(
+        &self,
+        out: &Out,
+        (repair, repaired): (bool, u64),
+        accepted: Option<Head>,
+    ) -> String {
         let mut text = format!("{}\n", self.origin);
         text += &out.fields(&[
             ("entries", self.head.size.to_string()),
             ("root", self.head.root.to_string()),
             ("read", speed(self.octets, self.took)),
         ]);
-        if accepted {
-            text += "the file that remembers the newest head was made anew\n";
+        if let Some(Head { size, timestamp, .. }) = accepted {
+            let newest = size.saturating_sub(1);
+            let _ = writeln!(
+                text,
+                "accepted as the newest: entry {newest}, of {timestamp}; the file that remembers it was made anew"
+            );
         }
         if repaired > 0 {
             let _ = writeln!(text, "{} made anew", out::count(repaired, "tile"));

@@ -115,7 +115,10 @@ pub async fn serve(
         Some(error) => Err(CommandError::Failed(format!(
             "the log failed and the authority stopped, nothing acknowledged is lost: {error}"
         ))),
-        None => Ok(()),
+        None => {
+            tracing::info!(certificates = logs.size(), "stopped: the log is closed");
+            Ok(())
+        }
     }
 }
 

@@ -89,10 +89,15 @@ impl Shard {
 
     /// The file that remembers its newest head.
     pub fn mark(&self, config: &LogConfig) -> PathBuf {
-        let Some(mark) = &config.mark else { return self.database.with_extension("mark") };
+        let Some(mark) = &config.mark else { return self.mark_beside() };
         let mut name = mark.as_os_str().to_owned();
         name.push(format!("-{}", self.name()));
         PathBuf::from(name)
+    }
+
+    /// Where that file is by default: beside the database.
+    pub fn mark_beside(&self) -> PathBuf {
+        self.database.with_extension("mark")
     }
 
     /// The file of its search index, whether or not there is one.

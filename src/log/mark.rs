@@ -118,6 +118,19 @@ pub fn check(store: &dyn Store, path: &Path, head: Head) -> Result<(), LogError>
     Err(MarkError::Forked { path: name(), size: newest }.into())
 }
 
+/// Says of a missing mark that it is at `beside`, if there is one that was not moved along.
+pub fn look_beside(error: LogError, beside: &Path) -> LogError {
+    let there = beside.display().to_string();
+    if let LogError::Mark(MarkError::Missing { path, size }) = &error
+        && *path != there
+        && beside.exists()
+    {
+        let (path, size) = (path.clone(), *size);
+        return MarkError::Unmoved { path, size, there }.into();
+    }
+    error
+}
+
 /// What the mark at `path` says; none where there is none, or no slot is whole.
 ///
 /// # Errors
@@ -393,6 +406,18 @@ pub enum MarkError {
         path: String,
         /// The size of the database's tree.
         size: u64,
+    },
+    /// There is none, but one at the place where it is by default.
+    #[error(
+        "the log has {size} entries, but {path}, which remembers the newest, is missing; there is one at {there}: with the server stopped, move it there (mv {there} {path}), or take `log.mark` out of the configuration"
+    )]
+    Unmoved {
+        /// Where it should be.
+        path: String,
+        /// The size of the database's tree.
+        size: u64,
+        /// Where there is one.
+        there: String,
     },
     /// It is another log's.
     #[error(

@@ -9,7 +9,10 @@ use std::process::Command;
 
 use mayfly::cli::client::Client;
 use mayfly::cli::requester::Requester;
+use mayfly::store::index::Index;
+use mayfly::store::{Store, sqlite};
 use mayfly::time::{Clock, SystemClock};
+use mayfly::tlog::merkle::Hash;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -111,6 +114,13 @@ fn raw(url: &str, path: &str) -> String {
     answer
 }
 
+/// Waits until the server has said it.
+fn heard(server: &Server, line: &str) {
+    while !server.said().contains(line) {
+        std::thread::yield_now();
+    }
+}
+
 /// P4: the whole story of a copy that is put back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_evidence_and_not_a_way_back() {
@@ -145,6 +155,7 @@ async fn a_backup_is_evidence_and_not_a_way_back() {
 
     // For reading it is good.
     let server = bench.serve(&["--read-only"]);
+    heard(&server, "an old copy of the database was put back");
     let (status, answer) = bench.ask().await;
     assert_eq!((status, &answer["details"][0]["reason"]), (503, &json!("READ_ONLY")), "{answer}");
     let ready = raw(&server.url, "/readyz");
@@ -163,12 +174,68 @@ async fn a_mark_that_is_lost_is_made_anew_on_demand_alone() {
     assert!(code == 1 && err.contains("is its disk mounted?"), "{err}");
     assert!(err.contains("--accept-head"), "{err}");
     assert!(bench.fsck(&[], 1).contains("is missing or unreadable"));
-    assert!(bench.fsck(&["--accept-head"], 0).contains("was made anew"));
+    assert!(bench.fsck(&["--accept-head"], 0).contains("accepted as the newest: entry 0, of 20"));
     assert!(!bench.fsck(&["--accept-head"], 0).contains("was made anew"), "it is there");
     let _server = bench.serve(&[]);
     assert_eq!(bench.ask().await.0, 200);
     let (code, _, err) = bench.run(&["log", "fsck", "--accept-head"], false);
     assert!(code == 1 && err.contains("is in use by another process"), "{err}");
+}
+
+/// Where database and mark are old or gone, the index may know better.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_the_search_index_knows_better_is_not_accepted() {
+    let bench = Bench::new().await.issued(1).await;
+    let mark = bench.log("mark");
+    let year = mark.file_stem().unwrap().to_str().unwrap();
+    fs::remove_file(&mark).unwrap();
+    let ct = |name: String| bench.path("data/ct").join(name);
+    let (file, index) = (ct(format!("{year}.sqlite")), ct(format!("{year}.index.sqlite")));
+    let owner = sqlite::owner(&file).unwrap();
+    let last = |store: &dyn Store| store.leaf_hashes(0..1).unwrap()[0];
+    let true_one = last(&sqlite::open_read_only(&file).unwrap());
+    for (words, last) in [(2, true_one), (1, Hash([7; 32]))] {
+        Index::remove(&index).unwrap();
+        let words = vec![String::new(); words];
+        Index::open(&index, &owner).unwrap().add(0, &words, last).unwrap();
+        let (code, _, err) = bench.run(&["log", "fsck", "--accept-head"], false);
+        assert!(code == 1 && err.contains("the search index"), "{code}: {err}");
+        assert!(err.contains("this head is not accepted"), "{err}");
+    }
+    Index::remove(&index).unwrap();
+    Index::open(&index, &owner).unwrap().add(0, &[String::new()], true_one).unwrap();
+    bench.fsck(&["--accept-head"], 0);
+}
+
+/// `log.mark` was set, and the file is still where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_was_not_moved_along_is_found() {
+    let bench = Bench::new().await.issued(1).await;
+    let old = bench.log("mark");
+    let year = old.file_stem().unwrap().to_str().unwrap().to_owned();
+    let (issuer, url) = (bench.issuer.url(), &bench.url);
+    let config = format!(
+        "url: {url}\nlisten: {}\ndata: data\nlog:\n  mark: head\nissuers:\n  - url: {issuer}\n    type: email\n    allow: [ {{ email: alice@example.com }} ]\n",
+        url.strip_prefix("http://").unwrap()
+    );
+    let file = bench.path("mayfly.yaml");
+    fs::write(&file, config).unwrap();
+    let run = |command: &[&str]| {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        let output = run.args(command).arg("--config").arg(&file).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    };
+    for command in [&["serve"] as &[_], &["log", "fsck"], &["log", "fsck", "--accept-head"]] {
+        let (code, said) = run(command);
+        // Wrapped on some ways.
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code == 1 && said.contains("there is one at"), "{command:?}: {said}");
+        assert!(said.contains(&format!("head-{year}")), "{said}");
+    }
+    fs::rename(&old, bench.path(&format!("head-{year}"))).unwrap();
+    let (code, said) = run(&["log", "fsck"]);
+    assert_eq!(code, 0, "{said}");
 }
 
 /// What a careless hand deletes beside a running server is there again at the next start.
@@ -180,6 +247,7 @@ async fn a_mark_that_is_deleted_beside_the_server_is_made_anew() {
     assert_eq!(bench.ask().await.0, 200);
     assert!(send("TERM", server.id()));
     assert_eq!(server.ended(), Some(0), "{}", server.said());
+    heard(&server, "stopped: the log is closed");
     assert!(bench.fsck(&[], 0).contains("everything holds"));
     let _server = bench.serve(&[]);
     assert_eq!(bench.ask().await.0, 200);
@@ -220,7 +288,7 @@ async fn fsck_says_what_does_not_hold_and_repairs_what_can_be() {
     let file = bench.path("copies/copy.sqlite");
     let backup = || bench.run(&["log", "backup", file.to_str().unwrap()], false);
     let (code, _, err) = backup();
-    assert!(code == 1 && err.contains("copies: No such file or directory"), "{err}");
+    assert!(code == 1 && err.contains("copies does not exist: make it first"), "{err}");
     fs::create_dir(bench.path("copies")).unwrap();
     let (code, _, err) = backup();
     assert!(code == 1 && err.contains("the copy does not hold, and was not kept"), "{err}");

@@ -15,8 +15,7 @@ use crate::installation::shards::Shard;
 use crate::keyset::Keyset;
 use crate::keyset::fetch::FetchError;
 use crate::keyset::probe::{Fault, Probe, Step};
-use crate::log;
-use crate::log::LogError;
+use crate::log::{self, LogError, mark};
 use crate::signer::Signer;
 use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
@@ -134,10 +133,11 @@ async fn signing_key(what: &str, signer: &dyn Signer) -> Line {
 /// A shard can be read, and goes on from the head that it has.
 fn store(shard: &Shard, config: &Config) -> Line {
     let what = format!("log {}", shard.name());
-    let (owner, mark) = (shard.ours(&config.url), shard.mark(&config.log));
+    let (owner, path) = (shard.ours(&config.url), shard.mark(&config.log));
     let checked = sqlite::open_read_only(&shard.database)
         .map_err(LogError::Store)
-        .and_then(|store| log::check(&store, &owner, Some(&mark), SystemClock.now()));
+        .and_then(|store| log::check(&store, &owner, Some(&path), SystemClock.now()))
+        .map_err(|error| mark::look_beside(error, &shard.mark_beside()));
     match checked {
         Ok(head) => Line::holds(what, format!("{} entries, root {}", head.size, head.root)),
         Err(error) => Line::fails(what, error.to_string(), GUIDE),
