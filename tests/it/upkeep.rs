@@ -153,6 +153,25 @@ async fn a_backup_is_evidence_and_not_a_way_back() {
     assert!(code == 1 && err.contains("this head is not accepted"), "{err}");
     assert_eq!(left(bench.folder.path()), names);
 
+    // As docs/operating.md says: five files are enough to look into it.
+    let look = bench.path("look");
+    fs::create_dir_all(look.join("ct")).unwrap();
+    for name in ["authority.pem", "authority.key"] {
+        fs::copy(bench.path("data").join(name), look.join(name)).unwrap();
+    }
+    let mark = bench.log("mark");
+    let year = mark.file_stem().unwrap().to_str().unwrap();
+    for name in ["key", "note.key"].map(|it| format!("ct/{year}.{it}")) {
+        fs::copy(bench.path("data").join(&name), look.join(&name)).unwrap();
+    }
+    fs::copy(&file, look.join(format!("ct/{year}.sqlite"))).unwrap();
+    let mut search = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    search.args(["log", "search", "alice@example.com", "--url", &bench.url]);
+    search.arg("--fulcio-config").arg(bench.path("fulcio.yaml")).arg("--data").arg(&look);
+    let found = search.output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    assert!(String::from_utf8_lossy(&found.stdout).contains("alice@example.com"));
+
     // For reading it is good.
     let server = bench.serve(&["--read-only"]);
     heard(&server, "an old copy of the database was put back");
