@@ -11,8 +11,8 @@ use crate::config::address::Address;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::presets::{self, Preset};
 use crate::config::reader::{Cursor, Section, Table};
-use crate::config::rules::Claims;
-use crate::config::trusted::{AUDIENCE, Trusted, file, roots, tenants};
+use crate::config::rules::{Claims, Tenants};
+use crate::config::trusted::{self, AUDIENCE, Trusted, file, roots};
 use crate::config::{choice, kinds, provider, rules};
 use crate::identity::older;
 use crate::issuer::{Issuer, IssuerId, Keys, Kind};
@@ -198,11 +198,13 @@ fn read_rules(
 ) -> Option<Rules> {
     let shared = preset.is_some_and(|preset| preset.shared);
     let by_preset = shared.then_some("vouches for more than one tenant");
-    let tenants = url.and_then(|url| tenants(url)).or(by_preset);
+    let tenants = url.and_then(|url| trusted::tenants(url)).or(by_preset);
     let name = url.map_or("issuer", String::as_str);
-    let claim = preset.and_then(|preset| preset.claim.as_deref());
+    let url = url.map(String::as_str);
+    let open = url.filter(|url| trusted::tenants(url).is_some());
     let claims = Claims {
-        best: claim.or(kind.map(presets::best_claim)).unwrap_or("sub"),
+        advised: presets::advised(preset, kind, url),
+        tenants: open.map(|url| Tenants { url, claims: presets::tenants(preset, kind, url) }),
         known: preset.map(|preset| (preset.name.as_str(), &preset.known)),
     };
     let why = tenants.map(|tenants| format!("{name} {tenants}"));

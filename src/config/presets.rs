@@ -4,6 +4,7 @@
 //! name: forgejo                       # the file's name
 //! urls: [ … ]                         # or `url`: issuers or patterns; none where only the user knows them
 //! shared: true                        # strangers get tokens of it, too: needs `allow`
+//! tenants: [ repository_owner_id ]    # claims that tell one tenant from another, where the issuer or pattern has several; the best first
 //! needs: [ audiences ]                # keys that mayfly.yaml must give, for lack of a sensible default
 //! type: ci                            # and what that type has: constants, defaults, san, extensions, …
 //! audiences: [ sigstore ]
@@ -24,6 +25,7 @@ use crate::config::issuers::TYPES;
 use crate::config::node::{Notation, Source};
 use crate::config::provider;
 use crate::config::reader::{Cursor, Report, Table};
+use crate::config::trusted;
 use crate::issuer::{HostRule, Kind, Provider, derive};
 use crate::template::Template;
 
@@ -34,6 +36,8 @@ pub(super) struct Preset {
     pub urls: Vec<String>,
     /// whether strangers get tokens of it too
     pub shared: bool,
+    /// the claims that tell one of its tenants from another; the best first
+    pub tenants: Vec<String>,
     /// one of the types of `mayfly.yaml`
     pub kind: String,
     pub audiences: Vec<String>,
@@ -78,6 +82,12 @@ impl Preset {
     }
 }
 
+/// The claim that tells the issuers of a pattern from each other.
+pub(super) const ISSUER: &str = "iss";
+
+/// The claim that every token has, and that means something else with each issuer.
+const SUBJECT: &str = "sub";
+
 /// The constant that follows from the issuer's URL.
 const HOST: &str = "url";
 
@@ -91,6 +101,7 @@ const PRESET: Table = Table {
         "url",
         "urls",
         "shared",
+        "tenants",
         "type",
         "audiences",
         "constants",
@@ -134,7 +145,7 @@ pub(super) fn nearest(provider: &Provider) -> Option<&'static Preset> {
 }
 
 /// The claim that rules for issuers of a kind are best made of, where no preset is named.
-pub(super) fn best_claim(kind: &Kind) -> &str {
+fn best_claim(kind: &Kind) -> &str {
     match kind {
         Kind::Email { .. } => "email",
         Kind::Kubernetes => "/kubernetes.io/namespace",
@@ -143,6 +154,38 @@ pub(super) fn best_claim(kind: &Kind) -> &str {
         }
         Kind::Uri { .. } | Kind::Username { .. } | Kind::Spiffe { .. } | Kind::Chainguard => "sub",
     }
+}
+
+/// The claims that tell one tenant of the issuer or pattern at `url` from another; the best first.
+pub(super) fn tenants<'a>(
+    preset: Option<&'a Preset>,
+    kind: Option<&'a Kind>,
+    url: &str,
+) -> Vec<&'a str> {
+    let near = || match kind {
+        Some(Kind::Ci(provider)) => nearest(provider),
+        _ => None,
+    };
+    match preset.or_else(near) {
+        Some(preset) if !preset.tenants.is_empty() => {
+            preset.tenants.iter().map(String::as_str).collect()
+        }
+        _ if url.contains('*') => vec![ISSUER],
+        _ => vec![kind.map_or(SUBJECT, best_claim), SUBJECT],
+    }
+}
+
+/// The claims that a good rule for the issuer at `url` has: whose token, and then the best of the others.
+pub(super) fn advised<'a>(
+    preset: Option<&'a Preset>,
+    kind: Option<&'a Kind>,
+    url: Option<&str>,
+) -> Vec<&'a str> {
+    let shared = url.filter(|url| trusted::tenants(url).is_some());
+    let tenant = shared.and_then(|url| tenants(preset, kind, url).into_iter().next());
+    let claim = preset.and_then(|preset| preset.claim.as_deref());
+    let best = claim.or(kind.map(best_claim)).unwrap_or(SUBJECT);
+    tenant.into_iter().chain((tenant != Some(best)).then_some(best)).collect()
 }
 
 /// Reads the preset of this name.
@@ -189,6 +232,7 @@ fn read(cursor: &Cursor<'_>, name: &str) -> Option<Preset> {
         ),
         urls: urls?,
         shared: section.require("shared")?.flag()?,
+        tenants: texts("tenants")?,
         kind: kind.to_owned(),
         audiences: texts("audiences")?,
         needs: texts("needs")?,
@@ -228,6 +272,18 @@ mod tests {
                 Some(Ok(_)) => {}
                 Some(Err(errors)) => panic!("{errors}"),
                 None => panic!("{name} is not found by its own name"),
+            }
+        }
+    }
+
+    #[test]
+    fn who_has_several_tenants_says_what_tells_them_apart() {
+        for preset in ALL.iter() {
+            let is_open = preset.urls.iter().any(|url| trusted::tenants(url).is_some());
+            let says = !preset.tenants.is_empty();
+            assert!(says || !preset.shared && !is_open, "{}", preset.name);
+            for claim in &preset.tenants {
+                assert_eq!(preset.known.warning(&preset.name, claim), None);
             }
         }
     }

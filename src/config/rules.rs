@@ -21,11 +21,16 @@ use crate::policy::{Allow, Anchored, ClaimSelector, Pattern, Rule, Rules};
 mod labels;
 mod recyclable;
 mod slips;
+mod tenants;
+
+pub(super) use tenants::Tenants;
 
 /// What is known of an issuer's claims.
 pub(super) struct Claims<'a> {
-    /// the claim that is best for a rule
-    pub best: &'a str,
+    /// the claims that a good rule has
+    pub advised: Vec<&'a str>,
+    /// where strangers get tokens of it, too: what tells them apart
+    pub tenants: Option<Tenants<'a>>,
     /// where it has a preset: its name, and every claim that its tokens have
     pub known: Option<(&'a str, &'a Known)>,
 }
@@ -33,9 +38,11 @@ pub(super) struct Claims<'a> {
 impl Claims<'_> {
     /// What to write where rules are missing.
     fn remedy(&self) -> String {
-        let best = self.best;
+        let conditions: Vec<String> =
+            self.advised.iter().map(|claim| format!("{claim}: \"…\"")).collect();
         format!(
-            "write `allow: [ {{ {best}: \"…\" }} ]` with a claim that only your tokens have, or `allow: anybody`"
+            "write `allow: [ {{ {} }} ]` with what only your tokens have, or `allow: anybody`",
+            conditions.join(", ")
         )
     }
 
@@ -82,6 +89,9 @@ fn read_allow(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Allow> {
             let rules = read_list(cursor, claims)?;
             for (rule, place) in rules.iter().zip(cursor.items()?) {
                 recyclable::warn(rule, &place);
+                if let Some(tenants) = &claims.tenants {
+                    tenants.warn(rule, &place);
+                }
             }
             Some(Allow::Rules(rules))
         }

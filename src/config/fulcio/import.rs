@@ -291,15 +291,16 @@ impl Writer<'_> {
         if self.allow_anybody {
             return self.line("allow: anybody");
         }
-        let claim = preset.and_then(|preset| preset.claim.as_deref());
-        let claim = claim.unwrap_or_else(|| presets::best_claim(&issuer.kind));
+        let claims = presets::advised(preset, Some(&issuer.kind), Some(&issuer.url));
+        let rule = |written: &dyn Fn(&str) -> String| {
+            claims.iter().map(|claim| written(claim)).collect::<Vec<_>>().join(", ")
+        };
         self.line(format!("# DECIDE: this issuer {why}. Who may have a certificate?"));
-        self.line(format!("#allow: [ {{ {}: \"…\" }} ]", scalar(claim)));
+        let written = rule(&|claim| format!("{}: \"…\"", scalar(claim)));
+        self.line(format!("#allow: [ {{ {written} }} ]"));
         self.line("#allow: anybody");
-        let url = &issuer.url;
-        self.made
-            .decisions
-            .push(format!("{url} {why}: `allow: [ {{ {claim}: … }} ]`, or `anybody`"));
+        let (url, said) = (&issuer.url, rule(&|claim| format!("{claim}: …")));
+        self.made.decisions.push(format!("{url} {why}: `allow: [ {{ {said} }} ]`, or `anybody`"));
     }
 }
 

@@ -193,7 +193,7 @@ fn text_that_is_no_yaml_says_where() {
 fn a_shared_issuer_needs_rules() {
     let remedy = |claim: &str| {
         format!(
-            "write `allow: [ {{ {claim}: \"…\" }} ]` with a claim that only your tokens have, or `allow: anybody`"
+            "write `allow: [ {{ {claim}: \"…\" }} ]` with what only your tokens have, or `allow: anybody`"
         )
     };
     let best = remedy("repository_owner_id");
@@ -244,7 +244,7 @@ fn a_shared_issuer_needs_rules() {
         "https://*.idp.example.com",
         &[&format!(
             "mayfly.yaml:8: issuers[1]: https://*.idp.example.com is a pattern, and vouches for everybody who gets an issuer under it, and nothing says who may: {}",
-            remedy("email")
+            remedy("iss: \"…\", email")
         )],
     );
 }
@@ -254,8 +254,12 @@ fn the_remedy_names_a_claim_that_the_tokens_have() {
     for (issuer, claim) in [
         ("preset: gitlab", "namespace_id"),
         ("preset: google", "email"),
-        ("preset: eks", "/kubernetes.io/namespace"),
-        ("{ url: \"https://*.example.com\", type: kubernetes }", "/kubernetes.io/namespace"),
+        ("preset: eks", "iss: \"…\", /kubernetes.io/namespace"),
+        ("{ preset: eks, url: https://x.example.com }", "/kubernetes.io/namespace"),
+        (
+            "{ url: \"https://*.example.com\", type: kubernetes }",
+            "iss: \"…\", /kubernetes.io/namespace",
+        ),
         ("{ url: https://gitlab.com, type: spiffe, trust_domain: x.com }", "sub"),
     ] {
         let errors = load(&format!("issuers:\n  - {issuer}\n")).unwrap_err().to_string();
@@ -533,8 +537,9 @@ fn a_denial_that_absence_slips_through_is_odd() {
 fn check_warnings(to: &str, expected: &[&str]) {
     let text = GOOD.replacen("repository_owner_id: 9919", to, 1);
     let mut warnings = load(&text).unwrap().warnings;
-    // GitLab's claims under GitHub's preset are odd for a reason of their own.
-    warnings.retain(|warning| !warning.contains("have no claim"));
+    // GitLab's claims under GitHub's preset, and rules of one claim, are odd for reasons of their own.
+    let others = ["have no claim", "nothing in this rule says whose"];
+    warnings.retain(|warning| !others.iter().any(|other| warning.contains(other)));
     assert_eq!(warnings, expected);
 }
 
@@ -561,6 +566,75 @@ fn a_name_that_can_change_hands_is_warned_of() {
     let subject = warned("sub", "repository_id or repository_owner_id");
     check_warnings("sub: \"repo:acme/app:*\"", &[&subject]);
     check_warnings("sub: somebody", &[]);
+}
+
+/// Of a shared issuer or a pattern: a rule that its every tenant fits.
+#[test]
+fn a_rule_that_says_not_whose_tokens_it_means_is_odd() {
+    let check = |issuer: &str, url: &str, add: &str, rules: &[(&str, bool)]| {
+        for (rule, is_bound) in rules {
+            let mut warnings =
+                load(&format!("issuers:\n  - {issuer}\n    allow: [ {{ {rule} }} ]\n"))
+                    .unwrap()
+                    .warnings;
+            warnings.retain(|warning| warning.contains("whose tokens"));
+            let odd = format!(
+                "mayfly.yaml:{}: issuers[0].allow[0]: nothing in this rule says whose tokens are meant, and every tenant of {url} fits it: add {add}",
+                issuer.lines().count() + 2
+            );
+            assert_eq!(warnings, if *is_bound { vec![] } else { vec![odd] }, "{issuer} {rule}");
+        }
+    };
+    let url = "https://token.actions.githubusercontent.com";
+    let rules = [
+        ("ref: refs/heads/main", false),
+        ("event_name: push, runner_environment: github-hosted", false),
+        ("repository_owner_id: \"*\"", false),
+        ("repository_owner_id: \"\"", false),
+        ("repository_owner_id: { not: \"1\" }", false),
+        ("repository_owner_id: [ \"1\", { not: \"2\" } ]", false),
+        ("repository: { regex: \".*/app\" }", false),
+        ("sub: \"repo:*\"", false),
+        ("iss: \"https://token.*\"", false),
+        ("repository_owner_id: [ \"1\", \"2\" ]", true),
+        ("/repository_owner_id: \"1\"", true),
+        ("repository: { regex: \"acme/.*\" }", true),
+        ("sub: \"repo:acme/*\"", true),
+        ("job_workflow_ref: acme/app/.github/workflows/*, ref: refs/heads/main", true),
+    ];
+    check("preset: github", url, "repository_owner_id", &rules);
+    // One organisation's own issuer, or somebody's own forge.
+    check(
+        "preset: github\n    url: https://g.example.com/_services/token",
+        "",
+        "",
+        &[("ref: refs/heads/main", true)],
+    );
+    let rules = [
+        ("email: \"*\"", false),
+        ("email: \"*@example.com\"", true),
+        ("email_verified: true", false),
+    ];
+    check("preset: google", "https://accounts.google.com", "email", &rules);
+    check(
+        "url: https://accounts.google.com\n    type: email",
+        "https://accounts.google.com",
+        "email",
+        &rules,
+    );
+    let namespace = ("/kubernetes.io/namespace: ci", false);
+    let gke = "https://container.googleapis.com/v1/projects/*/locations/*/clusters/*";
+    let rules = [
+        namespace,
+        ("sub: system:serviceaccount:ci:release", false),
+        ("iss: \"https://container.googleapis.com/v1/*\"", false),
+        ("iss: \"https://container.googleapis.com/v1/projects/acme/*\"", true),
+    ];
+    check("preset: gke", gke, "iss", &rules);
+    check("preset: eks", "https://oidc.eks.*.amazonaws.com/id/*", "iss", &[namespace]);
+    check("preset: aks", "https://*.oic.prod-aks.azure.com/*/*", "iss", &[namespace]);
+    let own = "url: \"https://*.example.com\"\n    type: kubernetes";
+    check(own, "https://*.example.com", "iss", &[namespace]);
 }
 
 #[test]
@@ -640,7 +714,7 @@ fn a_pattern_that_says_something_else_is_odd() {
 #[test]
 fn two_rules_of_one_name_are_odd() {
     let odd = |allow: &str, deny: &str, expected: &[&str]| {
-        let allow = format!("actor_id: 1\n      - {allow}\n    deny:\n      - {deny}\n    #");
+        let allow = format!("repository_id: 1\n      - {allow}\n    deny:\n      - {deny}\n    #");
         let text = GOOD.replacen("repository_owner_id: 9919\n", &allow, 1);
         assert_eq!(load(&text).unwrap().warnings, expected);
     };
@@ -649,12 +723,12 @@ fn two_rules_of_one_name_are_odd() {
             "mayfly.yaml:{line}: issuers[0].{key}: another rule of this issuer is called \"{label}\" too: nobody can tell which of them a refusal or a record means"
         )
     };
-    let [one, two] = ["{ name: a, actor_id: 1 }", "{ name: b, actor_id: 2 }"];
+    let [one, two] = ["{ name: a, repository_id: 1 }", "{ name: b, repository_id: 2 }"];
     odd(one, two, &[]);
     odd(one, one, &[&odd_at(9, "deny[0]", "a")]);
-    odd("{ name: rule 1, actor_id: 1 }", two, &[&odd_at(7, "allow[1]", "rule 1")]);
-    odd("{ name: rule 2, actor_id: 1 }", "{ actor_id: 2 }", &[]);
-    odd(one, "{ name: rule 1, actor_id: 2 }", &[&odd_at(9, "deny[0]", "rule 1")]);
+    odd("{ name: rule 1, repository_id: 1 }", two, &[&odd_at(7, "allow[1]", "rule 1")]);
+    odd("{ name: rule 2, repository_id: 1 }", "{ repository_id: 2 }", &[]);
+    odd(one, "{ name: rule 1, repository_id: 2 }", &[&odd_at(9, "deny[0]", "rule 1")]);
 }
 
 #[test]
