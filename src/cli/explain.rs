@@ -392,14 +392,17 @@ issuers:
     #[tokio::test]
     async fn neither_file_nor_token_steers_the_terminal() {
         let config = CONFIG
-            .replace("- event_name: pull", "- \"/a\\e[2J\": x\n      - event_name: pull")
+            .replace(
+                "- event_name: pull",
+                "- \"/repo_property_\\e[2J\": x\n      - event_name: pull",
+            )
             .replace("our own tags", "our o\u{202e}wn");
         let mut claims = claims();
         claims["workflow"] = json!("o'brien\u{ad}");
-        claims["a\u{1b}[2J"] = json!("\u{1b}[2J");
+        claims["repo_property_\u{1b}[2J"] = json!("\u{1b}[2J");
         let text = to_text(&told_by(&config, &token(claims)).await, Style::plain());
         shows(&text, &["github-workflow-name                    o'brien\\u{ad}"]);
-        assert!(text.contains(r"/a\u{1b}[2J wants x"), "{text}");
+        assert!(text.contains(r"/repo_property_\u{1b}[2J wants x"), "{text}");
         assert!(text.chars().all(|c| c == '\n' || is_visible(c)), "{text}");
     }
 

@@ -7,6 +7,21 @@ use crate::typo::distance;
 /// What every token may have (RFC 7519 §4.1).
 const REGISTERED: &[&str] = &["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
+/// Words that people write for a claim.
+const WORDS: &[(&str, &str)] = &[
+    ("branch", "ref"),
+    ("branch", "build_branch"),
+    ("tag", "ref"),
+    ("org", "repository_owner_id"),
+    ("organization", "repository_owner_id"),
+    ("owner", "repository_owner_id"),
+    ("group", "namespace_id"),
+    ("project", "project_id"),
+];
+
+/// Octets of a claim's beginning that tell which was meant.
+const MIN_BEGINNING: usize = 3;
+
 /// The claims of one preset: names, JSON Pointers, and beginnings of names (`repo_property_*`; `*` alone
 /// is any).
 #[derive(Clone, Debug, Default)]
@@ -19,16 +34,16 @@ impl Known {
         Self(claims)
     }
 
-    /// What is odd about a rule that names `claim`, if anything is.
-    pub fn warning(&self, preset: &str, claim: &str) -> Option<String> {
+    /// What is wrong with a rule that names `claim`, if anything is.
+    pub fn complaint(&self, preset: &str, claim: &str) -> Option<String> {
         let deeper = claim.strip_prefix('/').is_some_and(|rest| rest.contains('/'));
-        let nearest = self.nearest(claim);
         let odd = match deeper {
             // What is inside of a claim nobody lists whole: only what looks like a typo is odd.
-            true => !self.has_first(claim) || !self.has(claim) && nearest.is_some(),
+            true => !self.has_first(claim) || !self.has(claim) && self.typo(claim).is_some(),
             false => !self.has(claim.strip_prefix('/').unwrap_or(claim)),
         };
-        let hint = nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let hint =
+            self.meant(claim).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         odd.then(|| format!("the tokens of preset {preset} have no claim {}{hint}", quote(claim)))
     }
 
@@ -47,11 +62,28 @@ impl Known {
         self.0.iter().any(known) || self.has(&name.replace("~1", "/").replace("~0", "~"))
     }
 
-    fn nearest(&self, claim: &str) -> Option<&str> {
+    /// The claim that was meant: the same letters, another word for it, how it goes on, or a typo away.
+    fn meant(&self, claim: &str) -> Option<&str> {
+        let names = || self.0.iter().map(String::as_str).filter(|known| !known.ends_with('*'));
+        let letters = letters(claim);
+        let same = names().find(|known| self::letters(known) == letters);
+        let is_word = |row: &&(&str, &str)| row.0 == letters;
+        let word = || names().find(|known| WORDS.iter().filter(is_word).any(|row| row.1 == *known));
+        let goes_on = |known: &&str| claim.len() >= MIN_BEGINNING && known.starts_with(claim);
+        let longer = || names().filter(goes_on).min_by_key(|known| known.len());
+        same.or_else(word).or_else(longer).or_else(|| self.typo(claim))
+    }
+
+    fn typo(&self, claim: &str) -> Option<&str> {
         let near =
             self.0.iter().filter_map(|known| Some((distance(known, claim)?, known.as_str())));
         near.min().map(|(_, known)| known)
     }
+}
+
+/// A claim without case and separators: `repositoryOwnerId` is `repository_owner_id`.
+fn letters(claim: &str) -> String {
+    claim.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -63,7 +95,7 @@ mod tests {
         let claims = ["event_name", "repo_property_*", "/kubernetes.io/namespace"];
         let known = Known::new(claims.map(str::to_owned));
         let odd = expected.map(|rest| format!("the tokens of preset p have no claim {rest}"));
-        assert_eq!(known.warning("p", claim), odd, "{claim}");
+        assert_eq!(known.complaint("p", claim), odd, "{claim}");
     }
 
     #[test]
@@ -90,9 +122,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_meant_is_said() {
+        let claims =
+            ["ref", "repository_owner_id", "repository", "repository_id", "repo_property_*"];
+        let known = Known::new(claims.map(str::to_owned));
+        for (written, meant) in [
+            ("repo", Some("repository")),
+            ("branch", Some("ref")),
+            ("repositoryOwnerId", Some("repository_owner_id")),
+            ("Repository-ID", Some("repository_id")),
+            ("owner", Some("repository_owner_id")),
+            ("rfe", Some("ref")),
+            ("colour", None),
+        ] {
+            assert_eq!(known.meant(written), meant, "{written}");
+        }
+    }
+
+    #[test]
     fn any_claim_is_any_claim() {
         let known = Known::new(["*".to_owned()]);
-        assert_eq!(known.warning("p", "colour"), None);
-        assert_eq!(known.warning("p", "/colour/0"), None);
+        assert_eq!(known.complaint("p", "colour"), None);
+        assert_eq!(known.complaint("p", "/colour/0"), None);
     }
 }

@@ -283,7 +283,7 @@ mod tests {
             let says = !preset.tenants.is_empty();
             assert!(says || !preset.shared && !is_open, "{}", preset.name);
             for claim in &preset.tenants {
-                assert_eq!(preset.known.warning(&preset.name, claim), None);
+                assert_eq!(preset.known.complaint(&preset.name, claim), None);
             }
         }
     }

@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use crate::config::choice;
 use crate::config::claims::Known;
 use crate::config::node::Value;
 use crate::config::reader::{Cursor, Section};
@@ -46,17 +47,17 @@ impl Claims<'_> {
         )
     }
 
-    /// Warns about a claim that no token has.
-    fn check(&self, name: &str, member: &Cursor<'_>) {
-        let warning = self.known.and_then(|(preset, known)| known.warning(preset, name));
-        if let Some(warning) = warning {
-            member.warn(warning);
-        }
+    /// What is wrong with a claim that no token has.
+    fn unknown(&self, name: &str) -> Option<String> {
+        self.known.and_then(|(preset, known)| known.complaint(preset, name))
     }
 }
 
 /// Characters that a rule may say of itself: refusals repeat them.
 const MAX_WORDS: usize = 200;
+
+/// Words that people write for `anybody`.
+const EVERYBODY: &[&str] = &["all", "any", "anyone", "everybody", "everyone"];
 
 /// What stands for a claim in a rule.
 const PATTERN: &str = "text, a list of texts, `{ not: … }` or `{ regex: … }`";
@@ -86,7 +87,7 @@ fn read_allow(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Allow> {
         (Some("anybody"), _) => Some(Allow::Anybody),
         (_, Some([])) => cursor.fail(format!("an empty list allows nobody: {}", claims.remedy())),
         (_, Some(_)) => {
-            let rules = read_list(cursor, claims)?;
+            let rules = read_list(cursor, claims, |claim, odd| claim.warn(odd))?;
             for (rule, place) in rules.iter().zip(cursor.items()?) {
                 recyclable::warn(rule, &place);
                 if let Some(tenants) = &claims.tenants {
@@ -95,12 +96,21 @@ fn read_allow(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Allow> {
             }
             Some(Allow::Rules(rules))
         }
-        _ => cursor.expected("`anybody` or a list of rules"),
+        (text, _) => {
+            let text = text.unwrap_or_default();
+            let meant = match EVERYBODY.contains(&text) {
+                true => "; did you mean anybody?".to_owned(),
+                false => choice::meant(&["anybody"], text),
+            };
+            let got = cursor.node.kind();
+            cursor.fail(format!("expected `anybody` or a list of rules, got {got}{meant}"))
+        }
     }
 }
 
 fn read_deny(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Vec<Rule>> {
-    let rules = read_list(cursor, claims)?;
+    // Attack: a claim that no token has would deny nobody.
+    let rules = read_list(cursor, claims, |claim, wrong| claim.refuse(wrong))?;
     for (rule, place) in rules.iter().zip(cursor.items()?) {
         for (selector, pattern) in &rule.conditions {
             if turns_round(pattern) {
@@ -123,17 +133,20 @@ fn turns_round(pattern: &Pattern) -> bool {
     }
 }
 
-fn read_list(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Vec<Rule>> {
+/// What is done about a claim that no token has.
+type Unknown = fn(&Cursor<'_>, String);
+
+fn read_list(cursor: &Cursor<'_>, claims: &Claims<'_>, unknown: Unknown) -> Option<Vec<Rule>> {
     if cursor.node.list().is_none() {
         return cursor.expected("a list of rules");
     }
     // Collected first: one bad rule must not keep the others from being read.
     let rules: Vec<Option<Rule>> =
-        cursor.items()?.iter().map(|item| read_rule(item, claims)).collect();
+        cursor.items()?.iter().map(|item| read_rule(item, claims, unknown)).collect();
     rules.into_iter().collect()
 }
 
-fn read_rule(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Rule> {
+fn read_rule(cursor: &Cursor<'_>, claims: &Claims<'_>, unknown: Unknown) -> Option<Rule> {
     if cursor.node.map().is_none() {
         return cursor.expected("a rule such as `{ repository: acme/app }`");
     }
@@ -145,7 +158,7 @@ fn read_rule(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Rule> {
             "why" => rule.why = words(&member),
             _ => match selector(&name, &member).zip(pattern(&member)) {
                 Some(condition) => {
-                    claims.check(&name, &member);
+                    claims.unknown(&name).into_iter().for_each(|text| unknown(&member, text));
                     rule.conditions.push(condition);
                 }
                 None => sound = false,
@@ -190,10 +203,11 @@ fn single(cursor: &Cursor<'_>) -> Option<Pattern> {
     match &cursor.node.value {
         Value::Bool(_) | Value::Whole(_) | Value::Text(_) => {
             let text = cursor.node.scalar()?;
-            match slips::placeholder(&text) {
-                Some(placeholder) => cursor.fail(placeholder),
-                None => Some(Pattern::Text(text)),
+            if let Some(placeholder) = slips::placeholder(&text) {
+                return cursor.fail(placeholder);
             }
+            slips::stand_in(&text).into_iter().for_each(|warning| cursor.warn(warning));
+            Some(Pattern::Text(text))
         }
         Value::Fraction(_) => {
             cursor.fail("expected text, got a number with a fraction: put it in quotes")

@@ -1,6 +1,7 @@
 //! Patterns that say something else than what was meant.
 
 use crate::policy::Pattern;
+use crate::quote::quote;
 
 /// Words that our help has where a name belongs, and that people copy with it.
 const WORDS: &[&str] = &["OWNER", "GROUP"];
@@ -10,6 +11,24 @@ pub(super) fn placeholder(text: &str) -> Option<String> {
     let word = || text.split(['/', ':', '@']).find(|part| WORDS.contains(part));
     let held = if text.contains('…') { Some("…") } else { word() };
     held.map(|held| format!("still holds the placeholder {held}: write whose tokens are meant"))
+}
+
+/// What stands where a name belongs in what others write, as a part begins.
+const STAND_INS: &[&str] = &["your-", "your_", "my-org", "my_org"];
+
+/// What is odd about a text that looks as if nobody has filled it in: `<org-id>`, `YOUR_ORG`, `my-org/my-repo`.
+///
+/// No more than odd: somebody may be called so.
+pub(super) fn stand_in(text: &str) -> Option<String> {
+    let bracketed = text.split_once('<').filter(|(_, rest)| rest.contains('>'));
+    let lower = text.to_lowercase();
+    let mut parts = lower.split(['/', ':', '@']);
+    let begins = |part: &str| STAND_INS.iter().any(|stand_in| part.starts_with(stand_in));
+    let is_odd = bracketed.is_some() || parts.any(begins);
+    is_odd.then(|| {
+        let text = quote(text);
+        format!("{text} looks like a placeholder: write whose tokens are meant")
+    })
 }
 
 /// What is odd about a list that whatever there is fits.

@@ -225,11 +225,13 @@ fn a_shared_issuer_needs_rules() {
             "mayfly.yaml:5: issuers[0].allow[0]: a rule without conditions matches everybody: name at least one claim",
         ],
     );
-    check(
-        rules,
-        "    allow: everybody\n",
-        &["mayfly.yaml:5: issuers[0].allow: expected `anybody` or a list of rules, got text"],
-    );
+    let expected =
+        "mayfly.yaml:5: issuers[0].allow: expected `anybody` or a list of rules, got text";
+    check(rules, "    allow: acme\n", &[expected]);
+    for word in ["everybody", "everyone", "all", "any", "anybdy"] {
+        let expected = format!("{expected}; did you mean anybody?");
+        check(rules, &format!("    allow: {word}\n"), &[&expected]);
+    }
     // By its URL alone, and as a pattern.
     check(
         "https://idp.example.com",
@@ -666,6 +668,40 @@ fn a_placeholder_is_no_value() {
     );
     check("9919", "{ regex: \"[O]WNER\" }", &[]);
     check("9919", "SNOWNER", &[]);
+}
+
+#[test]
+fn what_looks_like_a_placeholder_is_odd() {
+    for (text, is_odd) in [
+        ("<your-org-id>", true),
+        ("acme/<repository>", true),
+        ("YOUR_ORG", true),
+        ("your-org/app", true),
+        ("my-org/my-repo", true),
+        ("acme/of-your-own", false),
+        ("a<b", false),
+    ] {
+        let quoted = format!("\"{text}\"");
+        let odd = format!(
+            "mayfly.yaml:6: issuers[0].allow[0].repository_id: {quoted} looks like a placeholder: write whose tokens are meant"
+        );
+        let odd = if is_odd { vec![odd.as_str()] } else { vec![] };
+        check_warnings(&format!("repository_id: {quoted}"), &odd);
+    }
+}
+
+/// It would deny nobody, where in `allow` it allows nobody.
+#[test]
+fn a_denial_by_a_claim_that_no_token_has_is_refused() {
+    let deny = "9919\n    deny:\n      - event_nam: push\n      -";
+    check(
+        "9919\n       ",
+        deny,
+        &[
+            "mayfly.yaml:8: issuers[0].deny[0].event_nam: the tokens of preset github have no claim \"event_nam\"; did you mean event_name?",
+        ],
+    );
+    assert_eq!(load(&GOOD.replace("        ref:", "        reff:")).unwrap().warnings.len(), 1);
 }
 
 #[test]
