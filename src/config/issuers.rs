@@ -205,7 +205,7 @@ fn read_rules(
     let claims = Claims {
         advised: presets::advised(preset, kind, url),
         tenants: open.map(|url| Tenants { url, claims: presets::tenants(preset, kind, url) }),
-        known: preset.map(|preset| (preset.name.as_str(), &preset.known)),
+        preset,
     };
     let why = tenants.map(|tenants| format!("{name} {tenants}"));
     rules::read(section, why.as_deref(), &claims)

@@ -5,6 +5,7 @@
 //! urls: [ … ]                         # or `url`: issuers or patterns; none where only the user knows them
 //! shared: true                        # strangers get tokens of it, too: needs `allow`
 //! tenants: [ repository_owner_id ]    # claims that tell one tenant from another, where the issuer or pattern has several; the best first
+//! begins: { ref: refs/ }              # claims whose every value begins so: a rule with another text fits nothing
 //! needs: [ audiences ]                # keys that mayfly.yaml must give, for lack of a sensible default
 //! type: ci                            # and what that type has: constants, defaults, san, extensions, …
 //! audiences: [ sigstore ]
@@ -38,6 +39,8 @@ pub(super) struct Preset {
     pub shared: bool,
     /// the claims that tell one of its tenants from another; the best first
     pub tenants: Vec<String>,
+    /// claims whose every value begins in a certain way
+    pub begins: Vec<(String, String)>,
     /// one of the types of `mayfly.yaml`
     pub kind: String,
     pub audiences: Vec<String>,
@@ -102,6 +105,7 @@ const PRESET: Table = Table {
         "urls",
         "shared",
         "tenants",
+        "begins",
         "type",
         "audiences",
         "constants",
@@ -233,6 +237,7 @@ fn read(cursor: &Cursor<'_>, name: &str) -> Option<Preset> {
         urls: urls?,
         shared: section.require("shared")?.flag()?,
         tenants: texts("tenants")?,
+        begins: section.get("begins").map_or(Some(Vec::new()), provider::pairs)?,
         kind: kind.to_owned(),
         audiences: texts("audiences")?,
         needs: texts("needs")?,

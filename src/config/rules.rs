@@ -14,8 +14,8 @@
 use std::sync::Arc;
 
 use crate::config::choice;
-use crate::config::claims::Known;
 use crate::config::node::Value;
+use crate::config::presets::Preset;
 use crate::config::reader::{Cursor, Section};
 use crate::policy::{Allow, Anchored, ClaimSelector, Pattern, Rule, Rules};
 
@@ -32,8 +32,8 @@ pub(super) struct Claims<'a> {
     pub advised: Vec<&'a str>,
     /// where strangers get tokens of it, too: what tells them apart
     pub tenants: Option<Tenants<'a>>,
-    /// where it has a preset: its name, and every claim that its tokens have
-    pub known: Option<(&'a str, &'a Known)>,
+    /// where it has one: what its tokens have
+    pub preset: Option<&'a Preset>,
 }
 
 impl Claims<'_> {
@@ -49,7 +49,14 @@ impl Claims<'_> {
 
     /// What is wrong with a claim that no token has.
     fn unknown(&self, name: &str) -> Option<String> {
-        self.known.and_then(|(preset, known)| known.complaint(preset, name))
+        self.preset.and_then(|preset| preset.known.complaint(&preset.name, name))
+    }
+
+    /// What is odd about a pattern for a claim whose values all begin in another way.
+    fn strange(&self, name: &str, pattern: &Pattern) -> Option<String> {
+        let mut begins = self.preset?.begins.iter();
+        let (_, beginning) = begins.find(|(claim, _)| claim == name)?;
+        slips::elsewhere(pattern, beginning)
     }
 }
 
@@ -159,6 +166,8 @@ fn read_rule(cursor: &Cursor<'_>, claims: &Claims<'_>, unknown: Unknown) -> Opti
             _ => match selector(&name, &member).zip(pattern(&member)) {
                 Some(condition) => {
                     claims.unknown(&name).into_iter().for_each(|text| unknown(&member, text));
+                    let strange = claims.strange(&name, &condition.1);
+                    strange.into_iter().for_each(|warning| member.warn(warning));
                     rule.conditions.push(condition);
                 }
                 None => sound = false,
@@ -206,7 +215,8 @@ fn single(cursor: &Cursor<'_>) -> Option<Pattern> {
             if let Some(placeholder) = slips::placeholder(&text) {
                 return cursor.fail(placeholder);
             }
-            slips::stand_in(&text).into_iter().for_each(|warning| cursor.warn(warning));
+            let odd = slips::stand_in(&text).or_else(|| slips::expression(&text));
+            odd.into_iter().for_each(|warning| cursor.warn(warning));
             Some(Pattern::Text(text))
         }
         Value::Fraction(_) => {
@@ -236,6 +246,9 @@ fn regex(cursor: &Cursor<'_>) -> Option<Pattern> {
     }
     match Anchored::parse(source) {
         Ok(regex) => Some(Pattern::Regex(Arc::new(regex))),
-        Err(error) => cursor.fail(error.to_string()),
+        Err(error) => {
+            let hint = if source.starts_with('*') { slips::RUN } else { "" };
+            cursor.fail(format!("{error}{hint}"))
+        }
     }
 }

@@ -163,7 +163,7 @@ fn complaints(preset: &Value, claim: &str) -> Vec<String> {
     let head = first.split("  allow:").next().expect("its beginning");
     let head: String =
         head.lines().filter(|line| !line.contains("ca:")).map(|l| format!("{l}\n")).collect();
-    let yaml = format!("issuers:\n{head}  allow: anybody\n  deny: [ {{ \"{claim}\": x }} ]\n");
+    let yaml = format!("issuers:\n{head}  allow: anybody\n  deny: [ {{ \"{claim}\": refs/x }} ]\n");
     let config = config::load_text(Path::new("mayfly.yaml"), &yaml, &Overrides::default());
     match config {
         Ok(config) => config.warnings,

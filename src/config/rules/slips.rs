@@ -31,6 +31,46 @@ pub(super) fn stand_in(text: &str) -> Option<String> {
     })
 }
 
+/// What is odd about a plain text that was meant as an expression: `^v`, `acme/.*`, `v[0-9]+`, `v\d`.
+///
+/// `v1.*` and `dependabot[bot]` are plain texts.
+pub(super) fn expression(text: &str) -> Option<String> {
+    let runs = |run: &str| {
+        let mut befores = text.match_indices(run).filter_map(|(at, _)| text.get(..at));
+        befores.any(|before| !before.ends_with(char::is_alphanumeric))
+    };
+    let classes = || {
+        let inner = text.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
+        inner.map(|(inner, _)| inner).any(|inner| inner.contains('-') || inner.starts_with('^'))
+    };
+    let escapes = || [r"\d", r"\w", r"\s", r"\."].iter().any(|escape| text.contains(escape));
+    let anchors = text.starts_with('^') || text.ends_with('$');
+    let is_odd = anchors || runs(".*") || runs(".+") || classes() || escapes();
+    is_odd.then(|| {
+        "this is compared as plain text: for an expression write `{ regex: … }`".to_owned()
+    })
+}
+
+/// What to write where an expression begins with a `*`.
+pub(super) const RUN: &str = ": in a regex write `.*` for any run of characters";
+
+/// What is odd about a text for a claim whose values all begin with `beginning`: `main` for `refs/heads/main`.
+pub(super) fn elsewhere(pattern: &Pattern, beginning: &str) -> Option<String> {
+    match pattern {
+        Pattern::Text(text) => {
+            let (fixed, is_open) =
+                text.split_once('*').map_or((text.as_str(), false), |(it, _)| (it, true));
+            let fits = fixed.starts_with(beginning) || is_open && beginning.starts_with(fixed);
+            (!fits).then(|| {
+                format!("every value here begins with {beginning}, so none is {}", quote(text))
+            })
+        }
+        Pattern::Any(patterns) => patterns.iter().find_map(|pattern| elsewhere(pattern, beginning)),
+        Pattern::Not(pattern) => elsewhere(pattern, beginning),
+        Pattern::Regex(_) => None,
+    }
+}
+
 /// What is odd about a list that whatever there is fits.
 pub(super) fn always_true(patterns: &[Pattern]) -> Option<String> {
     let everything = |pattern: &&Pattern| matches!(pattern, Pattern::Text(text) if text == "*");

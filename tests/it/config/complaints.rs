@@ -490,6 +490,13 @@ fn a_rule_says_what_a_claim_must_look_like() {
     );
     check(
         "9919",
+        "{ regex: \"*.release\" }",
+        &[&format!(
+            "{place}.regex: not a regular expression: repetition operator missing expression: in a regex write `.*` for any run of characters"
+        )],
+    );
+    check(
+        "9919",
         "{ regex: \"(\\\\w{100}){100}\" }",
         &[&format!(
             "{place}.regex: this regular expression is too large: repeat less, or use `*` patterns"
@@ -744,6 +751,33 @@ fn a_pattern_that_says_something_else_is_odd() {
     odd("{ regex: \"[/a-z]*/*\" }", &glob('/'));
     for sound in ["refs/heads/.*", "[/a*]+", "(a|b)*", r"\\d*", r"a/\\*", "a+", "[0-9]*"] {
         odd(&format!("{{ regex: \"{sound}\" }}"), "");
+    }
+}
+
+#[test]
+fn a_text_that_was_meant_as_an_expression_is_odd() {
+    let odd = "mayfly.yaml:6: issuers[0].allow[0].actor_id: this is compared as plain text: for an expression write `{ regex: … }`";
+    for text in ["^v", "v$", "acme/.*", ".+", "v[0-9]+", "[^a]", r"v\d+", r"a\.b"] {
+        check_warnings(&format!("actor_id: '{text}'"), &[odd]);
+    }
+    for text in ["v1.*", "*.example.com", "dependabot[bot]", "a$b", "acme/*"] {
+        check_warnings(&format!("actor_id: '{text}'"), &[]);
+    }
+}
+
+#[test]
+fn a_text_that_no_value_begins_like_is_odd() {
+    let odd = |to: &str, expected: Option<&str>| {
+        let text = GOOD.replace("[refs/heads/main, refs/tags/v*]", to);
+        let place = "mayfly.yaml:7: issuers[0].allow[0].ref: every value here begins with refs/, so none is";
+        let expected: Vec<_> = expected.iter().map(|text| format!("{place} \"{text}\"")).collect();
+        assert_eq!(load(&text).unwrap().warnings, expected, "{to}");
+    };
+    odd("main", Some("main"));
+    odd("[ refs/heads/main, v* ]", Some("v*"));
+    odd("{ not: main }", Some("main"));
+    for sound in ["refs/heads/main", "\"*/main\"", "r*", "{ regex: main }"] {
+        odd(sound, None);
     }
 }
 
