@@ -28,6 +28,9 @@ pub(super) const SEARCHES: usize = 2;
 const PAGE: usize = 64;
 const MOST_ENTRIES: usize = 256;
 const MOST_CANDIDATES: usize = 4096;
+/// How many of the newest entries are read for a search by the first letters of a word, before the index is
+/// asked: of letters that many entries have it would gather all of them first, which takes seconds.
+const STARTS: u64 = 1000;
 /// How much earlier than an entry's time that of a later one may be: requests are logged within seconds,
 /// in the order of their ends.
 const SLACK: Duration = Duration::from_secs(60);
@@ -169,8 +172,12 @@ impl<'a> Entries<'a> {
     /// [`LogError::Store`], [`LogError::Index`] or [`LogError::Record`] when those cannot be read.
     pub fn search(self, search: &'a Search, before: u64) -> Result<Issued<'a>, LogError> {
         let clues = search.terms.clues();
-        let upto = if clues.is_empty() { 0 } else { self.upto()? };
         let before = self.end(search.until, before.min(self.size))?;
+        let upto = match clues.iter().flatten().any(|clue| matches!(clue, Clue::Start(_))) {
+            _ if clues.is_empty() => 0,
+            true => self.upto()?.min(before.saturating_sub(STARTS)),
+            false => self.upto()?,
+        };
         let waiting = VecDeque::new();
         Ok(Issued { entries: self, search, clues, upto, waiting, page: PAGE, before })
     }
