@@ -328,6 +328,18 @@ pub enum InstallationError {
         /// What is wrong.
         error: ChainError,
     },
+    /// A shard of the log is gone, and its mark is not.
+    #[error(
+        "the shard {name} of the log is missing, and {} remembers it; put its files back into ct/ (database and keys): \
+         it is never begun a second time, and old signatures need its key",
+        mark.display()
+    )]
+    Forgotten {
+        /// What remembers it.
+        mark: PathBuf,
+        /// The shard.
+        name: String,
+    },
     /// The log cannot be made.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -78,6 +78,7 @@ impl Calendar {
     ) -> Result<Self, CommandError> {
         let place = Arc::new(Place::of(instance, clock, read_only));
         let shards = instance.installation.shards.clone();
+        shards::remembered(&shards, &instance.config.log).map_err(CommandError::failed)?;
         let logs = shards.iter().map(|shard| place.open(shard)).collect::<Result<_, _>>()?;
         let mut calendar = Self {
             trusted_root: TrustedRoot::from(place.trusted_root(&shards)),

@@ -142,6 +142,34 @@ pub fn read(
     Ok(shards)
 }
 
+/// Whether a mark remembers a shard that is not among `shards`: it was there, and is to be put back, not begun
+/// anew under its name.
+///
+/// # Errors
+///
+/// [`InstallationError::Forgotten`] names the mark.
+pub fn remembered(shards: &[Shard], config: &LogConfig) -> Result<(), InstallationError> {
+    let Some(shard) = shards.first() else { return Ok(()) };
+    let (mark, name) = (shard.mark(config), shard.name());
+    let (Some(folder), Some(file)) = (mark.parent(), mark.file_name().and_then(|it| it.to_str()))
+    else {
+        return Ok(());
+    };
+    // What stands around the name of a shard: `2026.mark`, `head-2026`.
+    let (before, after) = file.rsplit_once(name).unwrap_or((file, ""));
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.filter_map(Result::ok) {
+        let file = entry.file_name();
+        let found = file.to_str().and_then(|file| file.strip_prefix(before)?.strip_suffix(after));
+        let other = found.filter(|name| is_name(name));
+        if let Some(name) = other.filter(|name| shards.iter().all(|shard| shard.name() != *name)) {
+            let (mark, name) = (entry.path(), name.to_owned());
+            return Err(InstallationError::Forgotten { mark, name });
+        }
+    }
+    Ok(())
+}
+
 /// Whether there are shards in `folder` that `known` does not have.
 ///
 /// # Errors

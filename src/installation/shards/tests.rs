@@ -75,6 +75,26 @@ fn a_gap_is_filled_under_a_name_of_its_own() {
 }
 
 #[test]
+fn a_shard_that_a_mark_remembers_is_missed() {
+    let folder = folder();
+    let shards = read(folder.path(), None, &[]).unwrap();
+    let marks = tempfile::tempdir().unwrap();
+    let elsewhere = LogConfig { mark: Some(marks.path().join("head")), ..LogConfig::default() };
+    let places = [
+        (LogConfig::default(), folder.path().join("2025.mark"), folder.path().join("2026.mark")),
+        (elsewhere, marks.path().join("head-2025"), marks.path().join("head-2026")),
+    ];
+    for (config, mark, own) in places {
+        fs::write(own, "").unwrap();
+        fs::write(mark.with_file_name("notes"), "").unwrap();
+        assert_eq!(remembered(&shards, &config), Ok(()));
+        fs::write(&mark, "").unwrap();
+        let forgotten = InstallationError::Forgotten { mark, name: "2025".into() };
+        assert_eq!(remembered(&shards, &config), Err(forgotten));
+    }
+}
+
+#[test]
 fn keys_are_encrypted_as_the_others_are() {
     let folder = folder();
     let new = New { passphrase: Some("geheim"), ..new(NOW) };
