@@ -93,6 +93,19 @@ fn check(instance: &Instance, store: &dyn Store) -> Result<Head, LogError> {
         .map_err(|error| mark::look_beside(error, &instance.shard.mark_beside()))
 }
 
+/// The search index finds what it says it has. Where there is none, or one that does not fit, the next start
+/// makes it anew.
+fn check_index(instance: &Instance, store: &dyn Store, head: Head) -> Result<(), LogError> {
+    let Ok(index) = Index::open_read_only(&instance.shard.index(), &instance.owner()) else {
+        return Ok(());
+    };
+    let upto = index.upto().map_err(LogError::Index)?;
+    match search::check(upto, store, head.size) {
+        Ok(()) => search::sample(&index, store, upto.size),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Refuses a head that the search index knows better: whoever lays an old copy of the database over the
 /// newer one mostly forgets the index beside it.
 fn ask_index(instance: &Instance, store: &dyn Store, head: Head) -> Result<(), CommandError> {
@@ -135,6 +148,7 @@ impl Report {
         progress.set_message("SQLite checks itself");
         found.extend(store.examine().map_err(LogError::Store).err());
         found.extend(check(instance, store).err());
+        found.extend(check_index(instance, store, head).err());
 
         let mut audit = Audit::new(head);
         let read = Instant::now();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::time::Instant;
 
-use super::search::check;
+use super::search::{check, sample};
 use super::{Log, LogError};
 use crate::record::{Record, words};
 use crate::store::index::Index;
@@ -188,6 +188,7 @@ impl Worker {
         let index = Index::open(&self.path, self.store.owner()).map_err(LogError::Index)?;
         let upto = index.upto().map_err(LogError::Index)?;
         check(upto, self.store.as_ref(), self.published.load().size)?;
+        sample(&index, self.store.as_ref(), upto.size)?;
         Ok(index)
     }
 

@@ -31,6 +31,8 @@ const MOST_CANDIDATES: usize = 4096;
 /// How many of the newest entries are read for a search by the first letters of a word, before the index is
 /// asked: of letters that many entries have it would gather all of them first, which takes seconds.
 const STARTS: u64 = 1000;
+/// How many entries an index is asked for before its silence is believed.
+const SAMPLE: u64 = 16;
 /// How much earlier than an entry's time that of a later one may be: requests are logged within seconds,
 /// in the order of their ends.
 const SLACK: Duration = Duration::from_secs(60);
@@ -50,6 +52,26 @@ pub fn check(upto: Upto, store: &dyn Store, size: u64) -> Result<(), LogError> {
         return Err(LogError::Index(StoreError::Corrupt(format!(
             "it has {entries} entries, which are not the first of the log's {size}"
         ))));
+    }
+    Ok(())
+}
+
+/// Whether an index finds some of the first `upto` entries, which it says it has.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn sample(index: &Index, store: &dyn Store, upto: u64) -> Result<(), LogError> {
+    let step = usize::try_from(upto / SAMPLE + 1).unwrap_or(usize::MAX);
+    for entry in (0..upto).step_by(step) {
+        for leaf in store.leaf_hashes(entry..entry + 1)? {
+            let clues = [vec![Clue::Word(words::leaf(&leaf))]];
+            let found = index.find(&clues, entry..entry + 1, 1).map_err(LogError::Index)?;
+            if found != [entry] {
+                let missing = format!("it does not have entry {entry}, which it says it has");
+                return Err(LogError::Index(StoreError::Corrupt(missing)));
+            }
+        }
     }
     Ok(())
 }
@@ -162,6 +184,8 @@ impl<'a> Entries<'a> {
                 return Ok(Some(found));
             }
         }
+        // A proof that is not given is a word against the log.
+        sample(index, self.store, upto)?;
         Ok(None)
     }
 

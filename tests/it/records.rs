@@ -295,6 +295,28 @@ async fn an_index_damaged_while_it_is_used_is_made_anew() {
     }
 }
 
+/// One that was emptied says of nothing that it is there, and is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_was_emptied_hides_no_entry() {
+    let bench = Bench::new();
+    let log = bench.open();
+    log.keep_index(bench.index()).unwrap();
+    bench.fill(&log, 0..300).await;
+    wait(&log, 300);
+    let empty = "INSERT INTO words (words) VALUES ('delete-all')";
+    rusqlite::Connection::open(bench.index()).unwrap().execute_batch(empty).unwrap();
+    let leaf = bench.store.leaf_hashes(7..8).unwrap()[0];
+    assert_eq!(log.index_of(leaf).await, Ok(Some(7)));
+    drop(log);
+    rusqlite::Connection::open(bench.index()).unwrap().execute_batch(empty).unwrap();
+    let log = bench.open();
+    log.keep_index(bench.index()).unwrap();
+    wait(&log, 300);
+    let terms = search("app-3");
+    let found = log.look(move |entries| Ok(all(entries, &terms)?.0.len()));
+    assert_eq!(found.await.unwrap(), 43);
+}
+
 /// How many entries a search reads.
 async fn check_read(log: &Log, terms: &str) -> usize {
     let search = search(terms);

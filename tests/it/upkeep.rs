@@ -9,6 +9,7 @@ use std::process::Command;
 
 use mayfly::cli::client::Client;
 use mayfly::cli::requester::Requester;
+use mayfly::record::words;
 use mayfly::store::index::Index;
 use mayfly::store::{Store, sqlite};
 use mayfly::time::{Clock, SystemClock};
@@ -222,8 +223,14 @@ async fn a_head_that_the_search_index_knows_better_is_not_accepted() {
         assert!(err.contains("this head is not accepted"), "{err}");
     }
     Index::remove(&index).unwrap();
-    Index::open(&index, &owner).unwrap().add(0, &[String::new()], true_one).unwrap();
+    let word = words::leaf(&true_one);
+    Index::open(&index, &owner).unwrap().add(0, &[word], true_one).unwrap();
     bench.fsck(&["--accept-head"], 0);
+    // One that fits, and does not find what it says it has.
+    Index::remove(&index).unwrap();
+    Index::open(&index, &owner).unwrap().add(0, &[String::new()], true_one).unwrap();
+    let said = bench.fsck(&[], 1);
+    assert!(said.contains("it does not have entry 0, which it says it has"), "{said}");
 }
 
 /// `log.mark` was set, and the file is still where it was.
