@@ -19,7 +19,7 @@ use mayfly::cli::bench::cpu;
 use mayfly::ct::entry::Entry;
 use mayfly::ct::precertificate::Parts;
 use mayfly::ct::window::Window;
-use mayfly::log::{Log, Opening, Reading};
+use mayfly::log::{Log, Means, Opening};
 use mayfly::record::Attempt;
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile, sqlite};
@@ -190,9 +190,9 @@ impl Bench {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::new(SystemClock);
         let (epoch, mark) = (Epoch(epoch), Some(self.folder.join("log.mark")));
-        let reading = Reading { store, keys, clock, origin: ORIGIN.into() };
+        let means = Means { store, keys, clock, origin: ORIGIN.into() };
         let scrub = Duration::from_secs(3600);
-        Log::open(Opening { reading, epoch, mark, scrub }).expect("a log that goes on")
+        Log::open(Opening { means, epoch, mark, scrub }).expect("a log that goes on")
     }
 
     /// Entries until there are `size`, without a signature for each.

@@ -21,7 +21,7 @@ use crate::tlog::tile::{TileKind, TilePath, width_at};
 use follower::Follower;
 use form::Form;
 use mark::MarkError;
-pub use open::{Opening, Reading, check};
+pub use open::{Means, Opening, check};
 use scrub::Damage;
 use sequencer::{Pending, Place, TOLERANCE};
 use signed::{Keys, Newest};

@@ -27,7 +27,7 @@ use crate::installation::shards::{self, AHEAD, New, Shard};
 use crate::log::mark::{self, MarkError};
 use crate::log::scrub::REST;
 use crate::log::shards::Shards;
-use crate::log::{self, Log, LogError, Opening, Reading};
+use crate::log::{self, Log, LogError, Means, Opening};
 use crate::signer::Signer;
 use crate::store::{Store, sqlite};
 use crate::time::{Clock, Timestamp};
@@ -270,7 +270,7 @@ impl Place {
         }
         let store = Arc::new(sqlite::open(&shard.database).map_err(CommandError::failed)?);
         let opening = Opening {
-            reading: self.reading(shard, Arc::clone(&store) as Arc<dyn Store>),
+            means: self.means(shard, Arc::clone(&store) as Arc<dyn Store>),
             epoch: random_epoch(),
             mark: Some(shard.mark(&self.log)),
             scrub: REST,
@@ -300,15 +300,15 @@ impl Place {
     fn read(
         &self,
         shard: &Shard,
-        open: fn(Reading) -> Result<Log, LogError>,
+        open: fn(Means) -> Result<Log, LogError>,
     ) -> Result<Log, CommandError> {
         let store = sqlite::open_read_only(&shard.database).map_err(CommandError::failed)?;
-        open(self.reading(shard, Arc::new(store))).map_err(CommandError::failed)
+        open(self.means(shard, Arc::new(store))).map_err(CommandError::failed)
     }
 
-    fn reading(&self, shard: &Shard, store: Arc<dyn Store>) -> Reading {
+    fn means(&self, shard: &Shard, store: Arc<dyn Store>) -> Means {
         let (keys, clock) = (shard.keys(), Arc::clone(&self.clock));
-        Reading { store, keys, clock, origin: shard.ours(&self.url).origin }
+        Means { store, keys, clock, origin: shard.ours(&self.url).origin }
     }
 
     fn trusted_root(&self, shards: &[Shard]) -> String {

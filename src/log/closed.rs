@@ -3,7 +3,7 @@
 //! It has no sequencer and no queue, so there is nothing that could append, and its store is open for
 //! reading only. The last head is what it was; it is signed again when it is asked for.
 
-use super::{Log, LogError, Reading, State};
+use super::{Log, LogError, Means, State};
 use crate::store::Owner;
 
 impl Log {
@@ -12,8 +12,8 @@ impl Log {
     /// # Errors
     ///
     /// As [`Log::open`].
-    pub fn open_over(reading: Reading) -> Result<Self, LogError> {
-        Self::still(reading, State::Over)
+    pub fn open_over(means: Means) -> Result<Self, LogError> {
+        Self::still(means, State::Over)
     }
 
     /// Whether its window has ended, so that nothing will ever be appended.

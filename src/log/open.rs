@@ -25,7 +25,7 @@ use crate::tlog::merkle::Hash;
 /// What a log is opened with.
 pub struct Opening {
     /// Where it lives, and by whom and when.
-    pub reading: Reading,
+    pub means: Means,
     /// Drawn for this opening alone: see [`Store`].
     pub epoch: Epoch,
     /// The file that remembers the newest head: see [`super::mark`].
@@ -34,8 +34,8 @@ pub struct Opening {
     pub scrub: Duration,
 }
 
-/// What a log is opened with to be read.
-pub struct Reading {
+/// What every log is opened with, and all that one takes that is only read.
+pub struct Means {
     /// Where it lives.
     pub store: Arc<dyn Store>,
     /// What signs for it; the log id is made from the log key.
@@ -84,9 +84,9 @@ impl Log {
     /// [`LogError::Mark`] when something newer is remembered; [`LogError::Store`] when it cannot be read;
     /// [`LogError::Thread`] when there is no thread to be had.
     pub fn open(opening: Opening) -> Result<Self, LogError> {
-        let Opening { reading, epoch, mark, scrub } = opening;
-        let (store, clock) = (Arc::clone(&reading.store), Arc::clone(&reading.clock));
-        let (owner, tree) = reading.check(mark.as_deref())?;
+        let Opening { means, epoch, mark, scrub } = opening;
+        let (store, clock) = (Arc::clone(&means.store), Arc::clone(&means.clock));
+        let (owner, tree) = means.check(mark.as_deref())?;
         store.begin(tree.head, epoch)?;
         let mark = mark.map(|path| Mark::open(&path, &owner.origin, tree.head)).transpose()?;
         let published = Arc::new(ArcSwap::from_pointee(tree.head));
@@ -117,7 +117,7 @@ impl Log {
             .spawn(move || sequencer.run())
             .map_err(|error| LogError::Thread(error.to_string()))?;
         let queue = ArcSwapOption::from_pointee(sender);
-        Ok(reading.into_log(owner, Engine { queue, published, state: watched, damage }))
+        Ok(means.into_log(owner, Engine { queue, published, state: watched, damage }))
     }
 
     /// Checks the store as [`Log::open`] does, but for what is remembered elsewhere, and serves what is in
@@ -128,17 +128,17 @@ impl Log {
     /// # Errors
     ///
     /// As [`Log::open`].
-    pub fn read_only(reading: Reading) -> Result<Self, LogError> {
-        Self::still(reading, State::ReadOnly)
+    pub fn read_only(means: Means) -> Result<Self, LogError> {
+        Self::still(means, State::ReadOnly)
     }
 
     /// A log to which nothing is appended, and why.
-    pub(super) fn still(reading: Reading, state: State) -> Result<Self, LogError> {
-        let (owner, tree) = reading.check(None)?;
+    pub(super) fn still(means: Means, state: State) -> Result<Self, LogError> {
+        let (owner, tree) = means.check(None)?;
         let published = Arc::new(ArcSwap::from_pointee(tree.head));
         let (_, state) = watch::channel(state);
         let (queue, damage) = Default::default();
-        Ok(reading.into_log(owner, Engine { queue, published, state, damage }))
+        Ok(means.into_log(owner, Engine { queue, published, state, damage }))
     }
 
     /// Publishes the newest head of a store that somebody else appends to, once its tree has been seen to
@@ -171,7 +171,7 @@ struct Engine {
 /// What the entries look like.
 const FORM: Form = Form::Certificates;
 
-impl Reading {
+impl Means {
     fn check(&self, mark: Option<&Path>) -> Result<(Owner, Tree), LogError> {
         let log_id = Hash::of(&[self.keys.log.public_key()]).0;
         let (origin, window) = (self.origin.clone(), self.store.owner().window);

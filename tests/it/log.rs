@@ -17,7 +17,7 @@ use mayfly::ct::sct::Sct;
 use mayfly::ct::window::Window;
 use mayfly::log::mark::{self, MarkError};
 use mayfly::log::sequencer::QUEUE;
-use mayfly::log::{Log, LogError, Opening, Reading};
+use mayfly::log::{Log, LogError, Means, Opening};
 use mayfly::record::Attempt;
 use mayfly::signer::{Signer, SignerError};
 use mayfly::store::{Batch, Head, Owner, Placed, Store, StoreError, Tile, sqlite};
@@ -96,13 +96,13 @@ impl Bench {
     }
 
     fn open_over(&self, store: Arc<FaultyStore>) -> Result<Log, LogError> {
-        Log::open(Opening { mark: self.mark.clone(), ..opening(self.reading(store)) })
+        Log::open(Opening { mark: self.mark.clone(), ..opening(self.means(store)) })
     }
 
-    fn reading(&self, store: Arc<dyn Store>) -> Reading {
+    fn means(&self, store: Arc<dyn Store>) -> Means {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Reading { store, keys, clock, origin: ORIGIN.into() }
+        Means { store, keys, clock, origin: ORIGIN.into() }
     }
 
     fn open(&self) -> (Log, Arc<FaultyStore>) {
@@ -579,7 +579,7 @@ async fn a_store_of_another_log_is_refused() {
             let keys = (Arc::clone(key) as Arc<dyn Signer>).into();
             let clock = Arc::clone(&bench.clock) as _;
             let (store, origin) = (bench.store().unwrap(), origin.to_owned());
-            let opened = Log::open(opening(Reading { store, keys, clock, origin }));
+            let opened = Log::open(opening(Means { store, keys, clock, origin }));
             let error = opened.err().unwrap();
             assert!(error.to_string().contains(&theirs), "it says whose the store is: {error}");
             assert_eq!(error, LogError::Foreign { theirs, ours });
@@ -737,8 +737,8 @@ async fn damage_is_found_while_the_log_runs() {
     ] {
         let bench = Bench::sqlite().filled(700).await;
         let (store, mark) = (bench.store().unwrap(), bench.mark.clone());
-        let reading = bench.reading(store);
-        let log = Log::open(Opening { mark, scrub: Duration::ZERO, ..opening(reading) }).unwrap();
+        let means = bench.means(store);
+        let log = Log::open(Opening { mark, scrub: Duration::ZERO, ..opening(means) }).unwrap();
         let before = log.checkpoint().await.unwrap();
         bench.damage(&damage);
         let error = loop {
@@ -762,8 +762,8 @@ async fn damage_is_found_while_the_log_runs() {
 async fn a_scrub_lets_a_sound_log_run() {
     for bench in Bench::all() {
         let bench = bench.filled(600).await;
-        let reading = bench.reading(bench.store().unwrap());
-        let log = Log::open(Opening { scrub: Duration::ZERO, ..opening(reading) }).unwrap();
+        let means = bench.means(bench.store().unwrap());
+        let log = Log::open(Opening { scrub: Duration::ZERO, ..opening(means) }).unwrap();
         for number in 600..1200 {
             log.append(entry(number), attempt(number)).await.unwrap();
         }
@@ -779,7 +779,7 @@ async fn a_log_is_served_for_reading_only() {
     let bench = Bench::sqlite().filled(300).await;
     let read_only = || {
         let store = sqlite::open_read_only(&bench.path()).unwrap();
-        Log::read_only(bench.reading(Arc::new(store))).unwrap()
+        Log::read_only(bench.means(Arc::new(store))).unwrap()
     };
     let names = || {
         let names = std::fs::read_dir(bench.path().parent().unwrap()).unwrap();
@@ -817,7 +817,7 @@ async fn a_log_is_served_for_reading_only() {
     assert_eq!(check_log(&read_only()).await.size, 303);
     bench.damage("UPDATE head SET root = zeroblob(32)");
     let store = sqlite::open_read_only(&bench.path()).unwrap();
-    let refused = Log::read_only(bench.reading(Arc::new(store))).err();
+    let refused = Log::read_only(bench.means(Arc::new(store))).err();
     assert_eq!(refused, Some(LogError::Root { size: 303 }));
 }
 

@@ -11,7 +11,7 @@ use mayfly::explorer::recorder::Recorder;
 use mayfly::explorer::{self, Cursor, Explorer, Question};
 use mayfly::log::search::Entries;
 use mayfly::log::shards::Shards;
-use mayfly::log::{Log, LogError, Reading};
+use mayfly::log::{Log, LogError, Means};
 use mayfly::record::search::Search;
 use mayfly::record::{Attempt, Outcome, Record};
 use mayfly::signer::Signer;
@@ -65,7 +65,7 @@ impl Bench {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let origin = self.store.owner().origin.clone();
         let key: Arc<dyn Signer> = self.key.clone();
-        Log::open(opening(Reading { store, keys: key.into(), clock, origin })).unwrap()
+        Log::open(opening(Means { store, keys: key.into(), clock, origin })).unwrap()
     }
 
     /// Entry `number`, a second after the one before.

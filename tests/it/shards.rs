@@ -75,19 +75,19 @@ impl Bench {
         let store = sqlite::open(&self.path(YEARS[at])).unwrap();
         self.parts.open().chain.ders().iter().for_each(|der| store.put_issuer(der).unwrap());
         let mark = Some(self.folder.path().join(format!("{}.mark", YEARS[at])));
-        Log::open(Opening { mark, ..opening(self.reading(at, Arc::new(store))) }).unwrap()
+        Log::open(Opening { mark, ..opening(self.means(at, Arc::new(store))) }).unwrap()
     }
 
     /// The same when its window has ended.
     fn over(&self, at: usize) -> Log {
         let store = sqlite::open_read_only(&self.path(YEARS[at])).unwrap();
-        Log::open_over(self.reading(at, Arc::new(store))).unwrap()
+        Log::open_over(self.means(at, Arc::new(store))).unwrap()
     }
 
-    fn reading(&self, at: usize, store: Arc<dyn Store>) -> log::Reading {
+    fn means(&self, at: usize, store: Arc<dyn Store>) -> log::Means {
         let key: Arc<dyn Signer> = self.keys[at].clone();
         let (keys, clock) = (key.into(), self.clock.clone());
-        log::Reading { store, keys, clock, origin: origin(YEARS[at]) }
+        log::Means { store, keys, clock, origin: origin(YEARS[at]) }
     }
 
     fn authority(&self, logs: Vec<Log>) -> Arc<Authority> {

@@ -209,7 +209,7 @@ async fn a_log_whose_window_has_ended_and_none_at_all() {
     let good = Ask::golden(CASE).request();
     let authority = parts.open();
     authority.logs.close().await;
-    authority.logs.put(Log::open_over(parts.reading()).expect("a log"));
+    authority.logs.put(Log::open_over(parts.means()).expect("a log"));
     super::refused(&Arc::new(authority), &good, &over(), Location::caller()).await;
     let authority = Arc::new(Authority { logs: Shards::new(Vec::new()), ..parts.open() });
     super::refused(&authority, &good, &uncovered(), Location::caller()).await;

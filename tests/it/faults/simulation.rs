@@ -21,7 +21,7 @@ use std::time::Duration;
 use mayfly::ct::judge::{Sighting, tiles};
 use mayfly::ct::sct::Sct;
 use mayfly::log::sequencer::TOLERANCE;
-use mayfly::log::{Log, LogError, Reading};
+use mayfly::log::{Log, LogError, Means};
 use mayfly::signer::Signer;
 use mayfly::store::{Head, StoreError};
 use mayfly::time::{Clock, Timestamp};
@@ -245,7 +245,7 @@ impl<'a> History<'a> {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
         let (store, origin) = (Arc::new(process), ORIGIN.to_owned());
-        Log::open(opening(Reading { store, keys, clock, origin }))
+        Log::open(opening(Means { store, keys, clock, origin }))
     }
 
     /// Starts; what is refused is refused for a reason.

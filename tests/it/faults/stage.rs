@@ -10,7 +10,7 @@ use mayfly::ct::entry::Entry;
 use mayfly::ct::judge::Sighting;
 use mayfly::ct::sct::Sct;
 use mayfly::ct::window::Window;
-use mayfly::log::{Log, LogError, Opening, Reading};
+use mayfly::log::{Log, LogError, Means, Opening};
 use mayfly::record::Attempt;
 use mayfly::signer::Signer;
 use mayfly::store::{Owner, Store, StoreError, sqlite};
@@ -156,7 +156,7 @@ impl Stage {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
         let (store, origin) = (faulty.clone(), ORIGIN.to_owned());
-        let opening = opening(Reading { store, keys, clock, origin });
+        let opening = opening(Means { store, keys, clock, origin });
         let log = Log::open(Opening { mark: Some(self.mark()), ..opening })?;
         Ok((log, faulty))
     }

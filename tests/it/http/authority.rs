@@ -13,7 +13,7 @@ use mayfly::installation::{self, Curve, Options};
 use mayfly::issuer::{Issuer, IssuerId, Issuers, Keys, Kind};
 use mayfly::keyset::Keyset;
 use mayfly::log::shards::Shards;
-use mayfly::log::{Log, Reading};
+use mayfly::log::{Log, Means};
 use mayfly::policy::{Allow, Policy, Rules};
 use mayfly::signer::Signer;
 use mayfly::store::{Store as _, sqlite};
@@ -53,8 +53,8 @@ impl TestAuthority {
         let shared: Arc<dyn Clock> = clock.clone();
         let (keys, clock_of_log) = (shard.signer.into(), Arc::clone(&shared));
         let origin = shard.owner.origin;
-        let reading = Reading { store, keys, clock: clock_of_log, origin };
-        let log = Log::open(opening(reading)).unwrap();
+        let means = Means { store, keys, clock: clock_of_log, origin };
+        let log = Log::open(opening(means)).unwrap();
 
         let (refusals, month) = (data.join("refusals.sqlite"), Duration::from_secs(30 * 86_400));
         let recorder = Recorder::start(refusals, month, Arc::clone(&shared)).unwrap();

@@ -17,7 +17,7 @@ use mayfly::ct::entry::TileLeaf;
 use mayfly::ct::sct::Sct;
 use mayfly::http::{Access, App, router};
 use mayfly::log::signed::Keys;
-use mayfly::log::{Log, Reading};
+use mayfly::log::{Log, Means};
 use mayfly::record::Attempt;
 use mayfly::signer::Signer;
 use mayfly::store::Store as _;
@@ -248,8 +248,8 @@ fn authority(parts: &Parts, note_key: &Arc<LogKey>) -> Authority {
     let clock: Arc<dyn Clock> = parts.clock.clone();
     let origin = authority.logs.all()[0].origin().to_owned();
     let keys = Keys { log, note: Some(note) };
-    let reading = Reading { store: parts.store.clone(), keys, clock, origin };
-    authority.logs.put(Log::open(opening(reading)).unwrap());
+    let means = Means { store: parts.store.clone(), keys, clock, origin };
+    authority.logs.put(Log::open(opening(means)).unwrap());
     authority
 }
 

@@ -14,7 +14,7 @@ use mayfly::explorer::recorder::Recorder;
 use mayfly::issuer::{Issuer, Issuers};
 use mayfly::keyset::Keyset;
 use mayfly::log::shards::Shards;
-use mayfly::log::{Log, Reading};
+use mayfly::log::{Log, Means};
 use mayfly::signer::Signer;
 use mayfly::signer::file::FileSigner;
 use mayfly::store::{Owner, Store as _};
@@ -110,19 +110,19 @@ impl Parts {
 
     /// An authority of these parts; of two over one store the older must not append any more.
     pub fn open(&self) -> Authority {
-        self.with(Log::open(opening(self.reading())).expect("a log"))
+        self.with(Log::open(opening(self.means())).expect("a log"))
     }
 
     /// An authority of these parts whose log is read only.
     pub fn open_read_only(&self) -> Authority {
-        self.with(Log::read_only(self.reading()).expect("a log"))
+        self.with(Log::read_only(self.means()).expect("a log"))
     }
 
     /// What its log is opened with.
-    pub fn reading(&self) -> Reading {
+    pub fn means(&self) -> Means {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let key = Arc::clone(&self.log_key) as Arc<dyn Signer>;
-        Reading { store, keys: key.into(), clock, origin: ORIGIN.to_owned() }
+        Means { store, keys: key.into(), clock, origin: ORIGIN.to_owned() }
     }
 
     fn with(&self, log: Log) -> Authority {

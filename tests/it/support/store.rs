@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
 };
 use mayfly::algorithm::SignatureAlgorithm;
-use mayfly::log::{Opening, Reading};
+use mayfly::log::{Means, Opening};
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
 use mayfly::time::{Clock, Timestamp};
@@ -27,8 +27,8 @@ pub fn epoch() -> Epoch {
 }
 
 /// Opens a log to append to it, once; nobody remembers its head, and nobody scrubs it.
-pub fn opening(reading: Reading) -> Opening {
-    Opening { reading, epoch: epoch(), mark: None, scrub: Duration::from_secs(3600) }
+pub fn opening(means: Means) -> Opening {
+    Opening { means, epoch: epoch(), mark: None, scrub: Duration::from_secs(3600) }
 }
 
 /// A clock that is set by hand, and moves by `step` milliseconds whenever it is read.
