@@ -12,8 +12,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 mod calls;
-mod chance;
-mod instance;
+pub mod chance;
+pub mod instance;
 mod journal;
 mod others;
 mod power;

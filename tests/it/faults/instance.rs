@@ -164,8 +164,14 @@ impl Instance {
             .map(|line| checkpoint(&serde_json::from_str::<String>(line).expect("JSON")))
             .collect();
         let leaves = leaves(&client, heads.last().expect("one").size).await;
-        check_heads(&heads, &leaves);
-        held.iter().for_each(|line| check_held(line, &leaves));
+        check_heads(heads.iter().map(|head| (head.size, head.root)), &leaves);
+        let issuing = client.get("/api/v2/trustBundle").await.expect("the trust bundle");
+        let issuing: Value = serde_json::from_slice(&issuing).expect("JSON");
+        let issuing = ders(&issuing["chains"][0]["certificates"]);
+        for line in &held {
+            check_held(line, &leaves);
+            assert!(line.ends_with(&issuing), "issued by another authority");
+        }
         held.len()
     }
 }
@@ -181,12 +187,15 @@ async fn ask(client: &Client, body: &str, journal: &Journal) -> Option<u16> {
 /// The chain of an answer, base64 of DER, the certificate first.
 pub fn chain(answer: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(answer).expect("JSON");
-    let chain = &answer["signedCertificateEmbeddedSct"]["chain"]["certificates"];
-    let chain = chain.as_array().expect("a chain").iter().map(|pem| {
+    ders(&answer["signedCertificateEmbeddedSct"]["chain"]["certificates"])
+}
+
+fn ders(certificates: &Value) -> String {
+    let ders = certificates.as_array().expect("certificates").iter().map(|pem| {
         let pem = pem.as_str().expect("PEM");
         pem.lines().filter(|line| !line.starts_with('-')).collect::<String>()
     });
-    chain.collect::<Vec<_>>().join(" ")
+    ders.collect::<Vec<_>>().join(" ")
 }
 
 /// A certificate that somebody holds is in the tree at its index.
@@ -204,21 +213,20 @@ pub fn check_held(line: &str, leaves: &[Hash]) {
     assert_eq!(leaves.get(index as usize), Some(&leaf), "entry {index} is not in the tree");
 }
 
-/// Every head that anybody has seen is one of this tree.
+/// Every head that anybody has seen, earliest first, is one of this tree.
 #[track_caller]
-pub fn check_heads(heads: &[Checkpoint], leaves: &[Hash]) {
+pub fn check_heads(heads: impl IntoIterator<Item = (u64, Hash)>, leaves: &[Hash]) {
     let mut tree = Frontier::default();
     let mut roots = vec![tree.root()];
     for leaf in leaves {
         tree.push(*leaf);
         roots.push(tree.root());
     }
-    for pair in heads.windows(2) {
-        assert!(pair[0].size <= pair[1].size, "the log shrank");
-    }
-    for head in heads {
-        let root = roots.get(head.size as usize);
-        assert_eq!(root, Some(&head.root), "a head of size {}", head.size);
+    let mut seen = 0;
+    for (size, root) in heads {
+        assert!(seen <= size, "the log shrank");
+        seen = size;
+        assert_eq!(roots.get(size as usize), Some(&root), "a head of size {size}");
     }
 }
 

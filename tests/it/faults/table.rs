@@ -80,7 +80,7 @@ use Recovery::{Ends, EndsAndRefuses, None as Unnoticed, Refuses, RefusesUntil, R
 use When::{AtRest, Copied, Killed, Running};
 
 const TOLD: &str = "the store failed: told to fail";
-const MOVED: &str = "the store's head or epoch has moved";
+const CONFLICT: &str = "the store's head or epoch has moved";
 const BEHIND: &str = "the clock is behind the log";
 const ROOT: &str = "does not have the root that its head names";
 const ENTRY: &str = "is not the one that was logged";
@@ -122,8 +122,8 @@ static FAULTS: [Fault; 32] = [
     row("the clock goes ahead an hour",        any, Running(|stage, _| ahead(stage)), Unnoticed),
     row("the clock went ahead and came back",  any, AtRest(back), RefusesUntil(BEHIND)),
     row("a second process opens the store",    any, Running(|stage, _| in_use(stage)), Unnoticed),
-    row("somebody else moves the head",        any, Running(|stage, _| stage.damage("UPDATE head SET timestamp = timestamp + 1")), Ends(MOVED)),
-    row("somebody else begins to write",       any, Running(|stage, _| stage.damage("UPDATE head SET epoch = zeroblob(16)")), Ends(MOVED)),
+    row("somebody else moves the head",        any, Running(|stage, _| stage.damage("UPDATE head SET timestamp = timestamp + 1")), Ends(CONFLICT)),
+    row("somebody else begins to write",       any, Running(|stage, _| stage.damage("UPDATE head SET epoch = zeroblob(16)")), Ends(CONFLICT)),
     row("kill -9",                             any, Killed(|_, _| {}), Restart),
     row("kill -9, no unacknowledged commit",   any, Killed(|stage, found| cut(&stage.wal(), found.acknowledged)), Restart),
     row("power cut in a commit",               any, Killed(|stage, found| cut(&stage.wal(), (found.acknowledged + found.whole) / 2)), Restart),
@@ -133,7 +133,7 @@ static FAULTS: [Fault; 32] = [
     row("an old copy is put back",             any, Copied(|_| {}), Refuses(COPY)),
     row("an old copy, and no mark",            any, Copied(|stage| std::fs::remove_file(stage.mark()).unwrap()), Refuses(MISSING)),
     row("the mark is gone",                    any, AtRest(|stage| std::fs::remove_file(stage.mark()).unwrap()), Refuses(MISSING)),
-    row("the root in the head, running",       any, Running(|stage, _| stage.damage("UPDATE head SET root = zeroblob(32)")), EndsAndRefuses(MOVED, ROOT)),
+    row("the root in the head, running",       any, Running(|stage, _| stage.damage("UPDATE head SET root = zeroblob(32)")), EndsAndRefuses(CONFLICT, ROOT)),
     row("the root in the head, at rest",       any, AtRest(|stage| stage.damage("UPDATE head SET root = zeroblob(32)")), Refuses(ROOT)),
     row("the head of one entry less, at rest", any, AtRest(|stage| stage.damage("UPDATE head SET size = size - 1")), Refuses(DAMAGED)),
     row("a body, at rest",                     any, AtRest(|stage| stage.flip("leaf", 60)), Refuses(ENTRY)),
