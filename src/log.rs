@@ -32,6 +32,7 @@ mod boot;
 mod closed;
 mod compressed;
 mod edge;
+mod entries;
 mod follower;
 mod form;
 pub mod mark;

@@ -5,10 +5,11 @@
 //! leaf hashes every tile of every level is made again and compared with the one that is stored, and the
 //! last of them make the root, which must be the head's.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::LogError;
 use super::edge::{Edge, Grown, WIDTH};
+use super::entries::Entries;
 use super::form::Form;
 use crate::record::Record;
 use crate::store::{Head, Placed, Store, StoreError, Tile};
@@ -19,7 +20,7 @@ pub struct Audit {
     form: Form,
     head: Head,
     edge: Edge,
-    issuers: HashSet<[u8; 32]>,
+    looked: Entries,
     /// Tiles that are not what their entries make them, as they should be.
     wrong: BTreeMap<(u8, u64), Tile>,
     octets: u64,
@@ -33,8 +34,9 @@ impl Audit {
 
     /// Of a log of that form.
     pub(super) fn of(form: Form, head: Head) -> Self {
-        let (edge, issuers, wrong) = Default::default();
-        Self { form, head, edge, issuers, wrong, octets: 0 }
+        let (edge, wrong) = Default::default();
+        let looked = Entries::new(form, head.timestamp);
+        Self { form, head, edge, looked, wrong, octets: 0 }
     }
 
     /// How many entries it has seen.
@@ -121,20 +123,9 @@ impl Audit {
     /// What is wrong with an entry.
     fn entry(&mut self, store: &dyn Store, entry: &Placed) -> Result<Option<LogError>, StoreError> {
         let Placed { index, leaf_hash, tile_leaf, record } = entry;
-        let leaf = self.form.read(tile_leaf).filter(|leaf| leaf.hash == *leaf_hash);
-        let Some(leaf) = leaf.filter(|leaf| leaf.fits(*index, self.head.timestamp)) else {
-            return Ok(Some(LogError::Entry { index: *index }));
-        };
-        for issuer in leaf.issuers {
-            if self.issuers.insert(*issuer)
-                && store.issuer(issuer)?.is_none_or(|der| Hash::of(&[&der]).0 != *issuer)
-            {
-                let fingerprint = Hash(*issuer);
-                return Ok(Some(LogError::Issuer { index: *index, fingerprint }));
-            }
-        }
-        if self.form == Form::Octets {
-            return Ok(None);
+        let found = self.looked.look(store, *index, (tile_leaf, *leaf_hash))?;
+        if found.is_some() || self.form == Form::Octets {
+            return Ok(found);
         }
         let read = Record::read(*index, tile_leaf, record);
         Ok(read.err().map(|error| LogError::Record(error.to_string())))

@@ -4,11 +4,11 @@
 //! must be this log's, whole, and its newest part must be what its head says, before the first entry
 //! is taken. Old entries and tiles are for the scrub and for `mayfly log fsck`.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use super::LogError;
 use super::edge::{Edge, WIDTH, hashes_at, read_tile, subtree};
+use super::entries::Entries;
 use super::form::Form;
 use super::mark;
 use super::sequencer::TOLERANCE;
@@ -83,17 +83,10 @@ fn newest_entries(store: &dyn Store, form: Form, head: Head) -> Result<(), LogEr
     let range = head.size.saturating_sub(NEWEST)..head.size;
     let leaves = store.tile_leaves(range.clone())?;
     let hashes = store.leaf_hashes(range.clone())?;
-    let mut issuers = HashSet::new();
+    let mut entries = Entries::new(form, head.timestamp);
     for ((index, leaf), hash) in range.zip(&leaves).zip(hashes) {
-        let leaf = form.read(leaf).filter(|leaf| leaf.hash == hash);
-        let leaf = leaf.filter(|leaf| leaf.fits(index, head.timestamp));
-        let leaf = leaf.ok_or(LogError::Entry { index })?;
-        for issuer in leaf.issuers {
-            if issuers.insert(issuer)
-                && store.issuer(issuer)?.is_none_or(|der| Hash::of(&[&der]).0 != *issuer)
-            {
-                return Err(LogError::Issuer { index, fingerprint: Hash(*issuer) });
-            }
+        if let Some(found) = entries.look(store, index, (leaf, hash))? {
+            return Err(found);
         }
     }
     Ok(())
