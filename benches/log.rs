@@ -1,7 +1,8 @@
 //! What the log costs, as ratios within one run: beside the disk it stands on, and large beside small.
 //!
 //! `cargo bench --bench log` prints each with the limit that it is meant to keep. `MAYFLY_ENTRIES=10000000` makes the
-//! large log as large as that; it needs about a kilobyte of disk for each.
+//! large log as large as that; it needs about a kilobyte of disk for each, or less where `MAYFLY_OCTETS=100` makes the
+//! claims in every certificate that short; they have 900 octets otherwise.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -24,8 +25,8 @@ use mayfly::record::Attempt;
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile, sqlite};
 use mayfly::time::{Clock, SystemClock};
-use mayfly::tlog::merkle::{self, Hash};
-use mayfly::tlog::tile::{TileKind, TilePath, decode_hashes};
+use mayfly::tlog::merkle::Hash;
+use mayfly::tlog::tile::{TileKind, TilePath};
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -59,7 +60,7 @@ async fn main() {
     say("entries in the large log", log.head().size as f64, "", None);
     compare(small, append(&log).await);
     reads(&log).await;
-    proofs(&bench, log.head().size);
+    proofs(&log).await;
     log.close().await;
     drop(log);
     start(&bench).await;
@@ -348,47 +349,20 @@ async fn reads(log: &Log) {
     say("  entries a second meanwhile", written as f64 / elapsed, "/s", None);
 }
 
-/// Inclusion and consistency, from the tiles on the disk, of places at random; the slowest counts.
-fn proofs(bench: &Bench, size: u64) {
-    let store = sqlite::open_read_only(&bench.path()).expect("a log to read");
-    let node = |height: u8, index: u64| node(&store, height, index);
+/// Inclusion and consistency, of places at random; the slowest counts.
+async fn proofs(log: &Log) {
+    let size = log.head().size;
     let mut slowest = Duration::ZERO;
     for turn in 1..=500u64 {
         let at = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) % size;
         let begun = Instant::now();
-        merkle::inclusion_proof(at, size, node).expect("tiles");
+        log.inclusion_proof(at, size).await.expect("a proof");
         slowest = slowest.max(begun.elapsed());
         let begun = Instant::now();
-        merkle::consistency_proof(at + 1, size, node).expect("tiles");
+        log.consistency_proof(at + 1, size).await.expect("a proof");
         slowest = slowest.max(begun.elapsed());
     }
     say("the slowest of 1000 proofs", micros(slowest) / 1000.0, "ms", Some(Limit::Most(5.0)));
-}
-
-/// A node of the tree, from the tile that it stands in, or under.
-fn node(store: &dyn Store, height: u8, index: u64) -> Result<Hash, ()> {
-    let level = height / 8;
-    let leaves = 1u64 << (height % 8);
-    let first = index * leaves;
-    let hashes = if level == 0 {
-        store.leaf_hashes(first..first + leaves).map_err(|_| ())?
-    } else {
-        let tile = store.tile(level, first / 256).map_err(|_| ())?.ok_or(())?;
-        let tile = decode_hashes(&tile).ok_or(())?;
-        let begin = (first % 256) as usize;
-        tile.get(begin..begin + leaves as usize).ok_or(())?.to_vec()
-    };
-    Ok(root(&hashes))
-}
-
-fn root(nodes: &[Hash]) -> Hash {
-    match nodes {
-        [one] => *one,
-        _ => {
-            let (left, right) = nodes.split_at(nodes.len() / 2);
-            merkle::node_hash(&root(left), &root(right))
-        }
-    }
 }
 
 async fn start(bench: &Bench) {
@@ -432,7 +406,7 @@ fn entry(number: u64) -> Entry {
     }
 }
 
-/// The octets of the claims in a certificate; `MAYFLY_OCTETS` says how many, for a large log on a small disk.
+/// The octets of the claims in a certificate.
 fn claims() -> Vec<u8> {
     let octets = std::env::var_os("MAYFLY_OCTETS");
     let octets = octets.and_then(|text| text.to_str()?.parse().ok()).unwrap_or(900);
