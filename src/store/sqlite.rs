@@ -19,15 +19,15 @@ use super::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 pub use creation::create;
-use place::Place;
+use files::Files;
 use readers::Readers;
 
 mod copy;
 mod creation;
 mod entries;
+mod files;
 mod journal;
 mod owner;
-mod place;
 mod readers;
 
 pub use owner::owner;
@@ -51,7 +51,7 @@ pub struct Sqlite {
     // write-ahead log into the database; the lock after everything that it guards.
     readers: Readers,
     writer: Option<Mutex<Connection>>,
-    place: Place,
+    files: Files,
     _lock: Option<Lock>,
 }
 
@@ -75,8 +75,8 @@ pub fn open(path: &Path) -> Result<Sqlite, StoreError> {
     let readers = Readers::open(path)?;
     // Crash: whoever made the file may have died between the rename and the sync of the new name.
     sync_directory(path)?;
-    let (place, writer) = (Place::of(path)?, Some(Mutex::new(connection)));
-    Ok(Sqlite { owner, readers, writer, place, _lock: Some(lock) })
+    let (files, writer) = (Files::of(path)?, Some(Mutex::new(connection)));
+    Ok(Sqlite { owner, readers, writer, files, _lock: Some(lock) })
 }
 
 /// Opens the log at `path` to read only, also while another process appends to it.
@@ -91,7 +91,7 @@ pub fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
     let readers = Readers::open(path)?;
     let owner = readers.with(|connection| recognise(connection, path))?;
     readers.with(sound)?;
-    Ok(Sqlite { owner, readers, writer: None, place: Place::of(path)?, _lock: None })
+    Ok(Sqlite { owner, readers, writer: None, files: Files::of(path)?, _lock: None })
 }
 
 /// `log.db` → `log.db-new`: SQLite names its own files so, too.
@@ -238,7 +238,7 @@ impl Sqlite {
         if matches!(outcome, Err(StoreError::Backend(_) | StoreError::Corrupt(_))) {
             journal::leave(&writer)?;
         }
-        outcome.and_then(|()| self.place.holds())
+        outcome.and_then(|()| self.files.hold())
     }
 
     /// What `decode` makes of every row in `range`, which must all be there.

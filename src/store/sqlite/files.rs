@@ -16,14 +16,14 @@ use crate::store::StoreError;
 type Identity = (u64, u64);
 
 /// A database and its write-ahead log, as they were when they were opened.
-pub(super) struct Place {
+pub(super) struct Files {
     database: (PathBuf, Identity),
     journal: PathBuf,
     // SQLite makes it with the first commit, and keeps it while the database is open.
     first: OnceLock<Identity>,
 }
 
-impl Place {
+impl Files {
     /// Those of the database at `path`, which is open.
     pub fn of(path: &Path) -> Result<Self, StoreError> {
         let path = path.canonicalize().map_err(at(path))?;
@@ -36,7 +36,7 @@ impl Place {
     }
 
     /// Whether both are where they were; asked after a commit, before anybody hears of it.
-    pub fn holds(&self) -> Result<(), StoreError> {
+    pub fn hold(&self) -> Result<(), StoreError> {
         let (database, opened) = &self.database;
         let journal = identity(&self.journal);
         let first = self.first.get_or_init(|| *journal.as_ref().unwrap_or(opened));
