@@ -129,8 +129,9 @@ pub struct Batch {
 ///
 /// **Errors of writes.** [`StoreError::Conflict`] and [`StoreError::ReadOnly`] promise that nothing was
 /// written. After every other error of a write it may be there, whole, or not at all: the caller must not
-/// write again before it has opened the store anew and read its head. An implementation never retries
-/// a write or a sync: after a failed sync the system may have dropped the pages and report success.
+/// write again before it has opened the store anew and read its head. [`StoreError::Moved`] is one of those:
+/// what was written is durable, but perhaps where the next opening does not look. An implementation never
+/// retries a write or a sync: after a failed sync the system may have dropped the pages and report success.
 ///
 /// **Ordering.** Reads see what `append` has returned for, and may see more: whoever serves them cuts at
 /// the head that it has published. A read is of one state; two reads may be of two, the later not older.
@@ -183,7 +184,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     ///
     /// As the contract says: [`StoreError::Conflict`] and [`StoreError::ReadOnly`] have changed nothing, all
-    /// others leave the outcome open.
+    /// others, [`StoreError::Moved`] too, leave the outcome open.
     fn append(&self, batch: &Batch) -> Result<(), StoreError>;
 
     /// The leaf hashes of the entries in `range`.
@@ -280,7 +281,7 @@ pub enum StoreError {
     Corrupt(String),
     /// Somebody has taken away what it writes to.
     #[error(
-        "{0} was moved, removed or replaced while it was in use, and what was written last is not in what has its name now; never do that while an instance runs: put the newest files back, and start again"
+        "{0} was moved, removed or replaced while it was in use: what was written last is in the file that was taken away, not in one of that name; if that file still exists move it back, then start again; leave the files of a running instance where they are"
     )]
     Moved(String),
     /// The database or the disk below it failed.

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Params, Row, params};
@@ -48,11 +48,17 @@ const JOURNAL_OCTETS: i64 = 64 << 20;
 pub struct Sqlite {
     owner: Owner,
     // Fields drop in this order: the writer last of the connections, because only it can move the
-    // write-ahead log into the database; the lock after everything that it guards.
+    // write-ahead log into the database.
     readers: Readers,
-    writer: Option<Mutex<Connection>>,
+    writer: Option<Writer>,
+}
+
+/// What writes, where the log was opened for that.
+struct Writer {
+    connection: Mutex<Connection>,
     files: Files,
-    _lock: Option<Lock>,
+    // Dropped after everything that it guards.
+    _lock: Lock,
 }
 
 /// Opens the log at `path`, to append and to read.
@@ -75,8 +81,9 @@ pub fn open(path: &Path) -> Result<Sqlite, StoreError> {
     let readers = Readers::open(path)?;
     // Crash: whoever made the file may have died between the rename and the sync of the new name.
     sync_directory(path)?;
-    let (files, writer) = (Files::of(path)?, Some(Mutex::new(connection)));
-    Ok(Sqlite { owner, readers, writer, files, _lock: Some(lock) })
+    let (connection, files) = (Mutex::new(connection), Files::of(path)?);
+    let writer = Some(Writer { connection, files, _lock: lock });
+    Ok(Sqlite { owner, readers, writer })
 }
 
 /// Opens the log at `path` to read only, also while another process appends to it.
@@ -91,7 +98,7 @@ pub fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
     let readers = Readers::open(path)?;
     let owner = readers.with(|connection| recognise(connection, path))?;
     readers.with(sound)?;
-    Ok(Sqlite { owner, readers, writer: None, files: Files::of(path)?, _lock: None })
+    Ok(Sqlite { owner, readers, writer: None })
 }
 
 /// `log.db` → `log.db-new`: SQLite names its own files so, too.
@@ -214,31 +221,33 @@ fn harden(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 /// move the write-ahead log into it by itself.
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        if let Ok(writer) = self.writer() {
+        if let Some(writer) = &self.writer {
             // Where it cannot be moved it is read from where it is.
-            let _ = journal::end(&writer);
+            let _ = journal::end(&writer.connection());
         }
     }
 }
 
-impl Sqlite {
-    fn writer(&self) -> Result<std::sync::MutexGuard<'_, Connection>, StoreError> {
-        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
-        Ok(writer.lock().unwrap_or_else(PoisonError::into_inner))
+impl Writer {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// One transaction upon `before`: all of `work` with the commit, or nothing where it fails.
+impl Sqlite {
+    /// One transaction, the way that everything is written: all of `work` with the commit, or nothing where
+    /// it fails.
     fn transact(
         &self,
-        before: Head,
         work: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut writer = self.writer()?;
-        let outcome = upon(&mut writer, before, work);
+        let writer = self.writer.as_ref().ok_or(StoreError::ReadOnly)?;
+        let mut connection = writer.connection();
+        let outcome = commit(&mut connection, work);
         if matches!(outcome, Err(StoreError::Backend(_) | StoreError::Corrupt(_))) {
-            journal::leave(&writer)?;
+            journal::leave(&connection)?;
         }
-        outcome.and_then(|()| self.files.hold())
+        outcome.and_then(|()| writer.files.hold())
     }
 
     /// What `decode` makes of every row in `range`, which must all be there.
@@ -287,7 +296,8 @@ impl Store for Sqlite {
     }
 
     fn begin(&self, head: Head, epoch: Epoch) -> Result<(), StoreError> {
-        self.transact(head, |transaction| {
+        self.transact(|transaction| {
+            upon(transaction, head)?;
             let sql = "UPDATE head SET epoch = ?1 WHERE id = 0";
             transaction.execute(sql, [epoch.0.as_slice()])?;
             Ok(())
@@ -295,7 +305,8 @@ impl Store for Sqlite {
     }
 
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.transact(batch.before, |transaction| {
+        self.transact(|transaction| {
+            upon(transaction, batch.before)?;
             if epoch(transaction)? != batch.epoch.0 {
                 return Err(StoreError::Conflict);
             }
@@ -304,7 +315,10 @@ impl Store for Sqlite {
     }
 
     fn mend(&self, head: Head, tiles: &[Tile]) -> Result<(), StoreError> {
-        self.transact(head, |transaction| write_tiles(transaction, tiles))
+        self.transact(|transaction| {
+            upon(transaction, head)?;
+            write_tiles(transaction, tiles)
+        })
     }
 
     fn leaf_hashes(&self, range: Range<u64>) -> Result<Vec<Hash>, StoreError> {
@@ -327,8 +341,10 @@ impl Store for Sqlite {
     fn put_issuer(&self, der: &[u8]) -> Result<(), StoreError> {
         let fingerprint = Hash::of(&[der]).0;
         let sql = "INSERT INTO issuers (fingerprint, der) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        self.writer()?.prepare_cached(sql)?.execute(params![fingerprint.as_slice(), der])?;
-        Ok(())
+        self.transact(|transaction| {
+            transaction.prepare_cached(sql)?.execute(params![fingerprint.as_slice(), der])?;
+            Ok(())
+        })
     }
 
     fn issuer(&self, fingerprint: &[u8; 32]) -> Result<Option<Vec<u8>>, StoreError> {
@@ -360,18 +376,19 @@ impl Store for Sqlite {
 }
 
 /// See [`Sqlite::transact`].
-fn upon(
-    writer: &mut Connection,
-    before: Head,
+fn commit(
+    connection: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    // Immediate: the write lock is taken before the head is read, so nobody moves it in between.
-    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if head(&transaction)? != before {
-        return Err(StoreError::Conflict);
-    }
+    // Immediate: the write lock is taken before a head is read, so nobody moves it in between.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     work(&transaction)?;
     Ok(transaction.commit()?)
+}
+
+/// Whether the head still is the one that a caller has seen.
+fn upon(transaction: &Transaction<'_>, before: Head) -> Result<(), StoreError> {
+    if head(transaction)? == before { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
 /// Writes the rows of a batch.

@@ -903,6 +903,20 @@ fn a_file_is_opened_by_one_and_read_by_many() {
     assert!(sqlite::open(&path).is_ok());
 }
 
+/// Whatever it is: the next one to open the log would not find it.
+#[test]
+fn nothing_counts_as_written_to_a_file_that_lost_its_name() {
+    let bench = Bench::sqlite();
+    let path = bench.path();
+    let store = sqlite::open(&path).unwrap();
+    let head = store.head().unwrap();
+    let moved = Err(StoreError::Moved(path.canonicalize().unwrap().display().to_string()));
+    std::fs::rename(&path, path.with_extension("away")).unwrap();
+    assert_eq!(store.begin(head, epoch()), moved);
+    assert_eq!(store.mend(head, &[]), moved);
+    assert_eq!(store.put_issuer(b"a certificate"), moved);
+}
+
 #[test]
 fn a_file_is_made_once_and_only_where_nothing_is() {
     let bench = Bench::sqlite();
