@@ -95,8 +95,7 @@ impl Log {
     /// Logs an entry, and what is kept of the attempt that made it. Durable, and covered by every
     /// checkpoint served from now on, when this returns.
     ///
-    /// A caller that goes away before the answer may leave the
-    /// entry in the log, as may an error.
+    /// A caller that goes away before the answer may leave the entry in the log, as may an error.
     ///
     /// # Errors
     ///

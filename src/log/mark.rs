@@ -18,11 +18,11 @@
 //!
 //! **What it does not detect**: database and mark put back together, so it belongs on another disk than
 //! the database, outside of what is copied and restored as one. A mark that is deleted or replaced while
-//! the log is open is made anew within a second; whoever does so to one at rest is noticed at the start. And nobody waits for its disk: the mark is
-//! written at once, but synced once a second and when the log is closed. After the death of the process
-//! nothing is missing; after a power cut it may be behind by the heads of that second, and an old copy
-//! that is just as old would pass. The database itself is never behind what was acknowledged. And where
-//! there is no mark, an empty database passes for a new log.
+//! the log is open is made anew within a second; one that was so at rest is missed at the start. And nobody
+//! waits for its disk: the mark is written at once, but synced once a second and when the log is closed.
+//! After the death of the process nothing is missing; after a power cut it may be behind by the heads of that
+//! second, and an old copy that is just as old would pass. The database itself is never behind what was
+//! acknowledged. And where there is no mark, an empty database passes for a new log.
 
 use std::fs::{File, OpenOptions};
 use std::io;

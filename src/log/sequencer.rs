@@ -163,7 +163,7 @@ impl Sequencer {
         Ok(())
     }
 
-    /// The time of the next batch: later than the last one's, and close to the clock's. None where nothing
+    /// The time of the next batch: later than the last one's, and close to the clock's; or why nothing
     /// may be appended at present.
     fn timestamp(&self) -> Result<Timestamp, LogError> {
         self.damage.none()?;

@@ -93,7 +93,7 @@ impl Log {
     }
 
     async fn sign(&self, head: Head) -> Result<SignedHead, LogError> {
-        let Head { size, root, timestamp, .. } = head;
+        let Head { size, root, timestamp } = head;
         let signer = &self.shared.keys.log;
         let signature = signer.sign(&tree_head(timestamp, size, &root)).await?;
         let signature = DigitallySigned { algorithm: signer.algorithm(), signature }.encode();
