@@ -8,7 +8,7 @@
 //!
 //! In a rule all conditions must hold; rules are alternatives. A condition on a claim that the token
 //! does not have never holds, not even turned round; one on a claim that cannot be compared (an object,
-//! an array inside an array) never holds in `allow` and always in `deny`.
+//! an array inside an array, a number too large to be exact) never holds in `allow` and always in `deny`.
 
 use std::fmt;
 

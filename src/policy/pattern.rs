@@ -7,11 +7,12 @@
 //! ref: { regex: "refs/tags/v[0-9.]+" }              anchored at both ends
 //! ```
 //!
-//! Whole numbers compare as their digits (`666.0` is 666, as a certificate says it), booleans as `true`
-//! and `false`. Of an array it is enough that one element matches. What cannot be compared, an object
-//! or an array inside an array, counts against its bearer: nothing in `allow` fits it, not even turned
-//! round, and everything in `deny`. Nothing here allocates, except for sentences and for an expression
-//! that a thread uses for the first time.
+//! Whole numbers compare as their digits (`666.0` is 666, as a certificate says it), other numbers and
+//! booleans as their JSON text. Of an array it is enough that one element matches. What cannot be
+//! compared, an object, an array inside an array or a number that was rounded when it was read, counts
+//! against its bearer: nothing in `allow` fits it, not even turned round, and everything in `deny`.
+//! Nothing here allocates, except for sentences and for an expression that a thread uses for the first
+//! time.
 
 use std::fmt;
 use std::sync::Arc;
