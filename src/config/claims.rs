@@ -42,9 +42,11 @@ impl Known {
             true => !self.has_first(claim) || !self.has(claim) && self.typo(claim).is_some(),
             false => !self.has(claim.strip_prefix('/').unwrap_or(claim)),
         };
-        let hint =
-            self.meant(claim).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        odd.then(|| format!("the tokens of preset {preset} have no claim {}{hint}", quote(claim)))
+        odd.then(|| {
+            let meant = self.meant(claim).map(|near| format!("; did you mean {near}?"));
+            let (claim, meant) = (quote(claim), meant.unwrap_or_default());
+            format!("the tokens of preset {preset} have no claim {claim}{meant}")
+        })
     }
 
     fn has(&self, claim: &str) -> bool {

@@ -66,6 +66,10 @@ const MAX_WORDS: usize = 200;
 /// Words that people write for `anybody`.
 const EVERYBODY: &[&str] = &["all", "any", "anyone", "everybody", "everyone"];
 
+/// The way to deny by a claim that is younger than its preset.
+const NEWER: &str =
+    "(by a claim newer than the preset, deny with `{ not: … }` in every rule of `allow`)";
+
 /// What stands for a claim in a rule.
 const PATTERN: &str = "text, a list of texts, `{ not: … }` or `{ regex: … }`";
 
@@ -117,7 +121,7 @@ fn read_allow(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Allow> {
 
 fn read_deny(cursor: &Cursor<'_>, claims: &Claims<'_>) -> Option<Vec<Rule>> {
     // Attack: a claim that no token has would deny nobody.
-    let rules = read_list(cursor, claims, |claim, wrong| claim.refuse(wrong))?;
+    let rules = read_list(cursor, claims, |claim, wrong| claim.refuse(format!("{wrong} {NEWER}")))?;
     for (rule, place) in rules.iter().zip(cursor.items()?) {
         for (selector, pattern) in &rule.conditions {
             if turns_round(pattern) {

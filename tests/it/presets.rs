@@ -139,7 +139,7 @@ fn a_typo_in_a_rule_is_seen_and_nothing_else() {
     }
     let github = presets().into_iter().find(|preset| text(preset, "name") == "github");
     let odd = complaints(&github.expect("a preset"), "event_nam");
-    let expected = "deny[0].event_nam: the tokens of preset github have no claim \"event_nam\"; did you mean event_name?";
+    let expected = "deny[0].event_nam: the tokens of preset github have no claim \"event_nam\"; did you mean event_name? (by a claim newer than the preset, deny with `{ not: … }` in every rule of `allow`)";
     assert!(odd[0].ends_with(expected), "{odd:?}");
 }
 

@@ -705,10 +705,12 @@ fn a_denial_by_a_claim_that_no_token_has_is_refused() {
         "9919\n       ",
         deny,
         &[
-            "mayfly.yaml:8: issuers[0].deny[0].event_nam: the tokens of preset github have no claim \"event_nam\"; did you mean event_name?",
+            "mayfly.yaml:8: issuers[0].deny[0].event_nam: the tokens of preset github have no claim \"event_nam\"; did you mean event_name? (by a claim newer than the preset, deny with `{ not: … }` in every rule of `allow`)",
         ],
     );
     assert_eq!(load(&GOOD.replace("        ref:", "        reff:")).unwrap().warnings.len(), 1);
+    // The way that it names is open.
+    check_warnings("repository_owner_id: 9919\n        newer: { not: bad }", &[]);
 }
 
 #[test]
