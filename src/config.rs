@@ -10,7 +10,6 @@
 //! operator's own: without `allow` it is trusted as a whole.
 
 use std::fmt;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,7 +38,7 @@ mod shared;
 mod trusted;
 
 pub use crate::config::changes::Changes;
-pub use crate::config::files::{Files, Stamp};
+pub use crate::config::files::{Files, read_text};
 pub use crate::config::fulcio::Imported;
 pub use crate::config::log::{LogConfig, Readers};
 pub use crate::config::mayfly::TABLES;
@@ -50,9 +49,6 @@ use crate::config::address::Address;
 use crate::config::fulcio::Repeated;
 use crate::config::node::{Node, Notation, Source, SyntaxError};
 use crate::config::reader::{Cursor, Report};
-
-/// Octets that a configuration file, or a file that it names, may have.
-const MAX_FILE: u64 = 1 << 20;
 
 /// Everything that a file says, checked and parsed.
 #[derive(Clone, Debug)]
@@ -196,7 +192,7 @@ impl std::error::Error for ConfigErrors {}
 /// [`ConfigErrors`] with everything that is wrong with it.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigErrors> {
     let file = path.display().to_string();
-    let (text, stamp) = read(path).map_err(|reason| whole(&file, None, reason))?;
+    let (text, stamp) = files::read(path).map_err(|reason| whole(&file, None, reason))?;
     let mut config = load_text(path, &text, overrides)?;
     config.files.insert(path, stamp);
     Ok(config)
@@ -255,14 +251,6 @@ struct Gathered {
     files: Files,
 }
 
-impl Gathered {
-    /// Notes the file itself.
-    fn and(mut self, path: &Path, stamp: Stamp) -> Self {
-        self.files.insert(path, stamp);
-        self
-    }
-}
-
 impl Config {
     /// Whether it is for this machine alone: it listens on loopback, and its URL says so, too. Behind a
     /// proxy the first is true and the second is not.
@@ -296,14 +284,14 @@ fn read_fulcio<T>(
     read: impl FnOnce(&Cursor<'_>, &str) -> Option<T>,
 ) -> Result<(T, Gathered), ConfigErrors> {
     let file = path.display().to_string();
-    let (text, stamp) = self::read(path).map_err(|reason| whole(&file, None, reason))?;
+    let (text, stamp) = files::read(path).map_err(|reason| whole(&file, None, reason))?;
     let source = Source { text: &text, notation: fulcio::notation(&text) };
     let mut root = parse(&file, source)?;
     let (strays, others) = match source.notation {
         Notation::Json => (fulcio::rename(&mut root), fulcio::keep_last(&mut root)),
         Notation::Yaml => (Vec::new(), Vec::new()),
     };
-    finish(&file, source, &root, |root| {
+    let (found, mut gathered) = finish(&file, source, &root, |root| {
         if fulcio::is_ours(root) {
             return root.fail("this is a mayfly.yaml, no issuer file of Fulcio's: use --config");
         }
@@ -314,8 +302,9 @@ fn read_fulcio<T>(
         }
         // JSON has no comments.
         read(root, if source.notation == Notation::Yaml { &text } else { "" })
-    })
-    .map(|(found, gathered)| (found, gathered.and(path, stamp)))
+    })?;
+    gathered.files.insert(path, stamp);
+    Ok((found, gathered))
 }
 
 /// Reads the tree, and yields what is read and the warnings, or every complaint.
@@ -350,38 +339,4 @@ fn parse(file: &str, source: Source<'_>) -> Result<Node, ConfigErrors> {
 fn whole(file: &str, line: Option<usize>, message: impl Into<String>) -> ConfigErrors {
     let (file, message) = (file.to_owned(), message.into());
     ConfigErrors(vec![ConfigError { file, line, key: String::new(), message }])
-}
-
-/// The text of a regular file of at most 1 MiB.
-///
-/// # Errors
-///
-/// Why there is none, in words.
-pub fn read_text(path: &Path) -> Result<String, String> {
-    read(path).map(|(text, _)| text)
-}
-
-/// The text of a file that is not too large, and the stamp of that file.
-fn read(path: &Path) -> Result<(String, Stamp), String> {
-    let (octets, stamp) = read_octets(path).map_err(|error| format!("cannot be read: {error}"))?;
-    if octets.len() as u64 > MAX_FILE {
-        return Err("cannot be read: it has more than 1 MiB".to_owned());
-    }
-    let text = String::from_utf8(octets).map_err(|_| "cannot be read: it is not UTF-8")?;
-    Ok((text, stamp))
-}
-
-/// At most one octet more than a file may have. Its times are taken first: a write while we read gives
-/// the file others.
-fn read_octets(path: &Path) -> std::io::Result<(Vec<u8>, Stamp)> {
-    // Opening a pipe would wait for whoever writes into it. A link to a file is a file.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(std::io::Error::other("it is no regular file"));
-    }
-    let file = std::fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    let mut octets = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
-    let stamp = Stamp::of(&metadata, &octets);
-    Ok((octets, stamp))
 }

@@ -1,19 +1,57 @@
-//! The files that a configuration was made of, and whether they still say the same.
+//! Reading the files that a configuration is made of, and whether they still say the same.
 //!
 //! A stamp is taken from the very file that was read, through the same handle: whatever happens to the
 //! path afterwards (a write in place, a rename over it, a symbolic link that points elsewhere) has it
 //! read again. What counts then is what it says: a file that was only touched is the same.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::tlog::merkle::Hash;
 
+/// Octets that a configuration file, or a file that it names, may have.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The text of a regular file of at most 1 MiB.
+///
+/// # Errors
+///
+/// Why there is none, in words.
+pub fn read_text(path: &Path) -> Result<String, String> {
+    read(path).map(|(text, _)| text)
+}
+
+/// The text of a file that is not too large, and the stamp of that file.
+pub(super) fn read(path: &Path) -> Result<(String, Stamp), String> {
+    let (octets, stamp) = read_octets(path).map_err(|error| format!("cannot be read: {error}"))?;
+    if octets.len() as u64 > MAX_FILE {
+        return Err("cannot be read: it has more than 1 MiB".to_owned());
+    }
+    let text = String::from_utf8(octets).map_err(|_| "cannot be read: it is not UTF-8")?;
+    Ok((text, stamp))
+}
+
+/// At most one octet more than a file may have. Its times are taken first: a write while we read gives
+/// the file others.
+fn read_octets(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
+    // Opening a pipe would wait for whoever writes into it. A link to a file is a file.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let file = File::open(path)?;
+    let place = Place::of(&file.metadata()?);
+    let mut octets = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut octets)?;
+    let stamp = Stamp { place, octets: Hash::of(&[&octets]) };
+    Ok((octets, stamp))
+}
+
 /// A file as it was read. Two are the same when their octets are.
 #[derive(Clone, Copy, Debug)]
-pub struct Stamp {
+pub(super) struct Stamp {
     place: Place,
     octets: Hash,
 }
@@ -25,13 +63,6 @@ impl PartialEq for Stamp {
 }
 
 impl Eq for Stamp {}
-
-impl Stamp {
-    /// The stamp of a file with these octets.
-    pub(super) fn of(file: &Metadata, octets: &[u8]) -> Self {
-        Self { place: Place::of(file), octets: Hash::of(&[octets]) }
-    }
-}
 
 /// What tells a file from the one that was at its path before: device, inode, length, and when it was
 /// last written and last changed in any way (nobody can set the latter back), in seconds and
@@ -67,7 +98,7 @@ impl Files {
         let look = |(path, known): (&PathBuf, &Option<Stamp>)| {
             let place = std::fs::metadata(path).ok().map(|file| Place::of(&file));
             let known = known.filter(|known| Some(known.place) == place);
-            let read = || super::read_octets(path).ok().map(|(_, stamp)| stamp);
+            let read = || read_octets(path).ok().map(|(_, stamp)| stamp);
             (path.clone(), known.or_else(read))
         };
         Self(self.0.iter().map(look).collect())
@@ -86,7 +117,7 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::time::{Duration, SystemTime};
 
     use super::*;

@@ -10,8 +10,9 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::files::{self, Files};
 use crate::config::node::{At, Entry, Node, Source, Value};
-use crate::config::{ConfigError, ConfigErrors, Files, Stamp};
+use crate::config::{ConfigError, ConfigErrors};
 use crate::quote::quote;
 
 /// Complaints, or warnings, shown in one run: each costs a pass over the text, and a file of the wrong kind altogether would fill the screen.
@@ -118,9 +119,15 @@ impl<'a> Cursor<'a> {
         self.report.warnings.borrow_mut().push(self.complaint(message.into()));
     }
 
-    /// Notes a file that was read because this node names it.
-    pub fn has_read(&self, path: &Path, stamp: Stamp) {
-        self.report.files.borrow_mut().insert(path, stamp);
+    /// The text of a file that this node stands for, which is noted; complains when there is none.
+    pub fn read(&self, path: &Path) -> Option<String> {
+        match files::read(path) {
+            Ok((text, stamp)) => {
+                self.report.files.borrow_mut().insert(path, stamp);
+                Some(text)
+            }
+            Err(reason) => self.fail(format!("{}: {reason}", path.display())),
+        }
     }
 
     fn complaint(&self, message: String) -> Complaint {

@@ -59,14 +59,7 @@ pub(super) fn roots(pem: &[u8]) -> Result<Vec<u8>, String> {
 
 /// The text of a file that a key names; complains when there is none.
 pub(super) fn file(cursor: &Cursor<'_>, folder: &Path) -> Option<String> {
-    let path = folder.join(cursor.text()?);
-    match crate::config::read(&path) {
-        Ok((text, stamp)) => {
-            cursor.has_read(&path, stamp);
-            Some(text)
-        }
-        Err(reason) => cursor.fail(format!("{}: {reason}", path.display())),
-    }
+    cursor.read(&folder.join(cursor.text()?))
 }
 
 fn summary(trusted: &Trusted) -> IssuerSummary {

@@ -40,12 +40,8 @@ pub(super) fn equip(issuer: &mut Issuer, cursor: &Cursor<'_>, root: &Path) -> Op
 }
 
 fn read_ca(cursor: &Cursor<'_>, path: &Path) -> Option<Vec<u8>> {
-    let complain = |reason: String| cursor.fail(format!("{}: {reason}", path.display()));
-    let (text, stamp) = match crate::config::read(path) {
-        Ok(read) => read,
-        Err(reason) => return complain(reason),
-    };
-    cursor.has_read(path, stamp);
+    let text = cursor.read(path)?;
+    let complain = |reason| cursor.fail(format!("{}: {reason}", path.display()));
     roots(text.as_bytes()).map_or_else(complain, Some)
 }
 
