@@ -53,23 +53,11 @@ mod tests {
     use super::*;
     use crate::config::node::{At, Node, Notation, Source, Value};
     use crate::config::reader::Report;
-    use crate::issuer::{IssuerId, Keys};
 
     const CA_CERT: &[u8] = b"ca-cert";
 
     fn issuer() -> Issuer {
-        Issuer {
-            id: IssuerId(0),
-            url: ISSUER.to_owned(),
-            audiences: vec!["sigstore".to_owned()],
-            kind: Kind::Kubernetes,
-            keys: Keys::Discovery,
-            roots: Some(CA_CERT.to_vec()),
-            bearer_file: None,
-            algorithms: Vec::new(),
-            max_age: None,
-            challenge_claim: None,
-        }
+        Issuer { roots: Some(CA_CERT.to_vec()), ..Issuer::assumed(ISSUER) }
     }
 
     type Equipped = Option<(Option<Vec<u8>>, Option<PathBuf>)>;
