@@ -117,7 +117,6 @@ pub(super) fn read(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
 fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
     let section = cursor.section(&ISSUER)?;
     let preset = section.get("preset").and_then(find_preset);
-    let preset = preset.as_ref();
     for key in preset.iter().flat_map(|preset| &preset.needs) {
         section.require(key);
     }
@@ -158,24 +157,21 @@ fn read_issuer(cursor: &Cursor<'_>, folder: &Path) -> Option<Vec<Trusted>> {
     Some(urls.into_iter().map(trusted).collect())
 }
 
-fn find_preset(cursor: &Cursor<'_>) -> Option<Preset> {
+fn find_preset(cursor: &Cursor<'_>) -> Option<&'static Preset> {
     let name = cursor.text()?;
-    match presets::find(name) {
-        Some(Ok(preset)) => Some(preset),
-        Some(Err(errors)) => cursor.fail(errors.to_string()),
-        None => cursor.fail(choice::complaint(&presets::names(), name)),
-    }
+    let unknown = || cursor.fail(choice::complaint(&presets::names(), name));
+    presets::find(name).or_else(unknown)
 }
 
-/// Whether a preset is named that could not be read: the complaint about it is enough.
-fn is_unread(section: &Section<'_>, preset: Option<&Preset>) -> bool {
+/// Whether a preset is named that there is not: the complaint about it is enough.
+fn is_unknown(section: &Section<'_>, preset: Option<&Preset>) -> bool {
     section.get("preset").is_some() && preset.is_none()
 }
 
 fn read_urls(section: &Section<'_>, preset: Option<&Preset>) -> Option<Vec<String>> {
     let Some(cursor) = section.get("url") else {
         let urls = preset.map(|preset| preset.urls.clone()).unwrap_or_default();
-        if urls.is_empty() && !is_unread(section, preset) {
+        if urls.is_empty() && !is_unknown(section, preset) {
             section.cursor.refuse("needs `url`, the `iss` of its tokens");
         }
         return Some(urls).filter(|urls| !urls.is_empty());
@@ -226,7 +222,7 @@ fn read_kind(section: &Section<'_>, preset: Option<&Preset>, url: Option<&String
             name
         }
         (None, None) => {
-            if !is_unread(section, preset) {
+            if !is_unknown(section, preset) {
                 section.cursor.refuse("needs `preset` or `type`");
             }
             return None;
