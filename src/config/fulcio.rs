@@ -17,7 +17,7 @@ use crate::config::fulcio::names::{ISSUER, TOP};
 use crate::config::node::{Node, Notation};
 use crate::config::provider::words;
 use crate::config::reader::{Cursor, Section};
-use crate::config::trusted::{Trusted, roots, tenants};
+use crate::config::trusted::{Trusted, roots, why_rules};
 use crate::config::{Config, Overrides, choice, kinds, mayfly};
 use crate::identity::older;
 use crate::issuer::{Issuer, IssuerId, Keys, Kind};
@@ -110,14 +110,15 @@ fn issuers<'a>(section: &Section<'a>) -> Vec<(Cursor<'a>, Issuer)> {
 
 /// Complains once about what is missing, and then of each issuer that is why.
 fn refuse_shared(root: &Cursor<'_>, found: &[(Cursor<'_>, Issuer)]) {
-    let shared = found.iter().filter_map(|(cursor, issuer)| Some((cursor, tenants(&issuer.url)?)));
+    let shared =
+        found.iter().filter_map(|(cursor, issuer)| Some((cursor, why_rules(&issuer.url)?)));
     if shared.clone().next().is_some() {
         root.refuse(
             "issuers that vouch for strangers need rules, which this file cannot have: write the \
              issuers in a mayfly.yaml with `allow`, or start with --allow-anybody",
         );
     }
-    shared.for_each(|(cursor, tenants)| cursor.refuse(tenants));
+    shared.for_each(|(cursor, why)| cursor.refuse(why));
 }
 
 /// The types of issuers beside the older ones, by Fulcio's names.

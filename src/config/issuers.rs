@@ -192,18 +192,15 @@ fn read_rules(
     url: Option<&String>,
     kind: Option<&Kind>,
 ) -> Option<Rules> {
-    let shared = preset.is_some_and(|preset| preset.shared);
-    let by_preset = shared.then_some("vouches for more than one tenant");
-    let tenants = url.and_then(|url| trusted::tenants(url)).or(by_preset);
-    let name = url.map_or("issuer", String::as_str);
     let url = url.map(String::as_str);
-    let open = url.filter(|url| trusted::tenants(url).is_some());
+    let open = url.filter(|url| trusted::why_rules(url).is_some());
     let claims = Claims {
         advised: presets::advised(preset, kind, url),
         tenants: open.map(|url| Tenants { url, claims: presets::tenants(preset, kind, url) }),
         preset,
     };
-    let why = tenants.map(|tenants| format!("{name} {tenants}"));
+    let name = url.unwrap_or("issuer");
+    let why = presets::why_rules(preset, url).map(|why| format!("{name} {why}"));
     rules::read(section, why.as_deref(), &claims)
 }
 

@@ -160,6 +160,13 @@ fn best_claim(kind: &Kind) -> &str {
     }
 }
 
+/// Why the issuer at `url` needs rules, because of its URL or of its preset, as the end of "this issuer …".
+pub(super) fn why_rules(preset: Option<&Preset>, url: Option<&str>) -> Option<&'static str> {
+    let is_shared = preset.is_some_and(|preset| preset.shared);
+    let by_preset = is_shared.then_some("vouches for more than one tenant");
+    url.and_then(trusted::why_rules).or(by_preset)
+}
+
 /// The claims that tell one tenant of the issuer or pattern at `url` from another; the best first.
 pub(super) fn tenants<'a>(
     preset: Option<&'a Preset>,
@@ -185,7 +192,7 @@ pub(super) fn advised<'a>(
     kind: Option<&'a Kind>,
     url: Option<&str>,
 ) -> Vec<&'a str> {
-    let shared = url.filter(|url| trusted::tenants(url).is_some());
+    let shared = url.filter(|url| trusted::why_rules(url).is_some());
     let tenant = shared.and_then(|url| tenants(preset, kind, url).into_iter().next());
     let claim = preset.and_then(|preset| preset.claim.as_deref());
     let best = claim.or(kind.map(best_claim)).unwrap_or(SUBJECT);
@@ -279,7 +286,7 @@ mod tests {
     #[test]
     fn who_has_several_tenants_says_what_tells_them_apart() {
         for preset in ALL.iter() {
-            let is_open = preset.urls.iter().any(|url| trusted::tenants(url).is_some());
+            let is_open = preset.urls.iter().any(|url| trusted::why_rules(url).is_some());
             let says = !preset.tenants.is_empty();
             assert!(says || !preset.shared && !is_open, "{}", preset.name);
             for claim in &preset.tenants {

@@ -73,18 +73,14 @@ const NEWER: &str =
 /// What stands for a claim in a rule.
 const PATTERN: &str = "text, a list of texts, `{ not: … }` or `{ regex: … }`";
 
-/// Reads the rules of an issuer; `tenants` says why it must have some.
-pub(super) fn read(
-    section: &Section<'_>,
-    tenants: Option<&str>,
-    claims: &Claims<'_>,
-) -> Option<Rules> {
-    let allow = match (section.get("allow"), tenants) {
+/// Reads the rules of an issuer; `why` says why it must have some.
+pub(super) fn read(section: &Section<'_>, why: Option<&str>, claims: &Claims<'_>) -> Option<Rules> {
+    let allow = match (section.get("allow"), why) {
         (Some(allow), _) => read_allow(allow, claims),
         (None, None) => Some(Allow::Anybody),
-        (None, Some(tenants)) => {
+        (None, Some(why)) => {
             let remedy = claims.remedy();
-            section.cursor.fail(format!("{tenants}, and nothing says who may: {remedy}"))
+            section.cursor.fail(format!("{why}, and nothing says who may: {remedy}"))
         }
     };
     let deny = section.get("deny").map_or(Some(Vec::new()), |deny| read_deny(deny, claims));

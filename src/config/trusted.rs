@@ -32,7 +32,7 @@ pub(super) fn assemble(trusted: Vec<Trusted>) -> (Issuers, Policy, Vec<IssuerSum
 }
 
 /// Why an issuer needs rules, as the end of "this issuer …"; None when it is its operator's own.
-pub(super) fn tenants(url: &str) -> Option<&'static str> {
+pub(super) fn why_rules(url: &str) -> Option<&'static str> {
     if url.contains('*') {
         return Some("is a pattern, and vouches for everybody who gets an issuer under it");
     }

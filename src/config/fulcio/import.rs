@@ -24,7 +24,7 @@ use crate::config::issuers::{WIDE, is_wide};
 use crate::config::node::{Entry, Node};
 use crate::config::presets::{self, Preset};
 use crate::config::reader::Cursor;
-use crate::config::trusted::{AUDIENCE, tenants};
+use crate::config::trusted::AUDIENCE;
 use crate::extensions::Extension;
 use crate::issuer::{Issuer, Kind, Provider};
 use crate::template::Template;
@@ -285,9 +285,7 @@ impl Writer<'_> {
             self.line(format!("# DECIDE: {WIDE}"));
             self.made.decisions.push(format!("{}: {WIDE}", issuer.url));
         }
-        let by_preset = preset.filter(|preset| preset.shared);
-        let by_preset = by_preset.map(|_| "vouches for more than one tenant");
-        let Some(why) = tenants(&issuer.url).or(by_preset) else { return };
+        let Some(why) = presets::why_rules(preset, Some(&issuer.url)) else { return };
         if self.allow_anybody {
             return self.line("allow: anybody");
         }
