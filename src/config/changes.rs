@@ -37,23 +37,19 @@ impl Changes {
         let mut changes = Self { proxy: old.proxy != new.proxy, ..Self::default() };
         for issuer in new.issuers.iter() {
             let url = issuer.url.as_str();
-            let differs =
-                |part: fn(&Print) -> u64| before.get(url).map(part) != after.get(url).map(part);
-            if !before.contains_key(url) {
+            let Some((was, is)) = before.get(url).zip(after.get(url)) else {
                 changes.added.push(url.to_owned());
                 continue;
-            }
-            if differs(|print| print.issuer) {
-                changes.changed.push(url.to_owned());
-            }
-            if differs(|print| print.rules) {
-                changes.rules.push(url.to_owned());
-            }
-            let opens = before.get(url).zip(after.get(url));
-            if opens.is_some_and(|(old, new)| {
-                (old.restricts && !new.restricts) || (old.denies && !new.denies)
-            }) {
-                changes.opened.push(url.to_owned());
+            };
+            let opens = (was.restricts && !is.restricts) || (was.denies && !is.denies);
+            for (differs, urls) in [
+                (was.issuer != is.issuer, &mut changes.changed),
+                (was.rules != is.rules, &mut changes.rules),
+                (opens, &mut changes.opened),
+            ] {
+                if differs {
+                    urls.push(url.to_owned());
+                }
             }
         }
         let gone = old.issuers.iter().filter(|issuer| !after.contains_key(issuer.url.as_str()));
