@@ -20,16 +20,9 @@ pub struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
         f.write_str("\"")?;
-        for c in characters.by_ref().take(LIMIT) {
-            // `escape_debug` also escapes the apostrophe, which needs none here.
-            match c {
-                '\'' => f.write_str("'")?,
-                c => write!(f, "{}", c.escape_debug())?,
-            }
-        }
-        f.write_str(if characters.next().is_some() { "…\"" } else { "\"" })
+        cut(f, self.0, &['\''])?;
+        f.write_str("\"")
     }
 }
 
@@ -45,15 +38,20 @@ pub struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
-        for c in characters.by_ref().take(LIMIT) {
-            match c {
-                '\'' | '"' => write!(f, "{c}")?,
-                c => write!(f, "{}", c.escape_debug())?,
-            }
-        }
-        f.write_str(if characters.next().is_some() { "…" } else { "" })
+        cut(f, self.0, &['\'', '"'])
     }
+}
+
+/// Writes no more than [`LIMIT`] characters of `text`, escaped as Rust does but for `plain` ones.
+fn cut(f: &mut fmt::Formatter<'_>, text: &str, plain: &[char]) -> fmt::Result {
+    let mut characters = text.chars();
+    for c in characters.by_ref().take(LIMIT) {
+        match plain.contains(&c) {
+            true => f.write_char(c)?,
+            false => write!(f, "{}", c.escape_debug())?,
+        }
+    }
+    f.write_str(if characters.next().is_some() { "…" } else { "" })
 }
 
 /// Yields `text` whole, with what cannot be seen escaped and nothing else: for lines that sentences of
