@@ -6,7 +6,7 @@
 pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     // Of a thousand rules for a thousand repositories, most differ in the last octet.
-    if differs(pattern.last(), text.last()) {
+    if pattern.last().is_some_and(|last| *last != b'*' && Some(last) != text.last()) {
         return false;
     }
     if pattern == text {
@@ -41,11 +41,6 @@ fn matches_run(mut pattern: &[u8], mut text: &[u8]) -> bool {
             }
         }
     }
-}
-
-/// Whether an octet at one end of a pattern keeps the whole from matching.
-fn differs(pattern: Option<&u8>, text: Option<&u8>) -> bool {
-    pattern.is_some_and(|octet| *octet != b'*' && Some(octet) != text)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(super) fn identity(claims: &Claims, domain: &str) -> Result<Identity, Identi
     }
     // Attack: "alice!good.example" at another domain would read as Alice's of good.example, and "alice "
     // or "alice\u{200b}" as Alice's of this one.
-    let is_spaced = subject.trim().is_empty() || subject.trim() != subject;
+    let is_spaced = subject.trim() != subject;
     if subject.contains('!') || is_spaced || !subject.chars().all(is_visible) {
         let wanted =
             "a user name: without `!`, invisible characters, or a space at the beginning or end";

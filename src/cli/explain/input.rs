@@ -9,7 +9,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::algorithm::jose::Algorithm;
 use crate::cli::CommandError;
 use crate::issuer::Issuers;
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -64,7 +63,7 @@ fn unsigned(claims: &str, issuers: &Issuers) -> String {
     let Ok(token) = UnverifiedToken::parse(&usual) else { return usual };
     let issuer = issuers.find(token.unverified_issuer());
     match issuer.and_then(|issuer| issuer.algorithms.first()) {
-        Some(algorithm) => signed_with(&Algorithm::to_string(algorithm)),
+        Some(algorithm) => signed_with(&algorithm.to_string()),
         None => usual,
     }
 }
