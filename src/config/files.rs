@@ -104,11 +104,6 @@ impl Files {
         Self(self.0.iter().map(look).collect())
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
