@@ -60,7 +60,7 @@ impl Changes {
         changes
     }
 
-    /// Whether anything differs that a running instance takes up.
+    /// Whether nothing differs that a running instance takes up.
     pub fn is_empty(&self) -> bool {
         let Self { added, removed, changed, rules, opened: _, proxy, restart: _ } = self;
         !proxy && [added, removed, changed, rules].iter().all(|urls| urls.is_empty())

@@ -15,7 +15,8 @@ use crate::config::node::{At, Entry, Node, Source, Value};
 use crate::config::{ConfigError, ConfigErrors};
 use crate::quote::quote;
 
-/// Complaints, or warnings, shown in one run: each costs a pass over the text, and a file of the wrong kind altogether would fill the screen.
+/// Complaints, or warnings, shown in one run: each costs a pass over the text, and a file of the wrong
+/// kind altogether would fill the screen.
 const MAX_ERRORS: usize = 100;
 
 /// What is wrong with one file, and what is odd.
