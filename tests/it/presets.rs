@@ -20,8 +20,8 @@ configuration, `mayfly.yaml` itself is explained in `config/mayfly.yaml`.
 
 A preset is an issuer that Mayfly knows: its URL, what its tokens say, and how that becomes a certificate. A
 **shared** issuer gives tokens to strangers as well, so it needs `allow` before it is trusted; so does every
-URL with a `*` in it. Every preset takes `url`, `audiences`, `keys`, `ca`, `allow` and `deny`. What is **confirmed** only in
-part has a note that says \"Not confirmed\": what its maker does not document, and whose word stands for it here.
+URL with a `*` in it. Every preset takes `url`, `audiences`, `keys`, `ca`, `bearer_token_file`, `algorithms`, `max_token_age`,
+`challenge_claim`, `allow` and `deny`. What is **confirmed** only in part has a note that says \"Not confirmed\": what its maker does not document, and whose word stands for it here.
 
 Each is shown with claims and the certificate that they give, its subject alternative name (SAN) first. To see it come about, copy the configuration into `mayfly.yaml` and
 the claims into `claims.json`, change what you like, and ask:
