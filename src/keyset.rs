@@ -179,6 +179,14 @@ impl Keyset {
         &self.issuers
     }
 
+    /// The issuer that is configured for `iss`.
+    ///
+    /// # Errors
+    /// [`KeysetError::UnknownIssuer`], which names the nearest one.
+    pub fn issuer(&self, iss: &str) -> Result<&Arc<Issuer>, KeysetError> {
+        Ok(self.find(iss)?.0)
+    }
+
     /// The claims of `token`, verified with its issuer's keys.
     ///
     /// # Errors
