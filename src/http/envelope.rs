@@ -131,12 +131,7 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         tracing::debug!(request = id.as_str(), reason = problem.reason(), "not served");
-        if grpc {
-            response = problem.status(&id).into_http();
-        } else {
-            response.headers_mut().remove(CONTENT_LENGTH);
-            *response.body_mut() = problem.body(&id).into();
-        }
+        response = tell(&problem, response, (grpc, &id));
     }
     let headers = response.headers_mut();
     if grpc && headers.get(GRPC_STATUS).is_some_and(|status| status == OUT_OF_RANGE) {
@@ -146,17 +141,23 @@ pub(super) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     response
 }
 
+/// The answer that tells `problem`: `bare`, which has its status and no body yet, or over gRPC another one.
+fn tell(problem: &Problem, mut bare: Response, (grpc, id): (bool, &RequestId)) -> Response {
+    if grpc {
+        return problem.status(id).into_http();
+    }
+    bare.headers_mut().remove(CONTENT_LENGTH);
+    *bare.body_mut() = problem.body(id).into();
+    bare
+}
+
 /// The answer in the place of `response`, for which there is no room.
 pub(super) fn overloaded(response: &Response) -> Response {
     let id = response.headers().get(X_REQUEST_ID).cloned();
     let id = id.map_or(RequestId::none(), RequestId);
     let problem = Problem::overloaded();
-    let mut answer = if is_grpc(response.headers()) {
-        problem.status(&id).into_http()
-    } else {
-        let body = problem.body(&id);
-        problem.into_response().map(|_| body.into())
-    };
+    let bare = problem.clone().into_response();
+    let mut answer = tell(&problem, bare, (is_grpc(response.headers()), &id));
     answer.headers_mut().insert(X_REQUEST_ID, id.0);
     answer
 }
