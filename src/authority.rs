@@ -122,9 +122,9 @@ impl Authority {
         known: &mut Known,
     ) -> Result<Issued, IssueError> {
         let trust = self.trust.load_full();
+        let (keyset, policy) = (&trust.keyset, &trust.policy);
 
-        let trust = (&trust.keyset, &trust.policy);
-        let judgement = judge(trust, &request.token, now, known).await?;
+        let judgement = judge((keyset, policy), &request.token, now, known).await?;
         let key = request.proof.verify(judgement.identity().challenge());
         if key.is_err() || judgement.decision().is_err() {
             known.identified(judgement.identity(), key.as_ref().ok());
