@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A log of several shards is asked shard by shard, the newest first; an entry's place in all of them is one
-//! number, its shard's above its own. The cursor names a place in both, so that what comes after it is the same however many attempts come
-//! meanwhile. How much is read for one page is bounded: where that was not enough, the page is short and
-//! its cursor leads on.
+//! number, its shard's above its own. The cursor names a place in both log and refusals, so that what comes
+//! after it is the same however many attempts come meanwhile. How much is read for one page is bounded:
+//! where that was not enough, the page is short and its cursor leads on.
 
 use std::collections::VecDeque;
 use std::fmt;

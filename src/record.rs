@@ -132,7 +132,6 @@ pub struct Record {
     #[serde(with = "rfc_3339")]
     pub time: Timestamp,
     /// How many milliseconds later the log had its entry, or it was refused.
-    #[serde(default)]
     pub duration_ms: u64,
     /// How it ended.
     pub result: Outcome,

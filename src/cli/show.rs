@@ -35,15 +35,15 @@ const MOST: u64 = 1 << 20;
     mayfly log show 5f0c1d2e3f405162-7      the id of a request\n  \
     mayfly log show serial=2D:65:0F        the newest that `log search` finds by it")]
 pub struct Args {
-    /// A log index (17, or 2026/17 in another shard), a serial number (hex), a certificate file (PEM, also in base64, or DER), the id of a
-    /// request, or FIELD=VALUE
+    /// A log index (17, or 2026/17 in another shard), a serial number (hex), a certificate file (PEM, also in
+    /// base64, or DER), the id of a request, or FIELD=VALUE
     which: String,
     #[command(flatten)]
     source: Source,
     /// Only in this shard of the log, named after a year; an index alone is of the shard of today
     #[arg(long, value_name = "YEAR")]
     shard: Option<String>,
-    /// Print JSON.
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -10,8 +10,8 @@
 //! /ct/<shard>/ct/v1/add-[pre-]chain   403: this log has one submitter
 //! ```
 //!
-//! Anybody may read, from any origin. What is published never changes and may be kept for good;
-//! what is not there yet will be, so an error may not be kept at all.
+//! Whoever may read (`access`) may do so from any origin. What is published never changes and may
+//! be kept for good; what is not there yet will be, so an error may not be kept at all.
 //!
 //! Spec: C2SP static-ct-api; RFC 6962 §4.
 
