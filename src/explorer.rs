@@ -139,7 +139,7 @@ impl Explorer {
             let Some(log) = logs.get(older) else { return Ok(Page { records, next: None }) };
             let (recorder, asked) = (self.recorder.clone(), question.clone());
             let looked = log.look(move |entries| {
-                match page((older, entries), recorder.refusals().as_deref(), &asked) {
+                match page(older, entries, recorder.refusals().as_deref(), &asked) {
                     Err(ExplorerError::Log(error)) => Err(error),
                     asked => Ok(asked),
                 }
@@ -186,14 +186,15 @@ impl Question {
     }
 }
 
-/// A page of the answer, out of one shard of the log, with how many are older, and the refusals beside it.
+/// A page of the answer, out of a shard of the log with so many older ones, and the refusals beside it.
 /// It ends with the shard, for the older refusals stand among the older entries.
 ///
 /// # Errors
 ///
 /// [`ExplorerError`] when those cannot be read.
 pub fn page(
-    (older, entries): (usize, Entries<'_>),
+    older: usize,
+    entries: Entries<'_>,
     refusals: Option<&Refusals>,
     question: &Question,
 ) -> Result<Page, ExplorerError> {

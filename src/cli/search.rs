@@ -146,8 +146,7 @@ impl Attempts {
                 return Ok(Page { records, next: None });
             };
             question.limit = PAGE.min(limit - records.len());
-            let page = (older, shard.entries());
-            let page = explorer::page(page, self.refusals.as_ref(), &question)?;
+            let page = explorer::page(older, shard.entries(), self.refusals.as_ref(), &question)?;
             records.extend(page.records);
             read += explorer::READ as u64;
             progress.set_position(read.min(size));

@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     let shown = if file.is_file() {
         from_file(file, &instance, &attempts)?
     } else {
-        match find(&args.which, (&instance, &attempts))? {
+        match find(&args.which, &instance, &attempts)? {
             Some(record @ Record { index: Some(index), .. }) => {
                 let store = entries(&attempts, &record.shard)?.store;
                 from_log(index, store, record)?
@@ -111,7 +111,8 @@ fn entries<'a>(attempts: &'a Attempts, shard: &str) -> Result<Entries<'a>, Comma
 /// value in this field.
 fn find(
     which: &str,
-    (instance, attempts): (&Instance, &Attempts),
+    instance: &Instance,
+    attempts: &Attempts,
 ) -> Result<Option<Record>, CommandError> {
     let (shard, index) = which.split_once('/').unwrap_or((instance.shard.name(), which));
     if let Ok(index) = index.parse()

@@ -197,10 +197,11 @@ impl<'a> Entries<'a> {
     pub fn search(self, search: &'a Search, before: u64) -> Result<Issued<'a>, LogError> {
         let clues = search.terms.clues();
         let before = self.end(search.until, before.min(self.size))?;
-        let upto = match clues.iter().flatten().any(|clue| matches!(clue, Clue::Start(_))) {
-            _ if clues.is_empty() => 0,
-            true => self.upto()?.min(before.saturating_sub(STARTS)),
-            false => self.upto()?,
+        let is_start = |clue: &Clue| matches!(clue, Clue::Start(_));
+        let read = if clues.iter().flatten().any(is_start) { STARTS } else { 0 };
+        let upto = match clues.is_empty() {
+            true => 0,
+            false => self.upto()?.min(before.saturating_sub(read)),
         };
         let waiting = VecDeque::new();
         Ok(Issued { entries: self, search, clues, upto, waiting, page: PAGE, before })

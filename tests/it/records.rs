@@ -349,7 +349,7 @@ async fn issued_and_refused_come_in_one_order_whatever_comes_meanwhile() {
             let (question, refusals) =
                 (Question { search: search(terms), cursor, limit }, Arc::clone(&refusals));
             let looked = log.look(move |entries| {
-                Ok(explorer::page((0, entries), Some(&refusals), &question).unwrap())
+                Ok(explorer::page(0, entries, Some(&refusals), &question).unwrap())
             });
             looked.await.unwrap()
         };
@@ -468,7 +468,7 @@ async fn a_page_that_reads_too_much_is_short_and_leads_on() {
         let mut question = question.clone();
         let mut pages = 0;
         loop {
-            let page = explorer::page((0, entries), Some(&refusals), &question).unwrap();
+            let page = explorer::page(0, entries, Some(&refusals), &question).unwrap();
             assert_eq!(page.records, []);
             pages += 1;
             question.cursor = page.next;
