@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::{Log, LogError};
 use crate::record::Record;
 use crate::record::search::Search;
-use crate::record::words::{self, Clue};
+use crate::record::words::Clue;
 use crate::store::index::{Index, Upto};
 use crate::store::{Placed, Store, StoreError};
 use crate::time::Timestamp;
@@ -65,7 +65,7 @@ pub fn sample(index: &Index, store: &dyn Store, upto: u64) -> Result<(), LogErro
     let step = usize::try_from(upto / SAMPLE + 1).unwrap_or(usize::MAX);
     for entry in (0..upto).step_by(step) {
         for leaf in store.leaf_hashes(entry..entry + 1)? {
-            let clues = [vec![Clue::Word(words::leaf(&leaf))]];
+            let clues = [vec![Clue::leaf(&leaf)]];
             let found = index.find(&clues, entry..entry + 1, 1).map_err(LogError::Index)?;
             if found != [entry] {
                 let missing = format!("it does not have entry {entry}, which it says it has");
@@ -178,7 +178,7 @@ impl<'a> Entries<'a> {
             end = start;
         }
         let Some(index) = self.index else { return Ok(None) };
-        let clues = [vec![Clue::Word(words::leaf(&leaf))]];
+        let clues = [vec![Clue::leaf(&leaf)]];
         for found in index.find(&clues, 0..upto, PAGE).map_err(LogError::Index)? {
             if self.store.leaf_hashes(found..found + 1)?.first() == Some(&leaf) {
                 return Ok(Some(found));

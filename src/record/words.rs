@@ -40,6 +40,11 @@ impl Clue {
         if cut.chars().count() < CUT { Self::Start(cut) } else { Self::Word(cut) }
     }
 
+    /// The word for a leaf of the log.
+    pub fn leaf(hash: &Hash) -> Self {
+        Self::Word(leaf(hash))
+    }
+
     /// A value as a whole.
     pub fn whole(value: &str) -> Self {
         Self::Word(whole(value))
