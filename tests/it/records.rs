@@ -102,6 +102,15 @@ impl Bench {
         (entry, attempt)
     }
 
+    /// The log with `size` entries, all of them indexed.
+    async fn indexed(&self, size: u64) -> Log {
+        let log = self.open();
+        self.fill(&log, 0..size).await;
+        log.keep_index(self.index()).unwrap();
+        wait(&log, size);
+        log
+    }
+
     async fn fill(&self, log: &Log, numbers: std::ops::Range<u64>) {
         for number in numbers {
             let (entry, attempt) = self.entry(number);
@@ -137,6 +146,14 @@ fn search(terms: &str) -> Search {
     Search::parse(terms.split(' '), now).unwrap()
 }
 
+/// How many entries `terms` find, and how many are read for that.
+async fn look(log: &Log, terms: &str) -> (usize, usize) {
+    let search = search(terms);
+    let looked = log.look(move |entries| all(entries, &search));
+    let (found, read) = looked.await.unwrap();
+    (found.len(), read)
+}
+
 /// What `terms` find with the index, which is what they find without it; yields how many, and for how
 /// many that were read.
 #[track_caller]
@@ -155,10 +172,7 @@ fn check(log: &Log, terms: &str) -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_index_finds_is_what_reading_finds() {
     let bench = Bench::new();
-    let log = bench.open();
-    bench.fill(&log, 0..300).await;
-    log.keep_index(bench.index()).unwrap();
-    wait(&log, 300);
+    let log = bench.indexed(300).await;
     // Not indexed yet, and found nevertheless.
     bench.fill(&log, 300..310).await;
     for (terms, expected) in [
@@ -201,10 +215,7 @@ async fn times_are_ranges_of_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leaf_is_found_by_its_hash() {
     let bench = Bench::new();
-    let log = bench.open();
-    bench.fill(&log, 0..260).await;
-    log.keep_index(bench.index()).unwrap();
-    wait(&log, 260);
+    let log = bench.indexed(260).await;
     bench.fill(&log, 260..263).await;
     let hashes = bench.store.leaf_hashes(0..263).unwrap();
     for index in [0, 1, 255, 259, 260, 262] {
@@ -239,10 +250,7 @@ async fn a_search_goes_on_where_its_budget_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_does_not_fit_is_made_anew() {
     let bench = Bench::new();
-    let log = bench.open();
-    bench.fill(&log, 0..300).await;
-    log.keep_index(bench.index()).unwrap();
-    wait(&log, 300);
+    let log = bench.indexed(300).await;
     drop(log);
     let owner = bench.store.owner().clone();
     let words = || vec!["acme".to_owned(); 300];
@@ -279,18 +287,13 @@ async fn an_index_that_does_not_fit_is_made_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_damaged_while_it_is_used_is_made_anew() {
     let bench = Bench::new();
-    let log = bench.open();
-    bench.fill(&log, 0..300).await;
-    log.keep_index(bench.index()).unwrap();
-    wait(&log, 300);
+    let log = bench.indexed(300).await;
     let connection = rusqlite::Connection::open(bench.index()).unwrap();
     connection.execute_batch("DROP TABLE words").unwrap();
     drop(connection);
-    let terms = search("app-3");
-    let found = log.look(move |entries| Ok(all(entries, &terms)?.0.len()));
-    assert_eq!(found.await.unwrap(), 43);
+    assert_eq!(look(&log, "app-3").await.0, 43);
     let began = Instant::now();
-    while check_read(&log, "request=run-9").await > 20 {
+    while look(&log, "request=run-9").await.1 > 20 {
         assert!(began.elapsed() < PATIENCE, "the index is not made anew");
     }
 }
@@ -299,10 +302,7 @@ async fn an_index_damaged_while_it_is_used_is_made_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_was_emptied_hides_no_entry() {
     let bench = Bench::new();
-    let log = bench.open();
-    log.keep_index(bench.index()).unwrap();
-    bench.fill(&log, 0..300).await;
-    wait(&log, 300);
+    let log = bench.indexed(300).await;
     let empty = "INSERT INTO words (words) VALUES ('delete-all')";
     rusqlite::Connection::open(bench.index()).unwrap().execute_batch(empty).unwrap();
     let leaf = bench.store.leaf_hashes(7..8).unwrap()[0];
@@ -312,15 +312,7 @@ async fn an_index_that_was_emptied_hides_no_entry() {
     let log = bench.open();
     log.keep_index(bench.index()).unwrap();
     wait(&log, 300);
-    let terms = search("app-3");
-    let found = log.look(move |entries| Ok(all(entries, &terms)?.0.len()));
-    assert_eq!(found.await.unwrap(), 43);
-}
-
-/// How many entries a search reads.
-async fn check_read(log: &Log, terms: &str) -> usize {
-    let search = search(terms);
-    log.look(move |entries| Ok(all(entries, &search)?.1)).await.unwrap()
+    assert_eq!(look(&log, "app-3").await.0, 43);
 }
 
 /// Refusals at these seconds, in the order in which they came.
