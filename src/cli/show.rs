@@ -15,16 +15,17 @@ use super::out::Out;
 use super::search::Attempts;
 use crate::ct::entry::TileLeaf;
 use crate::explorer::Question;
+use crate::log::proofs::inclusion_proof;
 use crate::log::search::Entries;
 use crate::pem;
 use crate::quote::{escape, quote, visible};
 use crate::reading::Reading;
 use crate::record::Record;
 use crate::record::search::Search;
-use crate::store::Store;
+use crate::store::{Head, Store};
 use crate::time::Timestamp;
 use crate::tlog::key::PublicKey;
-use crate::tlog::merkle::{Frontier, Hash};
+use crate::tlog::merkle::{Hash, verify_inclusion};
 
 /// No certificate file has more octets.
 const MOST: u64 = 1 << 20;
@@ -255,29 +256,14 @@ fn certificate(octets: &[u8]) -> Option<Vec<u8>> {
     first(&inner).or_else(|| Reading::of(&inner).is_ok().then_some(inner))
 }
 
-/// Whether `leaf` is entry `index` of a tree with the store's root; yields the tree's size.
-///
-/// The tree is grown from all leaf hashes anew: a look from inside needs no proof.
+/// Whether `leaf` is entry `index` of the tree with the store's root; yields the tree's size.
 fn in_tree(store: &dyn Store, index: u64, leaf: Hash) -> Result<u64, CommandError> {
-    const PAGE: u64 = 256;
-    let head = store.head().map_err(CommandError::failed)?;
-    let mut tree = Frontier::default();
-    let mut found = false;
-    while tree.size() < head.size {
-        let start = tree.size();
-        let end = head.size.min(start + PAGE);
-        let hashes = store.leaf_hashes(start..end).map_err(CommandError::failed)?;
-        for (at, hash) in (start..end).zip(hashes) {
-            found |= at == index && hash == leaf;
-            tree.push(hash);
-        }
-    }
-    match found && tree.root() == head.root {
-        true => Ok(head.size),
-        false => {
-            Err(CommandError::Failed(format!("entry {index} is not what the log's root says")))
-        }
-    }
+    let Head { size, root, .. } = store.head().map_err(CommandError::failed)?;
+    let proof = inclusion_proof(store, index, size).map_err(CommandError::failed)?;
+    verify_inclusion((index, leaf), (size, root), &proof).map_err(|_| {
+        CommandError::Failed(format!("entry {index} is not what the log's root says"))
+    })?;
+    Ok(size)
 }
 
 impl Shown {
@@ -355,6 +341,9 @@ impl Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ct::window::Window;
+    use crate::store::{Batch, Epoch, Owner, Placed, sqlite};
+    use crate::tlog::merkle::Frontier;
 
     #[test]
     fn takes_a_certificate_as_people_have_it() {
@@ -389,6 +378,31 @@ mod tests {
         assert_eq!(issuers(&record), [issuer]);
         record.extensions.insert("issuer".into(), other.to_owned());
         assert_eq!(issuers(&record).len(), 2);
+    }
+
+    #[test]
+    fn an_entry_is_in_the_tree_at_its_place_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, window) = (folder.path().join("log.sqlite"), Window::year(Timestamp::default()));
+        let owner = Owner { origin: "a.example/ct/1970".into(), log_id: [1; 32], window };
+        sqlite::create(&path, &owner, Timestamp::default()).unwrap();
+        let store = sqlite::open(&path).unwrap();
+        let leaves = [1, 2, 3].map(|octet| Hash([octet; 32]));
+        let mut tree = Frontier::default();
+        leaves.iter().for_each(|leaf| tree.push(*leaf));
+        let placed = |(index, leaf_hash)| {
+            let (tile_leaf, record) = (Vec::new(), "{}".to_owned());
+            Placed { index, leaf_hash, tile_leaf, record }
+        };
+        let (before, epoch) = (store.head().unwrap(), Epoch([0; 16]));
+        let entries = (0..).zip(leaves).map(placed).collect();
+        let head = Head { size: 3, root: tree.root(), ..before };
+        store.append(&Batch { before, epoch, entries, tiles: Vec::new(), head }).unwrap();
+        for (index, leaf) in (0..4).flat_map(|index| leaves.map(|leaf| (index, leaf))) {
+            let place = leaves.iter().position(|each| *each == leaf);
+            let expected = (place == Some(index)).then_some(3);
+            assert_eq!(in_tree(&store, index as u64, leaf).ok(), expected, "{leaf} at {index}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::collections::btree_map::Entry;
 use bytes::Bytes;
 
 use super::edge::{WIDTH, subtree};
+use super::form::Form;
 use super::tiles::Tiles;
 use super::{Log, LogError};
 use crate::store::{Store, StoreError};
@@ -64,6 +65,18 @@ impl Log {
         });
         Ok(read.await?)
     }
+}
+
+/// Proves that entry `index` is in the tree of the first `size` entries of the certificate log in `store`,
+/// which has them.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn inclusion_proof(store: &dyn Store, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
+    let tiles = Tiles::new(Form::Certificates);
+    let mut nodes = Nodes { store, tiles: &tiles, size, read: BTreeMap::new() };
+    merkle::inclusion_proof(index, size, |height, index| nodes.node(height, index))
 }
 
 /// Yields the hash of a complete node by its height above the leaves and its index.
@@ -143,7 +156,6 @@ pub enum Unprovable {
 mod tests {
     use super::*;
     use crate::ct::window::Window;
-    use crate::log::form::Form;
     use crate::store::Owner;
     use crate::store::sqlite;
     use crate::time::Timestamp;
