@@ -31,7 +31,7 @@ pub mod recorder;
 use recorder::Recorder;
 
 /// How many records are read for one page.
-pub const READ: usize = 10_000;
+const READ: usize = 10_000;
 /// How many refusals are fetched at first, and at most.
 const FETCHED: usize = 64;
 const MOST_FETCHED: usize = 1024;
@@ -78,6 +78,12 @@ impl Cursor {
         let newest = shards.saturating_sub(1);
         let shard = usize::try_from(self.issued.saturating_sub(1) >> 40).unwrap_or(newest);
         shard.min(newest)
+    }
+
+    /// How many entries are yet to come of shards with so many, the oldest first.
+    pub fn left(self, sizes: impl IntoIterator<Item = u64>) -> u64 {
+        let before = |(older, size)| self.issued.saturating_sub(base(older)).min(size);
+        sizes.into_iter().enumerate().map(before).sum()
     }
 }
 
@@ -314,6 +320,16 @@ mod tests {
             (at(0), 0),
         ] {
             assert_eq!(cursor.shard(3), shard, "{cursor}");
+        }
+        for (cursor, left) in [
+            (Cursor::NEWEST, 600),
+            (at(base(2) + 7), 307),
+            (at(base(2)), 300),
+            (at(base(1)), 100),
+            (at(1), 1),
+            (at(0), 0),
+        ] {
+            assert_eq!(cursor.left([100, 200, 300]), left, "{cursor}");
         }
         assert_eq!(Cursor::NEWEST.shard(1), 0);
     }

@@ -138,8 +138,9 @@ impl Attempts {
     /// All that is asked for: as many pages as that takes.
     pub(super) fn ask(&self, mut question: Question) -> Result<Page, ExplorerError> {
         let (mut records, limit) = (Vec::new(), question.limit);
-        let size = self.shards.iter().map(|shard| shard.size).sum();
-        let (progress, mut read) = (progress(size), 0);
+        let sizes = || self.shards.iter().map(|shard| shard.size);
+        let size = sizes().sum();
+        let progress = progress(size);
         loop {
             let older = question.first_shard(self.shards.len());
             let Some(shard) = self.shards.get(older) else {
@@ -148,9 +149,8 @@ impl Attempts {
             question.limit = PAGE.min(limit - records.len());
             let page = explorer::page(older, shard.entries(), self.refusals.as_ref(), &question)?;
             records.extend(page.records);
-            read += explorer::READ as u64;
-            progress.set_position(read.min(size));
             question.cursor = page.next;
+            progress.set_position(size - page.next.map_or(0, |next| next.left(sizes())));
             if page.next.is_none() || records.len() >= limit {
                 progress.finish_and_clear();
                 return Ok(Page { records, next: page.next });
