@@ -166,7 +166,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// What every connection has in common.
-fn settle(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn settle(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)?;
