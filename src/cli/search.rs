@@ -11,7 +11,7 @@ use super::instance::{Instance, Source};
 use super::out::Out;
 use crate::explorer::{self, Cursor, ExplorerError, Page, Question};
 use crate::installation::shards::Shard;
-use crate::log::search::{Entries, check};
+use crate::log::search::{Entries, check, sample};
 use crate::quote::escape;
 use crate::record::search::Search;
 use crate::record::{Outcome, Record, csv};
@@ -112,7 +112,10 @@ impl Opened {
         // After the index: a running server adds to both.
         let size = store.head().map_err(CommandError::failed)?.size;
         // Without an index, or with one that does not fit, every entry is read.
-        let index = index.filter(|(upto, _)| check(*upto, &store, size).is_ok());
+        let index = index.filter(|(upto, index)| {
+            let fits = check(*upto, &store, size);
+            fits.and_then(|()| sample(index, &store, upto.size)).is_ok()
+        });
         let index = index.map(|(_, index)| index);
         Ok(Self { store: Box::new(store), index, size })
     }

@@ -231,6 +231,8 @@ async fn a_head_that_the_search_index_knows_better_is_not_accepted() {
     Index::open(&index, &owner).unwrap().add(0, &[String::new()], true_one).unwrap();
     let said = bench.fsck(&[], 1);
     assert!(said.contains("it does not have entry 0, which it says it has"), "{said}");
+    let (code, found, _) = bench.run(&["log", "search", "alice@example.com", "--json"], false);
+    assert_eq!((code, found.lines().count()), (0, 1), "{found}");
 }
 
 /// `log.mark` was set, and the file is still where it was.
