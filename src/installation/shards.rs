@@ -11,6 +11,7 @@
 //! A key without a database is that of a log that was lost, or of one that is just moving up.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,15 +90,12 @@ impl Shard {
 
     /// The file that remembers its newest head.
     pub fn mark(&self, config: &LogConfig) -> PathBuf {
-        let Some(mark) = &config.mark else { return self.mark_beside() };
-        let mut name = mark.as_os_str().to_owned();
-        name.push(format!("-{}", self.name()));
-        PathBuf::from(name)
+        Marks::of(&self.database, config.mark.as_deref()).path(self.name())
     }
 
     /// Where that file is by default: beside the database.
     pub fn mark_beside(&self) -> PathBuf {
-        self.database.with_extension("mark")
+        Marks::of(&self.database, None).path(self.name())
     }
 
     /// The file of its search index, whether or not there is one.
@@ -116,6 +114,41 @@ impl Shard {
             since: start.minus(MARGIN),
             until: self.is_over(now).then(|| end.plus(MARGIN)),
         }
+    }
+}
+
+/// Where the marks are, and what stands around the name of a shard in theirs.
+struct Marks {
+    folder: PathBuf,
+    before: OsString,
+    after: &'static str,
+}
+
+impl Marks {
+    /// `ct/2026.mark`, beside the database; `head-2026`, where the configuration says `head`.
+    fn of(database: &Path, configured: Option<&Path>) -> Self {
+        let folder = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+        let Some(mark) = configured else {
+            return Self { folder: folder(database), before: OsString::new(), after: ".mark" };
+        };
+        let mut mark = mark.as_os_str().to_owned();
+        mark.push("-");
+        let mark = Path::new(&mark);
+        let before = mark.file_name().unwrap_or_default().to_owned();
+        Self { folder: folder(mark), before, after: "" }
+    }
+
+    fn path(&self, shard: &str) -> PathBuf {
+        let mut name = self.before.clone();
+        name.push(shard);
+        name.push(self.after);
+        self.folder.join(name)
+    }
+
+    /// The shard whose mark is called `file`, if that is one.
+    fn shard<'a>(&self, file: &'a OsStr) -> Option<&'a str> {
+        let shard = file.to_str()?.strip_prefix(self.before.to_str()?)?.strip_suffix(self.after)?;
+        is_name(shard).then_some(shard)
     }
 }
 
@@ -150,19 +183,12 @@ pub fn read(
 /// [`InstallationError::Forgotten`] names the mark.
 pub fn remembered(shards: &[Shard], config: &LogConfig) -> Result<(), InstallationError> {
     let Some(shard) = shards.first() else { return Ok(()) };
-    let (mark, name) = (shard.mark(config), shard.name());
-    let (Some(folder), Some(file)) = (mark.parent(), mark.file_name().and_then(|it| it.to_str()))
-    else {
-        return Ok(());
-    };
-    // What stands around the name of a shard: `2026.mark`, `head-2026`.
-    let (before, after) = file.rsplit_once(name).unwrap_or((file, ""));
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let marks = Marks::of(&shard.database, config.mark.as_deref());
+    let Ok(entries) = fs::read_dir(&marks.folder) else { return Ok(()) };
     for entry in entries.filter_map(Result::ok) {
         let file = entry.file_name();
-        let found = file.to_str().and_then(|file| file.strip_prefix(before)?.strip_suffix(after));
-        let other = found.filter(|name| is_name(name));
-        if let Some(name) = other.filter(|name| shards.iter().all(|shard| shard.name() != *name)) {
+        let is_there = |name: &&str| shards.iter().any(|shard| shard.name() == *name);
+        if let Some(name) = marks.shard(&file).filter(|name| !is_there(name)) {
             let (mark, name) = (entry.path(), name.to_owned());
             return Err(InstallationError::Forgotten { mark, name });
         }
