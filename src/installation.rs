@@ -438,9 +438,15 @@ mod tests {
 
     /// A new installation, in a folder that is made with it.
     fn installation() -> (tempfile::TempDir, PathBuf) {
+        installation_on(Curve::P256)
+    }
+
+    /// The same, its authority's keys on this curve.
+    fn installation_on(curve: Curve) -> (tempfile::TempDir, PathBuf) {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("data");
-        create(&dir, &OPTIONS).unwrap();
+        let authority = Authority::New { name: "mayfly.example.com", curve };
+        create(&dir, &Options { authority, ..OPTIONS }).unwrap();
         (parent, dir)
     }
 
@@ -496,16 +502,8 @@ mod tests {
 
     #[test]
     fn the_largest_curve_on_request() {
-        let parent = tempfile::tempdir().unwrap();
-        create(
-            parent.path(),
-            &Options {
-                authority: Authority::New { name: "mayfly.example.com", curve: Curve::P384 },
-                ..OPTIONS
-            },
-        )
-        .unwrap();
-        let opened = open(parent.path(), None, NOW).unwrap();
+        let (_parent, dir) = installation_on(Curve::P384);
+        let opened = open(&dir, None, NOW).unwrap();
         assert_eq!(opened.authority.algorithm(), SignatureAlgorithm::EcdsaP384Sha384);
         assert_eq!(opened.shards[0].signer.algorithm(), SignatureAlgorithm::EcdsaP256Sha256);
     }
@@ -599,16 +597,8 @@ mod tests {
         let (_parent, dir) = installation();
         fs::copy(dir.join("authority.key"), dir.join(LOG_KEY)).unwrap();
         assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::SharedKey));
-        let parent = tempfile::tempdir().unwrap();
-        create(
-            parent.path(),
-            &Options {
-                authority: Authority::New { name: "mayfly.example.com", curve: Curve::P384 },
-                ..OPTIONS
-            },
-        )
-        .unwrap();
-        fs::copy(parent.path().join("root.key"), dir.join(LOG_KEY)).unwrap();
+        let (_other, other) = installation_on(Curve::P384);
+        fs::copy(other.join("root.key"), dir.join(LOG_KEY)).unwrap();
         assert_eq!(open(&dir, None, NOW).err(), Some(InstallationError::LogKeyAlgorithm));
     }
 

@@ -182,6 +182,17 @@ async fn at_the_turn_of_the_year_each_certificate_finds_its_shard() {
     authority.logs.close().await;
 }
 
+/// Appends an entry that is nobody's.
+async fn append(log: &Log) -> Result<(), LogError> {
+    let entry = Entry {
+        issuer_key_hash: [7; 32],
+        tbs: vec![0; 8],
+        precertificate: vec![0; 8],
+        chain: [[1; 32]].into(),
+    };
+    log.append(entry, Attempt::default()).await.map(drop)
+}
+
 /// What a log says of itself to lists of logs.
 async fn about(log: &Log) -> serde_json::Value {
     let router = mayfly::http::log::routes::<()>(log.clone(), &authority::chain(), "https");
@@ -199,13 +210,7 @@ async fn closed(logs: &Shards, head: mayfly::ct::judge::Sighting) {
     assert!(log.is_over());
     let end = Timestamp::from_secs(MIDNIGHT);
     let over = LogError::Over { origin: origin(2025), end };
-    let entry = Entry {
-        issuer_key_hash: [7; 32],
-        tbs: vec![0; 8],
-        precertificate: vec![0; 8],
-        chain: [[1; 32]].into(),
-    };
-    let refused = log.append(entry, Attempt::default()).await.map(drop);
+    let refused = append(&log).await;
     assert_eq!(refused.as_ref(), Err(&over));
     assert_eq!(log.ready().as_ref(), Err(&over));
     let late = logs.current(end.minus(Duration::from_secs(1))).map(drop);
@@ -273,13 +278,7 @@ async fn a_shard_that_comes_later_is_watched_too() {
     let log = bench.open(1);
     shards.put(log.clone());
     damage(&bench.path(2026));
-    let entry = Entry {
-        issuer_key_hash: [7; 32],
-        tbs: vec![0; 8],
-        precertificate: vec![0; 8],
-        chain: [[1; 32]].into(),
-    };
-    let refused = log.append(entry, Attempt::default()).await.map(drop);
+    let refused = append(&log).await;
     assert_eq!(refused, Err(LogError::Store(StoreError::Conflict)));
     assert_eq!(failed.await.unwrap(), LogError::Store(StoreError::Conflict));
 }
