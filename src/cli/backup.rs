@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     // Crash: under its own name there is a whole copy or none. Its mode is 0600 from the beginning.
     let copy = tempfile::Builder::new().prefix(".mayfly-backup-").tempfile_in(folder);
     let copy = copy.map_err(|error| CommandError::at(folder, error))?;
-    let store = sqlite::open_read_only(instance.shard()).map_err(CommandError::failed)?;
+    let store = sqlite::open_read_only(&instance.shard.database).map_err(CommandError::failed)?;
     store.copy_to(copy.path()).map_err(CommandError::failed)?;
     copy.as_file().sync_all().map_err(|error| CommandError::at(copy.path(), error))?;
 

@@ -99,8 +99,6 @@ pub struct Instance {
     pub installation: Installation,
     /// The shard of its log that takes certificates now, or the newest.
     pub shard: Shard,
-    /// The same, as verifiers know it.
-    pub trust: LogTrust,
     now: Timestamp,
 }
 
@@ -137,8 +135,7 @@ impl Instance {
         let shard = shard.or_else(|| shards.next_back()).cloned();
         let none = InstallationError::NoLog { folder: files.shards };
         let shard = shard.ok_or_else(|| CommandError::failed(none))?;
-        let trust = shard.trust(&config.url, now);
-        Ok(Self { config, installation, shard, trust, now })
+        Ok(Self { config, installation, shard, now })
     }
 
     /// The same, about another shard of its log if one is named.
@@ -157,8 +154,7 @@ impl Instance {
                 names.join(", ")
             )));
         };
-        let trust = shard.trust(&self.config.url, self.now);
-        Ok(Self { shard, trust, ..self })
+        Ok(Self { shard, ..self })
     }
 
     /// The shards that a command is about: the one that was named, or all.
@@ -196,9 +192,9 @@ impl Instance {
         Ok(Box::new(store))
     }
 
-    /// The log's database.
-    pub fn shard(&self) -> &Path {
-        &self.shard.database
+    /// Its shard, as verifiers know it.
+    pub fn trust(&self) -> LogTrust {
+        self.shard.trust(&self.config.url, self.now)
     }
 
     /// Whose the log's database is.
@@ -236,7 +232,8 @@ impl Instance {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let calendar = Calendar::open(&instance, &clock, read_only)?;
         let recorder = instance.recorder(&clock, read_only)?;
-        let Self { config, installation, trust, .. } = instance;
+        let trust = instance.trust();
+        let Self { config, installation, .. } = instance;
         let Installation { chain, authority: signer, .. } = installation;
         let profile = Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
         let keyset = Keyset::through(&config.proxy, config.issuers.clone());
@@ -282,11 +279,6 @@ impl Instance {
         }
         let (file, keep) = (self.refusals(), self.config.log.keep_refusals);
         Recorder::start(file, keep, Arc::clone(clock)).map_err(CommandError::failed)
-    }
-
-    /// The log's name.
-    pub fn origin(&self) -> String {
-        self.trust.url.split_once("://").map_or("", |(_, origin)| origin).to_owned()
     }
 }
 

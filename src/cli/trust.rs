@@ -65,7 +65,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
                 .map_err(|error| CommandError::at(&directory, error))?;
             write(&directory, "trusted_root.json", &format!("{root:#}\n"))?;
             write(&directory, "ca.pem", &chain)?;
-            write(&directory, "ct.pem", &trust::public_key_pem(&instance.trust.public_key))
+            write(&directory, "ct.pem", &trust::public_key_pem(&instance.trust().public_key))
         }
     }
 }
