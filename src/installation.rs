@@ -167,12 +167,13 @@ fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), Installa
         let path = dir.join(&made.name);
         write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
     }
-    let folder = dir.join("ct");
-    fs::create_dir(&folder).map_err(|error| InstallationError::io(&folder, &error))?;
+    let files = options.files(dir);
+    let folder = &files.shards;
+    fs::create_dir(folder).map_err(|error| InstallationError::io(folder, &error))?;
     let &Options { url, passphrase, now, .. } = options;
     let name = format!("{:04}", now.year());
-    shards::fill(&folder, &name, Window::year(now), New { url, passphrase, now })?;
-    open_files(&options.files(dir), passphrase, now).map(drop)
+    shards::fill(folder, &name, Window::year(now), New { url, passphrase, now })?;
+    open_files(&files, passphrase, now).map(drop)
 }
 
 fn write(path: &Path, made: &Made) -> io::Result<()> {

@@ -17,13 +17,12 @@ use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CommandError;
-use super::init;
-use super::instance::{Instance, random_epoch};
+use super::instance::{Instance, random_epoch, with_passphrase};
 use crate::certificate::Chain;
-use crate::config::{Config, LogConfig};
+use crate::config::{AuthorityFiles, Config, LogConfig};
 use crate::http::trust::TrustedRoot;
-use crate::installation;
 use crate::installation::shards::{self, AHEAD, New, Shard};
+use crate::installation::{self, Files};
 use crate::log::mark::{self, MarkError};
 use crate::log::scrub::REST;
 use crate::log::shards::Shards;
@@ -56,7 +55,8 @@ struct Place {
     url: String,
     log: LogConfig,
     folder: PathBuf,
-    passphrase_file: Option<PathBuf>,
+    /// The authority's files; one of them holds the passphrase.
+    files: AuthorityFiles,
     chain: Arc<Chain>,
     authority: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
@@ -217,8 +217,8 @@ impl Place {
         Self {
             url: url.clone(),
             log: log.clone(),
-            folder: data.join("ct"),
-            passphrase_file: authority.passphrase_file.clone(),
+            folder: Files::in_dir(data).shards,
+            files: authority.clone(),
             chain: Arc::clone(instance.chain()),
             authority: Arc::clone(&instance.installation.authority),
             clock: Arc::clone(clock),
@@ -232,16 +232,17 @@ impl Place {
         if !due && !shards::has_others(&self.folder, known).map_err(CommandError::failed)? {
             return Ok(Vec::new());
         }
-        let passphrase = init::passphrase(self.passphrase_file.as_deref())?;
-        let passphrase = passphrase.as_ref().map(|text| text.as_str());
         let now = self.clock.now();
         // By a clock that the chain does not hold at, no year can be told.
-        if due && self.chain.not_before() <= now && now < self.chain.not_after() {
-            let new = New { url: &self.url, passphrase, now };
-            // What another one makes meanwhile is found at the next look.
-            shards::extend(&self.folder, new, now.plus(AHEAD)).map_err(CommandError::failed)?;
-        }
-        let all = shards::read(&self.folder, passphrase, known).map_err(CommandError::failed)?;
+        let due = due && self.chain.not_before() <= now && now < self.chain.not_after();
+        let all = with_passphrase(&self.files, |passphrase| {
+            if due {
+                let new = New { url: &self.url, passphrase, now };
+                // What another one makes meanwhile is found at the next look.
+                shards::extend(&self.folder, new, now.plus(AHEAD))?;
+            }
+            shards::read(&self.folder, passphrase, known)
+        })?;
         installation::check(&self.chain, self.authority.as_ref(), &all)
             .map_err(CommandError::failed)?;
         let is_new = |shard: &Shard| known.iter().all(|one| one.database != shard.database);

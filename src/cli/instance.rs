@@ -124,7 +124,7 @@ impl Instance {
         let files = Files {
             chain: config.authority.chain.clone(),
             authority_key: config.authority.key.clone(),
-            shards: config.data.join("ct"),
+            ..Files::in_dir(&config.data)
         };
         let installation = with_passphrase(&config.authority, |passphrase| {
             installation::open_files(&files, passphrase, now)
@@ -317,7 +317,7 @@ pub fn authority(files: &AuthorityFiles) -> Result<(Chain, FileSigner), CommandE
 }
 
 /// What `open` yields, given the passphrase that `files` name.
-fn with_passphrase<T>(
+pub(super) fn with_passphrase<T>(
     files: &AuthorityFiles,
     open: impl FnOnce(Option<&str>) -> Result<T, InstallationError>,
 ) -> Result<T, CommandError> {

@@ -4,10 +4,10 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::CommandError;
-use super::init;
-use super::instance::{Instance, Source};
+use super::instance::{Instance, Source, with_passphrase};
 use super::out::{self, Out};
 use crate::ct::window::Window;
+use crate::installation::Files;
 use crate::installation::shards::{self, AHEAD, New, Outcome, Shard};
 use crate::store::{Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
@@ -58,12 +58,12 @@ pub fn run(command: Command) -> Result<(), CommandError> {
 /// Makes the shard after the one that takes certificates now, if there is none.
 fn extend(instance: &Instance, now: Timestamp) -> Result<Outcome, CommandError> {
     let config = &instance.config;
-    let passphrase = init::passphrase(config.authority.passphrase_file.as_deref())?;
-    let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    let new = New { url: &config.url, passphrase, now };
     let window = instance.shard.owner.window;
     let until = if window.holds(now.plus(config.lifetime)) { window.end } else { now };
-    let made = shards::extend(&config.data.join("ct"), new, until).map_err(CommandError::failed)?;
+    let folder = Files::in_dir(&config.data).shards;
+    let made = with_passphrase(&config.authority, |passphrase| {
+        shards::extend(&folder, New { url: &config.url, passphrase, now }, until)
+    })?;
     if made == Outcome::Busy {
         return Err(CommandError::Failed(
             "another process is making the next shard at this moment; look again with --dry-run"
