@@ -179,7 +179,7 @@ impl Calendar {
     }
 
     fn complain(&mut self, error: CommandError) {
-        let error = error.to_string().trim().trim_start_matches("mayfly: ").to_owned();
+        let error = error.message();
         if self.broken.as_ref() != Some(&error) {
             tracing::error!("the shards of the log: {error}");
         }
