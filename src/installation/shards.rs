@@ -127,7 +127,11 @@ struct Marks {
 impl Marks {
     /// `ct/2026.mark`, beside the database; `head-2026`, where the configuration says `head`.
     fn of(database: &Path, configured: Option<&Path>) -> Self {
-        let folder = |path: &Path| path.parent().unwrap_or(Path::new("")).to_owned();
+        // `mayfly.yaml` and all that it names may be in the folder that we are in.
+        let folder = |path: &Path| match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
         let Some(mark) = configured else {
             return Self { folder: folder(database), before: OsString::new(), after: ".mark" };
         };

@@ -326,6 +326,29 @@ fn foreign_folders_and_keys_are_refused() {
     assert!(other.read_dir().unwrap().count() == 1, "something was put into it");
 }
 
+/// Also where the configuration names the mark from the folder that we are in.
+#[test]
+fn a_shard_that_a_mark_remembers_is_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("mayfly");
+    check(&["init", text(&home)], 0);
+    let file = home.join("mayfly.yaml");
+    let yaml = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, yaml + "log: { mark: head }\n").unwrap();
+    std::fs::write(home.join("head-1999"), "").unwrap();
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    serve.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&home);
+    serve.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = Killed(serve.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "", "it serves");
+    let said = std::io::read_to_string(server.0.stderr.take().unwrap()).unwrap();
+    assert_eq!(server.0.wait().unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("the shard 1999 of the log is missing"), "{said}");
+    assert!(said.contains("head-1999 remembers it"), "{said}");
+}
+
 #[test]
 fn the_readme_tells_the_truth() {
     let readme =
