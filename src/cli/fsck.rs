@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -143,7 +142,7 @@ impl Report {
         let owner = instance.owner();
         let begun = Instant::now();
         let head = store.head().map_err(CommandError::failed)?;
-        let progress = progress(&owner.origin, head.size);
+        let progress = out::progress(&owner.origin, head.size, ", {msg}");
         let mut found = Vec::new();
         progress.set_message("SQLite checks itself");
         found.extend(store.examine().map_err(LogError::Store).err());
@@ -236,12 +235,4 @@ impl Report {
 fn speed(octets: u64, took: Duration) -> String {
     let (megabytes, seconds) = (octets as f64 / 1e6, took.as_secs_f64());
     format!("{megabytes:.1} MB in {seconds:.1} s, {:.1} MB/s", megabytes / seconds.max(0.001))
-}
-
-/// A bar on standard error; indicatif draws it on a terminal only.
-fn progress(origin: &str, size: u64) -> ProgressBar {
-    let template = "{prefix} {wide_bar} {human_pos}/{human_len} entries, {msg}";
-    let style = ProgressStyle::with_template(template);
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(size).with_style(style).with_prefix(origin.to_owned())
 }

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 use console::{Term, measure_text_width};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CommandError;
 use super::style::Style;
@@ -143,6 +144,15 @@ pub fn written(outcome: io::Result<()>) -> Result<(), CommandError> {
 pub fn aside(text: impl fmt::Display) {
     // Who closed stderr does not want them.
     let _ = write!(io::stderr(), "{text}");
+}
+
+/// A bar on standard error for a log's entries, `tail` behind their number; indicatif draws it on a
+/// terminal only.
+pub fn progress(origin: &str, size: u64, tail: &str) -> ProgressBar {
+    let template = format!("{{prefix}} {{wide_bar}} {{human_pos}}/{{human_len}} entries{tail}");
+    let style = ProgressStyle::with_template(&template);
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(size).with_style(style).with_prefix(origin.to_owned())
 }
 
 /// How to call this program again: `mayfly` where that is what a shell would find, else its path.

@@ -6,9 +6,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::out;
 use crate::ct::judge::{Fault, Judge, Resource, Sighting, Verdict};
 use crate::log::{Log, LogError};
 use crate::quote::quote;
@@ -88,7 +89,7 @@ async fn verify_one(
 
     let judge = Judge::new(head, earlier)?;
     source.read_ahead(judge.tiles());
-    let progress = progress(&origin, head.size);
+    let progress = out::progress(&origin, head.size, "");
     let verdict =
         drive(judge, &progress, async |resource| source.read(&resource.to_string()).await).await;
     progress.finish_and_clear();
@@ -110,13 +111,6 @@ async fn drive<E: Into<VerifyError>>(
         progress.set_position(judge.entries());
     }
     Ok(judge.verdict()?)
-}
-
-/// A bar on standard error; indicatif draws it on a terminal only.
-fn progress(origin: &str, size: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {wide_bar} {human_pos}/{human_len} entries");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(size).with_style(style).with_prefix(origin.to_owned())
 }
 
 /// What was verified, for people and for programs.
