@@ -190,7 +190,7 @@ impl Entry {
         let file = file.map_err(|error| CommandError::at(&shard.database, error))?;
         Ok(Self {
             name: shard.name().to_owned(),
-            url: format!("{url}/ct/{}", shard.name()),
+            url: shard.url(url),
             window: shard.owner.window,
             state: State::at(shard.owner.window, not_after),
             entries: head.size,

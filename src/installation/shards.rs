@@ -103,11 +103,16 @@ impl Shard {
         self.database.with_extension("index.sqlite")
     }
 
+    /// Where it is served, at an instance with this URL.
+    pub fn url(&self, url: &str) -> String {
+        format!("{url}/ct/{}", self.name())
+    }
+
     /// What verifiers need to know of it, at an instance with this URL.
     pub fn trust(&self, url: &str, now: Timestamp) -> LogTrust {
         let Window { start, end } = self.owner.window;
         LogTrust {
-            url: format!("{url}/ct/{}", self.name()),
+            url: self.url(url),
             public_key: self.signer.public_key().to_vec(),
             algorithm: self.signer.algorithm(),
             id: log_id(self.signer.as_ref()),
