@@ -16,7 +16,6 @@ use der::asn1::ObjectIdentifier;
 use serde_json::{Value, json};
 
 use crate::algorithm::SignatureAlgorithm;
-use crate::certificate::Chain;
 use crate::pem;
 use crate::time::Timestamp;
 
@@ -25,7 +24,36 @@ const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
 /// RFC 4519 §2.3.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// A certificate log, as verifiers need to know it.
+/// Everything that verifiers and signers need to know of an instance; what is retired too, for what it
+/// signed is still to be verified.
+#[derive(Clone, Debug, Default)]
+pub struct Material {
+    /// The one name that clients use.
+    pub url: String,
+    /// The certificate authorities.
+    pub certificate_authorities: Vec<AuthorityTrust>,
+    /// The shards of the certificate log.
+    pub certificate_logs: Vec<LogTrust>,
+    /// The shards of the signature log.
+    pub signature_logs: Vec<LogTrust>,
+    /// The timestamp authorities.
+    pub timestamp_authorities: Vec<AuthorityTrust>,
+}
+
+/// An authority with a chain, as verifiers need to know it.
+#[derive(Clone, Debug)]
+pub struct AuthorityTrust {
+    /// Where it answers: the instance's own address, or the path of the timestamps.
+    pub url: String,
+    /// Its chain, DER: the certificate that signs first, the root last.
+    pub certificates: Vec<Vec<u8>>,
+    /// From when on what it signs counts.
+    pub since: Timestamp,
+    /// Until when, if it signs nothing any more.
+    pub until: Option<Timestamp>,
+}
+
+/// A log, as verifiers need to know it.
 #[derive(Clone, Debug)]
 pub struct LogTrust {
     /// Where it is served: `https://ca.example.com/ct/2026`.
@@ -42,46 +70,63 @@ pub struct LogTrust {
     pub until: Option<Timestamp>,
 }
 
-/// `trusted_root.json` of one authority and its certificate logs, those that are closed too.
-///
-/// `url` is the authority's own; the chain's validity begins when all its certificates hold.
-pub fn trusted_root(url: &str, chain: &Chain, logs: &[LogTrust]) -> Value {
-    let certificates: Vec<Value> =
-        chain.ders().iter().map(|der| json!({ "rawBytes": STANDARD.encode(der) })).collect();
-    json!({
-        "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-        "tlogs": [],
-        "certificateAuthorities": [{
-            "subject": subject(chain),
-            "uri": url,
-            "certChain": { "certificates": certificates },
-            "validFor": { "start": chain.not_before().to_string() },
-        }],
-        "ctlogs": logs.iter().map(ct_log).collect::<Vec<_>>(),
-        "timestampAuthorities": [],
-    })
-}
-
-fn ct_log(log: &LogTrust) -> Value {
-    let mut valid_for = json!({ "start": log.since.to_string() });
-    if let (Some(until), Some(members)) = (log.until, valid_for.as_object_mut()) {
-        members.insert("end".to_owned(), until.to_string().into());
+impl Material {
+    /// `trusted_root.json`.
+    pub fn trusted_root(&self) -> Value {
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+            "tlogs": self.signature_logs.iter().map(LogTrust::json).collect::<Vec<_>>(),
+            "certificateAuthorities":
+                self.certificate_authorities.iter().map(AuthorityTrust::json).collect::<Vec<_>>(),
+            "ctlogs": self.certificate_logs.iter().map(LogTrust::json).collect::<Vec<_>>(),
+            "timestampAuthorities":
+                self.timestamp_authorities.iter().map(AuthorityTrust::json).collect::<Vec<_>>(),
+        })
     }
-    json!({
-        "baseUrl": log.url,
-        "hashAlgorithm": "SHA2_256",
-        "publicKey": {
-            "rawBytes": STANDARD.encode(&log.public_key),
-            "keyDetails": key_details(log.algorithm),
-            "validFor": valid_for,
-        },
-        "logId": { "keyId": STANDARD.encode(log.id) },
-    })
 }
 
-/// Organization and common name of the issuing certificate.
-fn subject(chain: &Chain) -> Value {
-    let name = x509_cert::name::Name::from_der(chain.subject()).unwrap_or_default();
+impl AuthorityTrust {
+    fn json(&self) -> Value {
+        let certificates = self.certificates.iter();
+        let certificates: Vec<Value> =
+            certificates.map(|der| json!({ "rawBytes": STANDARD.encode(der) })).collect();
+        json!({
+            "subject": self.certificates.first().map(|der| subject(der)),
+            "uri": self.url,
+            "certChain": { "certificates": certificates },
+            "validFor": valid_for(self.since, self.until),
+        })
+    }
+}
+
+impl LogTrust {
+    fn json(&self) -> Value {
+        json!({
+            "baseUrl": self.url,
+            "hashAlgorithm": "SHA2_256",
+            "publicKey": {
+                "rawBytes": STANDARD.encode(&self.public_key),
+                "keyDetails": key_details(self.algorithm),
+                "validFor": valid_for(self.since, self.until),
+            },
+            "logId": { "keyId": STANDARD.encode(self.id) },
+        })
+    }
+}
+
+/// `TimeRange` of protobuf-specs' `sigstore_common.proto`.
+fn valid_for(since: Timestamp, until: Option<Timestamp>) -> Value {
+    let start = since.to_string();
+    match until {
+        Some(until) => json!({ "start": start, "end": until.to_string() }),
+        None => json!({ "start": start }),
+    }
+}
+
+/// Organization and common name of a certificate.
+fn subject(der: &[u8]) -> Value {
+    let certificate = x509_cert::Certificate::from_der(der);
+    let name = certificate.map(|it| it.tbs_certificate().subject().clone()).unwrap_or_default();
     let attribute = |oid: ObjectIdentifier| {
         let mut attributes = name.iter().filter(|attribute| attribute.oid == oid);
         let value = attributes.next().map(|attribute| &attribute.value);

@@ -17,7 +17,7 @@ use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CommandError;
-use super::instance::{Instance, random_epoch, with_passphrase};
+use super::instance::{Instance, material, random_epoch, with_passphrase};
 use crate::certificate::Chain;
 use crate::config::{AuthorityFiles, Config, LogConfig};
 use crate::http::trust::TrustedRoot;
@@ -30,7 +30,6 @@ use crate::log::{self, Log, LogError, Means, Opening};
 use crate::signer::Signer;
 use crate::store::{Store, sqlite};
 use crate::time::{Clock, Timestamp};
-use crate::trust;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(60);
@@ -315,6 +314,6 @@ impl Place {
     fn trusted_root(&self, shards: &[Shard]) -> String {
         let now = self.clock.now();
         let logs: Vec<_> = shards.iter().map(|shard| shard.trust(&self.url, now)).collect();
-        trust::trusted_root(&self.url, &self.chain, &logs).to_string()
+        material(&self.url, &self.chain, logs).trusted_root().to_string()
     }
 }

@@ -30,7 +30,23 @@ use crate::quote::quote;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::trust::{self, LogTrust};
+use crate::trust::{AuthorityTrust, LogTrust, Material};
+
+/// What verifiers need to know of an instance.
+pub(super) fn material(url: &str, chain: &Chain, certificate_logs: Vec<LogTrust>) -> Material {
+    let authority = AuthorityTrust {
+        url: url.to_owned(),
+        certificates: chain.ders().to_vec(),
+        since: chain.not_before(),
+        until: None,
+    };
+    Material {
+        url: url.to_owned(),
+        certificate_authorities: vec![authority],
+        certificate_logs,
+        ..Material::default()
+    }
+}
 
 /// Which instance a command is about.
 #[derive(Clone, Debug, Default, Args)]
@@ -169,7 +185,7 @@ impl Instance {
     pub fn trusted_root(&self) -> Value {
         let shards = self.installation.shards.iter();
         let logs: Vec<_> = shards.map(|shard| shard.trust(&self.config.url, self.now)).collect();
-        trust::trusted_root(&self.config.url, self.chain(), &logs)
+        material(&self.config.url, self.chain(), logs).trusted_root()
     }
 
     /// The log's database, for reading, whether or not a server has it open.
