@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 
 pub mod explanation;
 mod reason;
+pub mod succession;
 
 use crate::certificate::check::{CheckError, CheckedTbs};
-use crate::certificate::profile::{Profile, ProfileError};
+use crate::certificate::profile::ProfileError;
 use crate::certificate::tbs::CtExtension;
 use crate::certificate::{Certificate, Chain, Serial};
 use crate::explorer::recorder::Recorder;
@@ -25,9 +26,10 @@ use crate::possession::{PossessionError, Proof};
 use crate::quote::escape;
 use crate::record::refused::Known;
 use crate::record::{Attempt, Caller};
-use crate::signer::{Signer, SignerError};
+use crate::signer::SignerError;
 use crate::time::{Clock, Timestamp};
 use crate::token::{TokenError, UnverifiedToken};
+use succession::{Issuing, Succession};
 
 /// What a caller sends, by whichever door.
 #[derive(Clone, Debug)]
@@ -74,12 +76,8 @@ pub struct Authority {
     pub serials: Serials,
     /// Whom it trusts, at present.
     pub trust: ArcSwap<Trust>,
-    /// What all certificates share.
-    pub profile: Profile,
-    /// The signing key of the issuing certificate.
-    pub signer: Arc<dyn Signer>,
-    /// The issuing certificate and those above it.
-    pub chain: Arc<Chain>,
+    /// What it issues by, now and later.
+    pub succession: Succession,
     /// Where every certificate is logged before it leaves.
     pub logs: Shards,
     /// Who keeps what is refused.
@@ -131,20 +129,22 @@ impl Authority {
         }
         let grant = judgement.grant(key?)?;
 
-        let serial = (self.serials)();
-        let tbs = self.profile.certificate(&grant, serial, now)?;
+        let (issuing, serial) = (self.succession.at(now), (self.serials)());
+        let tbs = issuing.profile.certificate(&grant, serial, now)?;
         // A precertificate is a promise: none is signed that could not be logged.
         let log = self.logs.current(tbs.not_after())?;
-        let precertificate = self.sign(tbs.check(CtExtension::Poison)?).await?;
+        let precertificate = issuing.sign(tbs.check(CtExtension::Poison)?).await?;
         let attempt = Attempt::issued(&request.caller, &grant, now);
         let sct = log.append(tbs.entry(&precertificate), attempt).await?;
         let index = sct.leaf_index;
-        let certificate = self.sign(tbs.check(CtExtension::Scts(&[sct]))?).await?;
+        let certificate = issuing.sign(tbs.check(CtExtension::Scts(&[sct]))?).await?;
 
-        let (chain, san) = (Arc::clone(&self.chain), grant.identity().san().as_str().to_owned());
+        let (chain, san) = (Arc::clone(&issuing.chain), grant.identity().san().as_str().to_owned());
         Ok(Issued { certificate, chain, index, serial, san })
     }
+}
 
+impl Issuing {
     /// Signs what was checked, and nothing else: `CheckedTbs` is spent by it.
     async fn sign(&self, tbs: CheckedTbs) -> Result<Certificate, SignerError> {
         let signature = self.signer.sign(tbs.der()).await?;

@@ -169,8 +169,8 @@ pub fn reason(error: &IssueError) -> &'static str {
 /// Every route of the port.
 pub fn router(app: App) -> Router {
     let guarded = |access: &Access| from_fn_with_state(access.clone(), access::guard);
-    let Authority { logs, chain, .. } = app.authority.as_ref();
-    let log = shards::routes(logs.clone(), Arc::clone(chain), app.scheme);
+    let Authority { logs, succession, .. } = app.authority.as_ref();
+    let log = shards::routes(logs.clone(), succession.clone(), app.scheme);
     let routes = Router::new()
         .merge(fulcio())
         .route("/readyz", get(health::ready))

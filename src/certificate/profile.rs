@@ -58,6 +58,11 @@ impl Profile {
         }
     }
 
+    /// From when on certificates are issued by the chain: the backdated ones begin when it does.
+    pub fn begins(&self) -> Timestamp {
+        self.not_before.plus(self.backdate)
+    }
+
     /// When a certificate that is issued now ends.
     pub fn not_after(&self, now: Timestamp) -> Timestamp {
         self.validity(now).not_after

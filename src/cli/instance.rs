@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::CommandError;
 use super::calendar::Calendar;
 use super::init;
+use crate::authority::succession::Issuing;
 use crate::authority::{self, Serials, Trust};
 use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
@@ -258,9 +259,7 @@ impl Instance {
             clock,
             serials: random_serials(),
             trust: ArcSwap::from_pointee(Trust { keyset, policy: config.policy.clone() }),
-            profile,
-            signer,
-            chain,
+            succession: Issuing { chain, signer, profile }.into(),
             logs: calendar.logs().clone(),
             recorder,
         };

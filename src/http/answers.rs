@@ -1,5 +1,5 @@
 //! What every caller gets alike: the chain, the trust bundle, the trusted issuers. Formatted once, for all
-//! three doors: at the start, and the issuers whenever others are trusted.
+//! three doors: at the start, and again whenever there is another chain, or others are trusted.
 //!
 //! The answers to a signing request differ in their first certificate only; the rest is kept as text.
 //! A quirk of upstream's: certificates end in a newline in the trust bundle, and do not when signed.
@@ -14,26 +14,72 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::authority::succession::{Chains, Succession};
 use crate::authority::{Authority, Issued, Trust};
+use crate::certificate::Chain;
 use crate::issuer::{Issuer, Kind};
 
 use super::grpc::fulcio::{CertificateChain, Configuration, OidcIssuer, TrustBundle, oidc_issuer};
 
-/// Everything that stays the same while we run.
+/// Everything that stays the same from one request to the next.
 pub struct Answers {
+    succession: Succession,
+    bundle: ArcSwap<Bundle>,
+    described: ArcSwap<Described>,
+}
+
+/// The authority's chains in all notations, and whose they are.
+pub struct Bundle {
+    of: Weak<Chains>,
+    rests: Vec<(Arc<Chain>, Arc<Rest>)>,
+    /// Version 2's trust bundle, JSON.
+    pub json: Bytes,
+    /// Version 1's trust bundle, PEM: the chain that issues first, then what others have more.
+    pub pem: Bytes,
+    /// gRPC's trust bundle.
+    pub grpc: TrustBundle,
+}
+
+/// What follows a certificate that was issued by a chain.
+struct Rest {
     /// PEM, one certificate each, without the last newline.
     chain: Vec<String>,
-    /// What follows the first certificate in version 2: JSON.
-    v2_rest: String,
-    /// What follows the first certificate in version 1: PEM.
-    v1_rest: String,
-    /// Version 2's trust bundle, JSON.
-    pub trust_bundle_json: Bytes,
-    /// Version 1's trust bundle, PEM.
-    pub root_cert: Bytes,
-    /// gRPC's trust bundle.
-    pub trust_bundle: TrustBundle,
-    described: ArcSwap<Described>,
+    /// In version 2: JSON.
+    v2: String,
+    /// In version 1: PEM.
+    v1: String,
+}
+
+impl Rest {
+    fn new(chain: &Chain) -> Self {
+        let chain: Vec<String> = chain.pems().iter().map(|pem| pem.trim().to_owned()).collect();
+        let v2: String = chain.iter().map(|pem| format!(",{}", Value::from(&**pem))).collect();
+        Self { v2: v2 + "]}}}", v1: chain.iter().map(|pem| format!("\n{pem}")).collect(), chain }
+    }
+}
+
+impl Bundle {
+    fn new(chains: &Arc<Chains>) -> Self {
+        let rests = chains
+            .iter()
+            .map(|issuing| (Arc::clone(&issuing.chain), Arc::new(Rest::new(&issuing.chain))));
+        let pems: Vec<&[String]> = chains.iter().map(|issuing| issuing.chain.pems()).collect();
+        let json: Vec<Value> = pems.iter().map(|pems| json!({ "certificates": pems })).collect();
+        let mut distinct: Vec<&str> = Vec::new();
+        for pem in pems.iter().copied().flatten() {
+            if !distinct.contains(&&**pem) {
+                distinct.push(pem);
+            }
+        }
+        let grpc = pems.iter().map(|pems| CertificateChain { certificates: pems.to_vec() });
+        Self {
+            of: Arc::downgrade(chains),
+            rests: rests.collect(),
+            json: json!({ "chains": json }).to_string().into(),
+            pem: distinct.join("\n").trim().to_owned().into(),
+            grpc: TrustBundle { chains: grpc.collect() },
+        }
+    }
 }
 
 /// The trusted issuers in both notations, and whose they are.
@@ -59,30 +105,39 @@ const V2_START: &str = r#"{"signedCertificateEmbeddedSct":{"chain":{"certificate
 impl Answers {
     /// The answers of an authority.
     pub fn new(authority: &Authority) -> Self {
-        let pems = authority.chain.pems();
-        let chain: Vec<String> = pems.iter().map(|pem| pem.trim().to_owned()).collect();
+        let succession = authority.succession.clone();
         Self {
-            v2_rest: chain
-                .iter()
-                .map(|pem| format!(",{}", Value::from(pem.as_str())))
-                .collect::<String>()
-                + "]}}}",
-            v1_rest: chain.iter().map(|pem| format!("\n{pem}")).collect(),
-            chain,
-            trust_bundle_json: json!({ "chains": [{ "certificates": pems }] }).to_string().into(),
-            root_cert: pems.join("\n").trim().to_owned().into(),
-            trust_bundle: TrustBundle {
-                chains: vec![CertificateChain { certificates: pems.to_vec() }],
-            },
+            bundle: ArcSwap::from_pointee(Bundle::new(&succession.all())),
+            succession,
             described: ArcSwap::from_pointee(Described::new(&authority.trust.load_full())),
         }
+    }
+
+    /// The chains that the authority issues by.
+    pub fn bundle(&self) -> Arc<Bundle> {
+        let chains = self.succession.all();
+        let known = self.bundle.load_full();
+        // A weak pointer keeps the place from being used again: the same place is the same chains.
+        if known.of.as_ptr() == Arc::as_ptr(&chains) {
+            return known;
+        }
+        let bundle = Arc::new(Bundle::new(&chains));
+        self.bundle.store(Arc::clone(&bundle));
+        bundle
+    }
+
+    /// What follows the certificate.
+    fn rest(&self, issued: &Issued) -> Arc<Rest> {
+        let bundle = self.bundle();
+        let known = bundle.rests.iter().find(|(chain, _)| Arc::ptr_eq(chain, &issued.chain));
+        known.map_or_else(|| Arc::new(Rest::new(&issued.chain)), |(_, rest)| Arc::clone(rest))
     }
 
     /// The issuers that `authority` trusts at present.
     pub fn configuration(&self, authority: &Authority) -> Arc<Described> {
         let trust = authority.trust.load_full();
         let known = self.described.load_full();
-        // A weak pointer keeps the place from being used again: the same place is the same trust.
+        // As above.
         if known.of.as_ptr() == Arc::as_ptr(&trust) {
             return known;
         }
@@ -93,9 +148,9 @@ impl Answers {
 
     /// Version 2's answer to a signing request, JSON.
     pub fn v2(&self, issued: &Issued) -> String {
-        let pem = issued.certificate.pem();
+        let (pem, rest) = (issued.certificate.pem(), &self.rest(issued).v2);
         // Room for the escapes: at most one in 32 characters is a line's end.
-        let room = V2_START.len() + pem.len() + pem.len() / 32 + self.v2_rest.len() + 2;
+        let room = V2_START.len() + pem.len() + pem.len() / 32 + rest.len() + 2;
         let mut json = String::with_capacity(room);
         json.push_str(V2_START);
         // Nothing else in PEM needs an escape.
@@ -104,19 +159,20 @@ impl Answers {
             json.push_str(line);
         }
         json.push('"');
-        json.push_str(&self.v2_rest);
+        json.push_str(rest);
         json
     }
 
     /// Version 1's answer to a signing request: PEM, without the last newline.
     pub fn v1(&self, issued: &Issued) -> String {
-        [issued.certificate.pem().trim(), &self.v1_rest].concat()
+        [issued.certificate.pem().trim(), &self.rest(issued).v1].concat()
     }
 
     /// gRPC's answer to a signing request: PEM, without the last newlines.
     pub fn grpc(&self, issued: &Issued) -> CertificateChain {
         let leaf = issued.certificate.pem().trim().to_owned();
-        let certificates = std::iter::once(leaf).chain(self.chain.iter().cloned()).collect();
+        let certificates =
+            std::iter::once(leaf).chain(self.rest(issued).chain.iter().cloned()).collect();
         CertificateChain { certificates }
     }
 }

@@ -49,7 +49,7 @@ impl Ca for App {
         &self,
         _: Request<GetTrustBundleRequest>,
     ) -> Result<Response<TrustBundle>, Status> {
-        Ok(Response::new(self.shared.answers.trust_bundle.clone()))
+        Ok(Response::new(self.shared.answers.bundle().grpc.clone()))
     }
 
     async fn get_configuration(

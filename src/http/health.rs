@@ -82,11 +82,12 @@ async fn troubles(app: &App) -> Vec<Trouble> {
     let authority: &Authority = &app.authority;
     let now = authority.clock.now();
     let mut troubles = Vec::new();
-    if now < authority.chain.not_before() || now >= authority.chain.not_after() {
+    let issuing = authority.succession.at(now);
+    if now < issuing.chain.not_before() || now >= issuing.chain.not_after() {
         let reason = "the authority's certificates are not valid by the clock of this machine";
         troubles.push(Trouble { part: "chain", reason });
     }
-    match authority.logs.current(authority.profile.not_after(now)) {
+    match authority.logs.current(issuing.profile.not_after(now)) {
         Err(error) => troubles.push(Trouble { part: "log", reason: problem::unready(&error) }),
         Ok(log) if log.checkpoint().await.is_err() => {
             troubles.push(Trouble { part: "log", reason: "the log cannot sign its head" });
@@ -101,7 +102,8 @@ async fn troubles(app: &App) -> Vec<Trouble> {
 fn warnings(app: &App) -> Vec<Trouble> {
     let authority: &Authority = &app.authority;
     let now = authority.clock.now();
-    let covered = authority.logs.covered(authority.profile.not_after(now));
+    let not_after = authority.succession.at(now).profile.not_after(now);
+    let covered = authority.logs.covered(not_after);
     let shard = Trouble { part: "log", reason: "the next shard of the log is missing" };
     let file = Trouble {
         part: "configuration",

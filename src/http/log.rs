@@ -29,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 
-use crate::certificate::Chain;
+use crate::authority::succession::Chains;
 use crate::log::Log;
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
@@ -57,15 +57,16 @@ struct Served {
 
 /// The routes of a log, below the path of its origin: `/ct/<shard>`.
 ///
-/// `chain` is the authority's, whose root every entry leads to; `scheme` that of the log's address. The
+/// `chains` are the authority's, to whose roots the entries lead; `scheme` that of the log's address. The
 /// router brings its own state and merges with one of any other.
 pub fn routes<S: Clone + Send + Sync + 'static>(
     log: Log,
-    chain: &Chain,
+    chains: &Chains,
     scheme: &'static str,
 ) -> Router<S> {
     let prefix = prefix(log.origin()).to_owned();
-    let (roots, since) = (rfc6962::get_roots(chain).into(), chain.not_before());
+    let roots = rfc6962::get_roots(chains).into();
+    let since = chains.iter().map(|it| it.chain.not_before()).min().unwrap_or_default();
     let served = Served { log, roots, scheme, since };
     let log = Router::new()
         .route("/checkpoint", readable(checkpoint))

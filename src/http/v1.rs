@@ -66,7 +66,7 @@ fn proof(request: CreateRequest) -> Result<Proof, Problem> {
 
 /// Yields the whole chain, for all that the route's name says.
 pub(super) async fn root_cert(State(app): State<App>) -> Response {
-    answers::pem(app.shared.answers.root_cert.clone())
+    answers::pem(app.shared.answers.bundle().pem.clone())
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ fn proof(key: Option<Message<PublicKeyRequest>>, csr: Option<Base64>) -> Result<
 
 /// Yields the chains that certificates end in.
 pub(super) async fn trust_bundle(State(app): State<App>) -> Response {
-    answers::json(app.shared.answers.trust_bundle_json.clone())
+    answers::json(app.shared.answers.bundle().json.clone())
 }
 
 /// Yields the token issuers that are trusted.

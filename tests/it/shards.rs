@@ -73,7 +73,7 @@ impl Bench {
     /// The shard of one of the two years, to append to.
     fn open(&self, at: usize) -> Log {
         let store = sqlite::open(&self.path(YEARS[at])).unwrap();
-        self.parts.open().chain.ders().iter().for_each(|der| store.put_issuer(der).unwrap());
+        authority::chain().ders().iter().for_each(|der| store.put_issuer(der).unwrap());
         let mark = Some(self.folder.path().join(format!("{}.mark", YEARS[at])));
         Log::open(Opening { mark, ..opening(self.means(at, Arc::new(store))) }).unwrap()
     }
@@ -166,7 +166,7 @@ async fn at_the_turn_of_the_year_each_certificate_finds_its_shard() {
     logs[0].close().await;
     authority.logs.put(bench.over(0));
     drop(logs);
-    closed(&authority.logs, heads[0]).await;
+    closed(&bench, &authority.logs, heads[0]).await;
     let late = load(&authority).await.len() as u64;
     assert_eq!(authority.logs.size(), counts[0] + counts[1] + late);
     authority.logs.close().await;
@@ -174,7 +174,7 @@ async fn at_the_turn_of_the_year_each_certificate_finds_its_shard() {
 
     // And when it starts again.
     let authority = bench.authority(vec![bench.over(0), bench.open(1)]);
-    closed(&authority.logs, heads[0]).await;
+    closed(&bench, &authority.logs, heads[0]).await;
     load(&authority).await;
     let newest = authority.logs.all()[1].clone();
     check_served(&newest, Some(heads[1])).await.unwrap();
@@ -194,8 +194,9 @@ async fn append(log: &Log) -> Result<(), LogError> {
 }
 
 /// What a log says of itself to lists of logs.
-async fn about(log: &Log) -> serde_json::Value {
-    let router = mayfly::http::log::routes::<()>(log.clone(), &authority::chain(), "https");
+async fn about(bench: &Bench, log: &Log) -> serde_json::Value {
+    let chains = bench.parts.open_read_only().succession.all();
+    let router = mayfly::http::log::routes::<()>(log.clone(), &chains, "https");
     let path = log.origin().split_once('/').unwrap().1;
     let request = axum::http::Request::get(format!("/{path}/log.v3.json"));
     let request = request.body(axum::body::Body::empty()).unwrap();
@@ -205,7 +206,7 @@ async fn about(log: &Log) -> serde_json::Value {
 }
 
 /// The first shard is closed: nothing gets in, and what was read is read for ever.
-async fn closed(logs: &Shards, head: mayfly::ct::judge::Sighting) {
+async fn closed(bench: &Bench, logs: &Shards, head: mayfly::ct::judge::Sighting) {
     let log = logs.all()[0].clone();
     assert!(log.is_over());
     let end = Timestamp::from_secs(MIDNIGHT);
@@ -215,7 +216,7 @@ async fn closed(logs: &Shards, head: mayfly::ct::judge::Sighting) {
     assert_eq!(log.ready().as_ref(), Err(&over));
     let late = logs.current(end.minus(Duration::from_secs(1))).map(drop);
     assert_eq!(late, Err(over));
-    let about = about(&log).await;
+    let about = about(bench, &log).await;
     assert_eq!(
         (&about["status"], &about["status_timestamp"]),
         (&"readonly".into(), &end.to_string().into())

@@ -14,7 +14,7 @@
 //!
 //! Spec: RFC 6962 §4.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use axum::Router;
@@ -29,7 +29,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::query::Query;
 use super::{Content, Served, found, readable};
-use crate::certificate::Chain;
+use crate::authority::succession::Chains;
 use crate::ct::entry::TileLeaf;
 use crate::log::Log;
 use crate::log::proofs::Unprovable;
@@ -151,9 +151,10 @@ async fn shut() -> Problem {
 }
 
 /// The body of `get-roots`.
-pub(super) fn get_roots(chain: &Chain) -> String {
-    let root = chain.ders().last().map(|der| BASE64_STANDARD.encode(der));
-    serde_json::json!({ "certificates": Vec::from_iter(root) }).to_string()
+pub(super) fn get_roots(chains: &Chains) -> String {
+    let roots = chains.iter().filter_map(|issuing| issuing.chain.ders().last());
+    let roots: BTreeSet<String> = roots.map(|der| BASE64_STANDARD.encode(der)).collect();
+    serde_json::json!({ "certificates": roots }).to_string()
 }
 
 /// An entry as RFC 6962 hands it out.

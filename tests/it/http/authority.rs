@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mayfly::authority::succession::Issuing;
 use mayfly::authority::{Authority, Trust};
-use mayfly::certificate::Serial;
 use mayfly::certificate::profile::Profile;
+use mayfly::certificate::{Chain, Serial};
 use mayfly::explorer::recorder::Recorder;
 use mayfly::installation::{self, Curve, Options};
 use mayfly::issuer::{Issuer, IssuerId, Issuers, Keys, Kind};
@@ -69,13 +70,23 @@ impl TestAuthority {
                 keyset: Keyset::new(Issuers::new(vec![trusted(issuer)])).unwrap(),
                 policy: Policy::new(vec![Rules { allow: Allow::Anybody, deny: Vec::new() }]),
             }),
-            profile: Profile::new(&opened.chain, signer.algorithm(), lifetime, Duration::ZERO),
-            signer,
-            chain: opened.chain,
+            succession: Issuing {
+                profile: Profile::new(&opened.chain, signer.algorithm(), lifetime, Duration::ZERO),
+                signer,
+                chain: opened.chain,
+            }
+            .into(),
             logs: Shards::new(vec![log]),
             recorder,
         };
         Self { authority: Arc::new(authority), clock, _folder: folder }
+    }
+}
+
+impl TestAuthority {
+    /// The chain that it issues by.
+    pub fn chain(&self) -> Arc<Chain> {
+        Arc::clone(&self.authority.succession.at(self.clock.now()).chain)
     }
 }
 

@@ -142,7 +142,7 @@ async fn run_on(test: &Test, name: &str) {
         ("expired", test.issuer.token_at(MIDNIGHT - 700, alice())),
         ("foreign", with("iss", &format!("{}/", test.issuer.url()))),
         ("elsewhere", with("aud", "vault")),
-        ("fingerprint", Hash::of(&[&test.authority.authority.chain.ders()[0]]).to_string()),
+        ("fingerprint", Hash::of(&[&test.authority.chain().ders()[0]]).to_string()),
     ];
     script::run(name, &defined, &test.server).await;
 }
@@ -219,7 +219,7 @@ async fn what_nobody_may_read_is_shut() {
     let readers = Readers::Token(file.clone());
     let access = (Access::to_log(&readers, true), Access::to_records(&readers, true));
     let server = Running::start(router(app().with_access(access.0, access.1))).await;
-    let fingerprint = Hash::of(&[&test.authority.authority.chain.ders()[0]]).to_string();
+    let fingerprint = Hash::of(&[&test.authority.chain().ders()[0]]).to_string();
     script::run("token.txt", &[("fingerprint", fingerprint)], &server).await;
 
     let key = folder.path().join("log.der");
@@ -348,7 +348,7 @@ async fn grpc_says_what_may_be_trusted() {
     let bundle: TrustBundle =
         grpc::call(server.address, None, BUNDLE, request).await.unwrap().into_inner();
     assert_eq!(bundle.chains.len(), 1);
-    assert_eq!(bundle.chains[0].certificates, authority.authority.chain.pems());
+    assert_eq!(bundle.chains[0].certificates, authority.chain().pems());
 
     let request = Request::new(GetConfigurationRequest {});
     let configuration: Configuration =
@@ -466,7 +466,7 @@ async fn our_own_failures_are_ours_and_tell_nothing_of_our_insides() {
 #[tokio::test]
 async fn an_authority_that_has_expired_is_not_ready() {
     let test = start().await;
-    test.authority.clock.set(test.authority.authority.chain.not_after());
+    test.authority.clock.set(test.authority.chain().not_after());
     let ready = test.server.get("/readyz").await;
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains(r#""part":"chain""#), "{}", ready.text());

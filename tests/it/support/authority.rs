@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use mayfly::authority::succession::Issuing;
 use mayfly::authority::{Authority, Trust};
 use mayfly::certificate::profile::Profile;
 use mayfly::certificate::{Chain, Serial};
@@ -137,9 +138,12 @@ impl Parts {
                 keyset: Keyset::new(config.issuers.clone()).expect("a TLS client"),
                 policy: config.policy.clone(),
             }),
-            profile: Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate),
-            signer,
-            chain,
+            succession: Issuing {
+                profile: Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate),
+                signer,
+                chain,
+            }
+            .into(),
             logs: Shards::new(vec![log]),
             recorder: Recorder::default(),
         }
