@@ -27,10 +27,12 @@ use crate::time::Timestamp;
 mod ceremony;
 mod place;
 pub mod shards;
+pub mod succession;
 
 pub use self::ceremony::Curve;
 use self::ceremony::{Made, Secrecy};
 use self::shards::{New, Shard};
+use self::succession::Issuer;
 
 /// The files of one installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,10 +104,12 @@ impl Options<'_> {
 /// Keys and chain, opened and checked against each other.
 #[derive(Clone)]
 pub struct Installation {
-    /// The authority's certificates.
+    /// The certificates that the authority issues by at present.
     pub chain: Arc<Chain>,
     /// The key of the issuing certificate.
     pub authority: Arc<dyn Signer>,
+    /// Every chain of the authority, those before and after that one too; what began first comes first.
+    pub issuers: Vec<Issuer>,
     /// The shards of the certificate log, earliest window first.
     pub shards: Vec<Shard>,
 }
@@ -215,10 +219,11 @@ pub fn open_files(
     passphrase: Option<&str>,
     now: Timestamp,
 ) -> Result<Installation, InstallationError> {
-    let (chain, authority) = open_authority(&files.chain, &files.authority_key, passphrase, now)?;
+    let issuers = succession::read(files, passphrase, now, &[])?;
+    let (chain, authority) = succession::at(&issuers, now)?;
     let shards = shards::read(&files.shards, passphrase, &[])?;
-    check(&chain, &authority, &shards)?;
-    Ok(Installation { chain: Arc::new(chain), authority: Arc::new(authority), shards })
+    check(&chain, authority.as_ref(), &shards)?;
+    Ok(Installation { chain, authority, issuers, shards })
 }
 
 /// Opens an authority that may have no log yet, and checks it.
@@ -380,6 +385,17 @@ pub enum InstallationError {
         one: String,
         /// Another one.
         other: String,
+    },
+    /// The next chain is not one below the root.
+    #[error(
+        "{}: this is not the key of the root that the authority's chain ends in ({error}); name the root's key",
+        key.display()
+    )]
+    OtherRoot {
+        /// The file of the key.
+        key: PathBuf,
+        /// What is wrong with a chain that it signed.
+        error: ChainError,
     },
     /// A key cannot be opened.
     #[error(transparent)]

@@ -235,6 +235,16 @@ impl Log {
         self.read(move |store| store.issuer(&fingerprint)).await
     }
 
+    /// Keeps the certificates of a chain, DER, before the first entry refers to them; durable on return.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Store`] when they cannot be written.
+    pub async fn keep_chain(&self, ders: &[Vec<u8>]) -> Result<(), LogError> {
+        let ders = ders.to_vec();
+        self.read(move |store| ders.iter().try_for_each(|der| store.put_issuer(der))).await
+    }
+
     /// The records of published entries, newest first: those below `before` if it is given, at most
     /// `limit`.
     ///

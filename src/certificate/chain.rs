@@ -42,7 +42,22 @@ impl Chain {
     ///
     /// [`ChainError`], one for each rule.
     pub fn from_pem(pem: &[u8], now: Timestamp) -> Result<Self, ChainError> {
+        Self::from_links(read(pem)?, now)
+    }
+
+    /// The same of a chain that holds now, will or did: it is checked as it is while it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError`], one for each rule.
+    pub fn from_pem_in_its_time(pem: &[u8], now: Timestamp) -> Result<Self, ChainError> {
         let links = read(pem)?;
+        let begins = links.iter().map(Link::not_before).max().unwrap_or(now);
+        let ends = links.iter().map(Link::not_after).min().unwrap_or(now);
+        Self::from_links(links, now.max(begins).min(ends))
+    }
+
+    fn from_links(links: Vec<Link>, now: Timestamp) -> Result<Self, ChainError> {
         // Names first: they tell a wrong order from everything else.
         for (link, issuer) in links.iter().zip(links.iter().skip(1)) {
             link.check_named_by(issuer)?;

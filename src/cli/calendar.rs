@@ -5,6 +5,7 @@
 //!   nothing takes certificates in thirty days   → the next shard is made
 //!   a shard is there that is not served yet     → trusted_root.json names it, then it is used
 //!   a window has ended                          → its shard is closed, and read from then on
+//!   a chain of the authority is there that is not known yet → the same, and it issues when it begins
 //! ```
 //!
 //! A shard that was taken up stays, whatever becomes of its files: verifiers need its key.
@@ -13,16 +14,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CommandError;
 use super::instance::{Instance, material, random_epoch, with_passphrase};
+use crate::authority::succession::{Issuing, Succession};
 use crate::certificate::Chain;
+use crate::certificate::profile::Profile;
 use crate::config::{AuthorityFiles, Config, LogConfig};
 use crate::http::trust::TrustedRoot;
 use crate::installation::shards::{self, AHEAD, New, Shard};
-use crate::installation::{self, Files};
+use crate::installation::succession::{self, Issuer};
+use crate::installation::{self, Files, Installation};
 use crate::log::mark::{self, MarkError};
 use crate::log::scrub::REST;
 use crate::log::shards::Shards;
@@ -42,6 +47,7 @@ pub struct Calendar {
     place: Arc<Place>,
     shards: Vec<Shard>,
     logs: Shards,
+    succession: Succession,
     trusted_root: TrustedRoot,
     hangups: Option<Signal>,
     /// What went wrong at the last look: said once.
@@ -56,8 +62,10 @@ struct Place {
     folder: PathBuf,
     /// The authority's files; one of them holds the passphrase.
     files: AuthorityFiles,
-    chain: Arc<Chain>,
-    authority: Arc<dyn Signer>,
+    /// The authority's chains.
+    issuers: ArcSwap<Vec<Issuer>>,
+    lifetime: Duration,
+    backdate: Duration,
     clock: Arc<dyn Clock>,
     /// Whether all shards are only read, and none is made.
     read_only: bool,
@@ -76,12 +84,14 @@ impl Calendar {
         read_only: bool,
     ) -> Result<Self, CommandError> {
         let place = Arc::new(Place::of(instance, clock, read_only));
+        let succession = place.succession(&instance.installation);
         let shards = instance.installation.shards.clone();
         shards::remembered(&shards, &instance.config.log).map_err(CommandError::failed)?;
         let logs = shards.iter().map(|shard| place.open(shard)).collect::<Result<_, _>>()?;
         let mut calendar = Self {
             trusted_root: TrustedRoot::from(place.trusted_root(&shards)),
             logs: Shards::new(logs),
+            succession,
             place,
             shards,
             hangups: None,
@@ -97,6 +107,11 @@ impl Calendar {
     /// The shards.
     pub fn logs(&self) -> &Shards {
         &self.logs
+    }
+
+    /// What the authority issues by.
+    pub fn succession(&self) -> &Succession {
+        &self.succession
     }
 
     /// Whether all shards are only read.
@@ -132,6 +147,7 @@ impl Calendar {
         // Disks can be slow, and the runtime's threads have certificates to issue.
         let found = tokio::task::spawn_blocking(move || place.find(&known, due)).await;
         self.take_up(found.unwrap_or_else(|error| Err(CommandError::failed(error))));
+        self.succeed().await;
         self.end().await;
         self.trusted_root.set(self.place.trusted_root(&self.shards));
         self.warn();
@@ -157,6 +173,28 @@ impl Calendar {
             self.trusted_root.set(self.place.trusted_root(&self.shards));
             self.logs.put(log);
             tracing::info!("the log has a new shard, {name}, for certificates that end {window}");
+        }
+    }
+
+    /// Publishes the chains of the authority that were found, then has them take over in their time.
+    async fn succeed(&mut self) {
+        let place = Arc::clone(&self.place);
+        let found = tokio::task::spawn_blocking(move || place.find_issuers()).await;
+        let found = match found.unwrap_or_else(|error| Err(CommandError::failed(error))) {
+            Ok(found) => found,
+            Err(error) => return self.complain(error),
+        };
+        for (issuer, issuing) in found {
+            for log in self.logs.all().iter().filter(|log| !log.is_over()) {
+                if let Err(error) = log.keep_chain(issuer.chain.ders()).await {
+                    return self.complain(CommandError::failed(error));
+                }
+            }
+            self.place.know(issuer);
+            self.trusted_root.set(self.place.trusted_root(&self.shards));
+            let begins = issuing.profile.begins();
+            self.succession.put(issuing);
+            tracing::info!("the authority has a new chain, which issues from {begins} on");
         }
     }
 
@@ -212,17 +250,74 @@ async fn hang_up(hangups: &mut Option<Signal>) {
 
 impl Place {
     fn of(instance: &Instance, clock: &Arc<dyn Clock>, read_only: bool) -> Self {
-        let Config { url, data, authority, log, .. } = &instance.config;
+        let Config { url, data, authority, log, lifetime, backdate, .. } = &instance.config;
         Self {
             url: url.clone(),
             log: log.clone(),
             folder: Files::in_dir(data).shards,
             files: authority.clone(),
-            chain: Arc::clone(instance.chain()),
-            authority: Arc::clone(&instance.installation.authority),
+            issuers: ArcSwap::from_pointee(instance.installation.issuers.clone()),
+            lifetime: *lifetime,
+            backdate: *backdate,
             clock: Arc::clone(clock),
             read_only,
         }
+    }
+
+    /// The chains that an installation issues by.
+    fn succession(&self, installation: &Installation) -> Succession {
+        let Installation { chain, authority, issuers, .. } = installation;
+        let succession = Succession::from(self.issuing(chain, authority));
+        for issuer in issuers {
+            if let Some(signer) = &issuer.signer {
+                succession.put(self.issuing(&issuer.chain, signer));
+            }
+        }
+        succession
+    }
+
+    fn issuing(&self, chain: &Arc<Chain>, signer: &Arc<dyn Signer>) -> Issuing {
+        let profile = Profile::new(chain, signer.algorithm(), self.lifetime, self.backdate);
+        Issuing { chain: Arc::clone(chain), signer: Arc::clone(signer), profile }
+    }
+
+    /// The chains that are not known yet.
+    fn find_issuers(&self) -> Result<Vec<(Issuer, Issuing)>, CommandError> {
+        let (known, files) = (self.issuers.load_full(), self.authority_files());
+        if !succession::has_others(&files, &known) {
+            return Ok(Vec::new());
+        }
+        let all = with_passphrase(&self.files, |passphrase| {
+            succession::read(&files, passphrase, self.clock.now(), &known)
+        })?;
+        let is_new = |issuer: &Issuer| known.iter().all(|one| one.file != issuer.file);
+        let found = all.into_iter().filter(is_new).filter_map(|issuer| {
+            let issuing = issuer.signer.as_ref().map(|it| self.issuing(&issuer.chain, it))?;
+            Some((issuer, issuing))
+        });
+        Ok(found.collect())
+    }
+
+    fn authority_files(&self) -> Files {
+        Files {
+            chain: self.files.chain.clone(),
+            authority_key: self.files.key.clone(),
+            shards: self.folder.clone(),
+        }
+    }
+
+    /// Tells verifiers of a chain from now on.
+    fn know(&self, issuer: Issuer) {
+        let mut issuers = self.issuers.load_full().to_vec();
+        issuers.push(issuer);
+        issuers.sort_by_key(|issuer| issuer.chain.not_before());
+        self.issuers.store(Arc::new(issuers));
+    }
+
+    /// Whether some chain holds now.
+    fn holds(&self, now: Timestamp) -> bool {
+        let issuers = self.issuers.load();
+        issuers.iter().any(|it| it.chain.not_before() <= now && now < it.chain.not_after())
     }
 
     /// The shards that are not known yet, open, after the next one was made if it is due.
@@ -233,7 +328,7 @@ impl Place {
         }
         let now = self.clock.now();
         // By a clock that the chain does not hold at, no year can be told.
-        let due = due && self.chain.not_before() <= now && now < self.chain.not_after();
+        let due = due && self.holds(now);
         let all = with_passphrase(&self.files, |passphrase| {
             if due {
                 let new = New { url: &self.url, passphrase, now };
@@ -242,8 +337,10 @@ impl Place {
             }
             shards::read(&self.folder, passphrase, known)
         })?;
-        installation::check(&self.chain, self.authority.as_ref(), &all)
-            .map_err(CommandError::failed)?;
+        for Issuer { chain, signer, .. } in self.issuers.load().iter() {
+            let Some(signer) = signer else { continue };
+            installation::check(chain, signer.as_ref(), &all).map_err(CommandError::failed)?;
+        }
         let is_new = |shard: &Shard| known.iter().all(|one| one.database != shard.database);
         let found = all.into_iter().filter(is_new);
         found.map(|shard| self.open(&shard).map(|log| (shard, log))).collect()
@@ -279,7 +376,7 @@ impl Place {
             CommandError::failed(mark::look_beside(error, &shard.mark_beside()))
         })?;
         // Only once the store is known to be this log's and whole.
-        for certificate in self.chain.ders() {
+        for certificate in self.issuers.load().iter().flat_map(|issuer| issuer.chain.ders()) {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
         }
         Ok(log)
@@ -314,6 +411,6 @@ impl Place {
     fn trusted_root(&self, shards: &[Shard]) -> String {
         let now = self.clock.now();
         let logs: Vec<_> = shards.iter().map(|shard| shard.trust(&self.url, now)).collect();
-        material(&self.url, &self.chain, logs).trusted_root().to_string()
+        material(&self.url, &self.issuers.load(), logs, now).trusted_root().to_string()
     }
 }

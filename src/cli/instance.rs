@@ -14,15 +14,14 @@ use serde_json::Value;
 use super::CommandError;
 use super::calendar::Calendar;
 use super::init;
-use crate::authority::succession::Issuing;
 use crate::authority::{self, Serials, Trust};
-use crate::certificate::profile::Profile;
 use crate::certificate::{Chain, Serial};
 use crate::config::{self, AuthorityFiles, Config, ConfigError, ConfigErrors, Overrides};
 use crate::explorer::recorder::Recorder;
 use crate::http::tls::Tls;
 use crate::http::{self, Access};
 use crate::installation::shards::Shard;
+use crate::installation::succession::{self, Issuer};
 use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
@@ -31,19 +30,18 @@ use crate::quote::quote;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::trust::{AuthorityTrust, LogTrust, Material};
+use crate::trust::{LogTrust, Material};
 
 /// What verifiers need to know of an instance.
-pub(super) fn material(url: &str, chain: &Chain, certificate_logs: Vec<LogTrust>) -> Material {
-    let authority = AuthorityTrust {
-        url: url.to_owned(),
-        certificates: chain.ders().to_vec(),
-        since: chain.not_before(),
-        until: None,
-    };
+pub(super) fn material(
+    url: &str,
+    issuers: &[Issuer],
+    certificate_logs: Vec<LogTrust>,
+    now: Timestamp,
+) -> Material {
     Material {
         url: url.to_owned(),
-        certificate_authorities: vec![authority],
+        certificate_authorities: succession::trust(issuers, url, now),
         certificate_logs,
         ..Material::default()
     }
@@ -174,6 +172,11 @@ impl Instance {
         Ok(Self { shard, ..self })
     }
 
+    /// When its files were read.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// The shards that a command is about: the one that was named, or all.
     pub fn shards(&self, name: Option<&str>) -> &[Shard] {
         match name {
@@ -186,7 +189,7 @@ impl Instance {
     pub fn trusted_root(&self) -> Value {
         let shards = self.installation.shards.iter();
         let logs: Vec<_> = shards.map(|shard| shard.trust(&self.config.url, self.now)).collect();
-        material(&self.config.url, self.chain(), logs).trusted_root()
+        material(&self.config.url, &self.installation.issuers, logs, self.now).trusted_root()
     }
 
     /// The log's database, for reading, whether or not a server has it open.
@@ -217,6 +220,17 @@ impl Instance {
     /// Whose the log's database is.
     pub fn owner(&self) -> Owner {
         self.shard.ours(&self.config.url)
+    }
+
+    /// Every certificate of the authority's chains, PEM: those that issue now first.
+    pub fn certificates(&self) -> Vec<String> {
+        let mut certificates = self.chain().pems().to_vec();
+        for pem in self.installation.issuers.iter().flat_map(|issuer| issuer.chain.pems()) {
+            if !certificates.contains(pem) {
+                certificates.push(pem.clone());
+            }
+        }
+        certificates
     }
 
     /// The authority's chain.
@@ -250,16 +264,14 @@ impl Instance {
         let calendar = Calendar::open(&instance, &clock, read_only)?;
         let recorder = instance.recorder(&clock, read_only)?;
         let trust = instance.trust();
-        let Self { config, installation, .. } = instance;
-        let Installation { chain, authority: signer, .. } = installation;
-        let profile = Profile::new(&chain, signer.algorithm(), config.lifetime, config.backdate);
+        let config = instance.config;
         let keyset = Keyset::through(&config.proxy, config.issuers.clone());
         let keyset = keyset.map_err(CommandError::failed)?;
         let authority = authority::Authority {
             clock,
             serials: random_serials(),
             trust: ArcSwap::from_pointee(Trust { keyset, policy: config.policy.clone() }),
-            succession: Issuing { chain, signer, profile }.into(),
+            succession: calendar.succession().clone(),
             logs: calendar.logs().clone(),
             recorder,
         };

@@ -12,9 +12,18 @@ use crate::installation::shards::{self, AHEAD, New, Outcome, Shard};
 use crate::store::{Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
 
+mod authority;
+
 /// `mayfly rotate …`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make the next intermediate of the authority, with a new key, or show the calendar
+    #[command(
+        after_help = "It is below the same root, is published at once, and issues a day later; nothing is restarted.\n\n\
+        Examples:\n  mayfly rotate authority --dry-run --config mayfly.yaml\n  \
+        mayfly rotate authority --root-key /media/root.key --config mayfly.yaml"
+    )]
+    Authority(authority::Command),
     /// Make the next shard of the certificate log, with a new key, or show the calendar
     #[command(
         after_help = "`serve` does this by itself, 30 days before nothing takes certificates any more. A running\n\
@@ -40,7 +49,10 @@ pub enum Command {
 ///
 /// [`CommandError`] when the shards cannot be read or the next one not be made.
 pub fn run(command: Command) -> Result<(), CommandError> {
-    let Command::Log { source, dry_run, json } = command;
+    let (source, dry_run, json) = match command {
+        Command::Authority(command) => return authority::run(&command),
+        Command::Log { source, dry_run, json } => (source, dry_run, json),
+    };
     let instance = Instance::read(&source)?;
     let now = SystemClock.now();
     let (made, instance) = match dry_run {

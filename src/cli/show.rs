@@ -206,9 +206,7 @@ fn from_file(file: &Path, instance: &Instance, attempts: &Attempts) -> Result<Sh
     })?;
     let reading = Reading::of(&der).map_err(|error| CommandError::at(file, error))?;
     let pem = pem::encode("CERTIFICATE", &der);
-    let issuing = instance.chain().ders().first().map(Vec::as_slice).unwrap_or_default();
-    let issuing = Reading::of(issuing).map_err(CommandError::failed)?;
-    reading.verify_issued_by(&issuing).map_err(CommandError::failed)?;
+    let issuing = issuing(&reading, instance)?;
     let issuer = issuing.public_key().map_err(CommandError::failed)?;
     let id = reading.sct().map_err(CommandError::failed)?.log_id;
     let mut shards = instance.installation.shards.iter();
@@ -224,6 +222,21 @@ fn from_file(file: &Path, instance: &Instance, attempts: &Attempts) -> Result<Sh
         "the entry is in the tree under the log's newest root",
     ];
     Ok(Shown { reading, pem, record, index: sct.leaf_index, size, checked })
+}
+
+/// The certificate of the authority that issued `reading`, whether it still issues or not.
+fn issuing(reading: &Reading, instance: &Instance) -> Result<Reading, CommandError> {
+    let mut refused = None;
+    for issuer in instance.installation.issuers.iter().rev() {
+        let der = issuer.chain.ders().first().map(Vec::as_slice).unwrap_or_default();
+        let issuing = Reading::of(der).map_err(CommandError::failed)?;
+        match reading.verify_issued_by(&issuing) {
+            Ok(()) => return Ok(issuing),
+            Err(error) => refused = Some(error),
+        }
+    }
+    let refused = refused.map(CommandError::failed);
+    Err(refused.unwrap_or_else(|| CommandError::failed("there is no authority")))
 }
 
 fn octets(file: &Path) -> Result<Vec<u8>, CommandError> {

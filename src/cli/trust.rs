@@ -54,7 +54,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
         }
         Command::Export { directory, source } => {
             let (root, instance) = files(&source)?;
-            let chain: String = instance.chain().pems().concat();
+            let chain = instance.certificates().concat();
             if directory.is_file() {
                 return Err(CommandError::Usage(format!(
                     "{} is a file; name a folder, which is made if it is absent",

@@ -12,23 +12,34 @@
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use der::Decode;
+use der::asn1::ObjectIdentifier;
 use pkcs8::PrivateKeyInfoRef;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
-    SerialNumber, SignatureAlgorithm,
+    PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
 };
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zeroize::Zeroizing;
 
+use super::succession::Next;
 use super::{Authority, Options};
-use crate::certificate::Serial;
+use crate::algorithm;
+use crate::certificate::{Chain, Serial};
 use crate::pem;
+use crate::signer::Signer;
+use crate::signer::file::FileSigner;
 use crate::time::Timestamp;
+use crate::tlog::key::PublicKey;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ROOT_LIFETIME: Duration = DAY.saturating_mul(3652);
 const INTERMEDIATE_LIFETIME: Duration = DAY.saturating_mul(1826);
 const BACKDATE: Duration = Duration::from_secs(60 * 60);
+
+/// RFC 4519 §2.19.
+const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
 
 /// The curve of an authority's keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +94,78 @@ fn authority(options: &Options<'_>, name: &str, curve: Curve) -> Result<[Made; 4
         public("root.pem", root.clone()),
         public("authority.pem", intermediate + &root),
     ])
+}
+
+/// Makes the intermediate that takes over from `last` below the same root: its key and its chain, in files of
+/// these names. Whether it is the same root is for the caller to see.
+pub(super) fn successor(
+    (key_file, chain_file): (&str, &str),
+    last: &Chain,
+    root_key: &FileSigner,
+    next: Next<'_>,
+) -> Result<[Made; 2], String> {
+    let name = organization(last)?;
+    let key = generate(rcgen_algorithm(last.spki())?)?;
+    let root_params = root(next.begins, &name)?;
+    let issuer = Issuer::from_params(&root_params, RootKey::new(root_key)?);
+    let intermediate = intermediate(next.begins.plus(BACKDATE), &name)?
+        .signed_by(&key, &issuer)
+        .map_err(|e| e.to_string())?;
+    let root = last.pems().last().map(String::as_str).unwrap_or_default();
+    Ok([
+        private(key_file, &key, next.passphrase)?,
+        public(chain_file, certificate(intermediate.der()) + root),
+    ])
+}
+
+/// `O` of the issuing certificate: the name that the authority was given.
+fn organization(chain: &Chain) -> Result<String, String> {
+    let name = x509_cert::name::Name::from_der(chain.subject()).map_err(|e| e.to_string())?;
+    let mut attributes = name.iter().filter(|attribute| attribute.oid == ORGANIZATION);
+    let value = attributes.next().ok_or("the last issuing certificate names no organization")?;
+    Ok(String::from_utf8_lossy(value.value.value()).into_owned())
+}
+
+/// What rcgen calls the algorithm of a key, one of those that authorities are made with.
+fn rcgen_algorithm(spki: &[u8]) -> Result<&'static SignatureAlgorithm, String> {
+    match PublicKey::from_spki(spki).map(|key| key.algorithm()) {
+        Ok(algorithm::SignatureAlgorithm::EcdsaP256Sha256) => Ok(&PKCS_ECDSA_P256_SHA256),
+        Ok(algorithm::SignatureAlgorithm::EcdsaP384Sha384) => Ok(&PKCS_ECDSA_P384_SHA384),
+        _ => Err("the key is neither P-256 nor P-384, as those of this authority are".to_owned()),
+    }
+}
+
+/// The root's key, as rcgen wants it.
+struct RootKey<'a> {
+    signer: &'a FileSigner,
+    algorithm: &'static SignatureAlgorithm,
+    /// The public key, without its algorithm.
+    public: Vec<u8>,
+}
+
+impl<'a> RootKey<'a> {
+    fn new(signer: &'a FileSigner) -> Result<Self, String> {
+        let spki = signer.public_key();
+        let info = SubjectPublicKeyInfoRef::from_der(spki).map_err(|e| e.to_string())?;
+        let public = info.subject_public_key.raw_bytes().to_vec();
+        Ok(Self { signer, algorithm: rcgen_algorithm(spki)?, public })
+    }
+}
+
+impl PublicKeyData for RootKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.algorithm
+    }
+}
+
+impl SigningKey for RootKey<'_> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.signer.sign_now(message).map_err(|_| rcgen::Error::RemoteKeyError)
+    }
 }
 
 fn generate(algorithm: &'static SignatureAlgorithm) -> Result<KeyPair, String> {

@@ -26,8 +26,8 @@ pub fn parse(text: &str, end: End, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// `90s`, `5m`, `24h`, `7d`.
-fn age(text: &str) -> Option<Duration> {
+/// `90s`, `5m`, `24h`, `7d`; none where it is something else.
+pub fn age(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let seconds = match unit {
         's' => 1,

@@ -84,7 +84,12 @@ impl FileSigner {
         Ok(signer)
     }
 
-    fn sign_now(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+    /// Signs at once, for those who have nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`SignerError`] when the key could not be used.
+    pub fn sign_now(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         let failed = |_| SignerError("the cryptographic library refuses".into());
         let random = SystemRandom::new();
         match &self.key {

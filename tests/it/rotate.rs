@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use mayfly::cli::client::Client;
@@ -50,14 +50,16 @@ impl Bench {
         words.into_iter().chain(["--listen", &self.listen]).map(str::to_owned).collect()
     }
 
-    /// Runs a command about this instance; yields stdout.
+    /// Runs a command about this instance.
+    fn output(&self, command: &[&str]) -> Output {
+        let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        mayfly.args(command).args(self.source()).output().unwrap()
+    }
+
+    /// The same of one that succeeds; yields stdout.
     #[track_caller]
     fn run(&self, command: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_mayfly"))
-            .args(command)
-            .args(self.source())
-            .output()
-            .unwrap();
+        let output = self.output(command);
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command:?}: {err}");
         String::from_utf8(output.stdout).unwrap()
@@ -68,43 +70,55 @@ impl Bench {
         serde_json::from_str(&self.run(command)).unwrap()
     }
 
-    /// The logs that `trusted_root.json` names.
-    async fn logs(&self) -> Vec<Value> {
+    /// `trusted_root.json`.
+    async fn root(&self) -> Value {
         let root = Client::new(&self.url()).get("/trusted_root.json").await.expect("an answer");
-        let root: Value = serde_json::from_slice(&root).unwrap();
-        root["ctlogs"].as_array().unwrap().clone()
+        serde_json::from_slice(&root).unwrap()
     }
 
-    /// Has the server look at its shards until `logs` are as wanted.
-    async fn comes_to(&self, server: &Server, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    /// The logs that it names.
+    async fn logs(&self) -> Vec<Value> {
+        self.root().await["ctlogs"].as_array().unwrap().clone()
+    }
+
+    /// Has the server look until it is as wanted.
+    async fn root_comes_to(&self, server: &Server, wanted: impl Fn(&Value) -> bool) -> Value {
         let comes = async {
             loop {
                 server.hang_up();
-                let logs = self.logs().await;
-                if wanted(&logs) {
-                    return logs;
+                let root = self.root().await;
+                if wanted(&root) {
+                    return root;
                 }
             }
         };
         match tokio::time::timeout(PATIENCE, comes).await {
-            Ok(logs) => logs,
-            Err(_) => panic!("it names {:?} and says:\n{}", self.logs().await, server.said()),
+            Ok(root) => root,
+            Err(_) => panic!("it says {} and:\n{}", self.root().await, server.said()),
         }
     }
 
-    /// A certificate for a token that is issued at `now`, and the key of its issuer.
-    async fn certificate(&self, now: Timestamp) -> (Reading, PublicKey) {
+    /// The same until its logs are.
+    async fn comes_to(&self, server: &Server, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let logs = |root: &Value| root["ctlogs"].as_array().unwrap().clone();
+        logs(&self.root_comes_to(server, |root| wanted(&logs(root))).await)
+    }
+
+    /// A certificate for a token that is issued at `now`, and the chain that issued it: PEM.
+    async fn chain(&self, now: Timestamp) -> Vec<String> {
         let claims = json!({ "email": "alice@example.com", "email_verified": true });
         let token = self.issuer.token_at(now.as_secs(), claims);
         let body = Requester::new().and_then(|requester| requester.request(&token)).unwrap();
         let answer = Client::new(&self.url()).post("/api/v2/signingCert", body).await.unwrap();
         let answer: Value = serde_json::from_slice(&answer.body).unwrap();
         let chain = &answer["signedCertificateEmbeddedSct"]["chain"]["certificates"];
-        let read = |at: usize| {
-            let pem = chain[at].as_str().unwrap_or_else(|| panic!("{answer}"));
-            Reading::of(&caller::der(pem)).unwrap()
-        };
-        (read(0), read(1).public_key().unwrap())
+        serde_json::from_value(chain.clone()).unwrap_or_else(|_| panic!("{answer}"))
+    }
+
+    /// The same read, and the key of its issuer.
+    async fn certificate(&self, now: Timestamp) -> (Reading, PublicKey) {
+        let chain = self.chain(now).await;
+        (certified(&chain[0]), certified(&chain[1]).public_key().unwrap())
     }
 
     /// Judges every log that the instance names, from outside; yields the size of each.
@@ -240,6 +254,112 @@ async fn a_running_server_takes_up_what_is_made_beside_it() {
     logged_by(&certificate, &logs);
     let verified = bench.verify();
     assert_eq!(verified.matches(" holds\n").count(), 2, "{verified}");
+}
+
+/// The authority's next intermediate is published, takes over when it begins, and what came before stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authority_is_taken_over_while_it_serves() {
+    let bench = Bench::new().await;
+    let mut server = Server::start(&bench.source());
+    let now = || SystemClock.now();
+    let old = bench.chain(now()).await;
+    let names = |state: &str| json!([["authority.pem", "issuing"], ["authority-2.pem", state]]);
+    let states = |calendar: &Value| -> Value {
+        let chains = calendar["chains"].as_array().unwrap().iter();
+        let name = |chain: &Value| {
+            Path::new(chain["file"].as_str().unwrap()).file_name().map(|name| name.to_owned())
+        };
+        chains.map(|chain| json!([name(chain).unwrap().to_str(), chain["state"]])).collect()
+    };
+    let dry = bench.json(&["rotate", "authority", "--dry-run", "--json"]);
+    assert_eq!((&dry["made"], states(&dry)), (&Value::Null, json!([["authority.pem", "issuing"]])));
+
+    let made = bench.json(&["rotate", "authority", "--ahead", "10s", "--json"]);
+    assert_eq!(states(&made), names("next"));
+    // While one waits for its time there is no other.
+    let again = bench.output(&["rotate", "authority"]);
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert!(again.status.code() == Some(1) && said.contains("wait until it has"), "{said}");
+
+    // Published, and not used: it does not hold yet.
+    let published =
+        bench.root_comes_to(&server, |root| of(root, "certificateAuthorities") == 2).await;
+    let begins = published["certificateAuthorities"][1]["validFor"]["start"].as_str().unwrap();
+    assert_eq!(begins, made["next"]["start"]);
+    let bundle = Client::new(&bench.url()).get("/api/v2/trustBundle").await.unwrap();
+    let bundle: Value = serde_json::from_slice(&bundle).unwrap();
+    assert_eq!(of(&bundle, "chains"), 2);
+    let second = bundle["chains"][1]["certificates"][0].as_str().unwrap().trim();
+    let turn = async {
+        loop {
+            let (before, chain) = (now(), bench.chain(now()).await);
+            if chain[1] == second {
+                return chain;
+            }
+            assert!(chain[1] == old[1] && before.to_string().as_str() <= begins, "{before}");
+        }
+    };
+    let new = tokio::time::timeout(PATIENCE, turn).await.expect("it takes over");
+    assert_eq!(bench.verify().matches(" holds\n").count(), 1);
+
+    // Verifiers are told when the old one ended, and both certificates are shown to be the authority's.
+    let ended = |root: &Value| root["certificateAuthorities"][0]["validFor"]["end"].is_string();
+    let root = bench.root_comes_to(&server, ended).await;
+    assert_eq!(root["certificateAuthorities"][1], published["certificateAuthorities"][1]);
+    for (name, chain) in [("old.pem", &old), ("new.pem", &new)] {
+        let file = bench.path(name);
+        std::fs::write(&file, &chain[0]).unwrap();
+        let shown = bench.run(&["log", "show", file.to_str().unwrap()]);
+        assert!(shown.contains("signed by the authority"), "{shown}");
+    }
+    server.kill();
+
+    // The key that signs nothing any more is not needed; the one that signs is.
+    let data = bench.path("data");
+    std::fs::remove_file(data.join("authority.key")).unwrap();
+    let mut server = Server::start(&bench.source());
+    assert_eq!(bench.chain(now()).await[1], second);
+    assert_eq!(bench.root().await["certificateAuthorities"], root["certificateAuthorities"]);
+    let dry = bench.json(&["rotate", "authority", "--dry-run", "--json"]);
+    assert_eq!(
+        states(&dry),
+        json!([["authority.pem", "taken over"], ["authority-2.pem", "issuing"]])
+    );
+    server.kill();
+    std::fs::remove_file(data.join("authority-2.key")).unwrap();
+    let said = String::from_utf8(bench.output(&["trust", "show"]).stderr).unwrap();
+    assert!(said.contains("authority-2.key"), "{said}");
+}
+
+/// A root that is not this authority's makes nothing, and neither does one that is not there.
+#[tokio::test]
+async fn only_the_root_makes_the_next_chain() {
+    let bench = Bench::new().await;
+    let mut server = Server::start(&bench.source());
+    server.kill();
+    let data = bench.path("data");
+    let before = names(&data);
+    let other = data.join("authority.key");
+    for (key, wanted) in [
+        (other, "this is not the key of the root"),
+        (bench.path("absent.key"), "the root's key is not here"),
+    ] {
+        let refused = bench.output(&["rotate", "authority", "--root-key", key.to_str().unwrap()]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains(wanted), "{said}");
+        assert_eq!(names(&data), before);
+    }
+    let refused = bench.output(&["rotate", "authority", "--ahead", "soon"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+/// How many members a list has.
+fn of(value: &Value, list: &str) -> usize {
+    value[list].as_array().map_or(0, Vec::len)
+}
+
+fn certified(pem: &str) -> Reading {
+    Reading::of(&caller::der(pem)).unwrap()
 }
 
 /// New Year's Eve: certificates hold ten minutes, so that the new shard begins ten minutes early.
