@@ -407,8 +407,8 @@ pub enum LogError {
     /// The log key cannot be used.
     #[error(transparent)]
     Signer(#[from] SignerError),
-    /// A record cannot be written or read.
-    #[error("a record cannot be written or read: {0}")]
+    /// A record cannot be written or read, or is not that of its entry.
+    #[error("a record does not hold: {0}")]
     Record(String),
     /// The system gives no thread.
     #[error("the log cannot have a thread: {0}")]

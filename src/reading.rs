@@ -88,6 +88,13 @@ impl Reading {
         names.0.iter().map(name_text).collect()
     }
 
+    /// Whether it is for an e-mail address.
+    pub fn is_email(&self) -> bool {
+        let names = self.extension(SAN).and_then(|value| SubjectAltName::from_der(value).ok());
+        let names = names.map(|names| names.0).unwrap_or_default();
+        names.iter().any(|name| matches!(name, GeneralName::Rfc822Name(_)))
+    }
+
     /// Fulcio's extensions in certificate order: kebab-case name and text.
     pub fn extensions(&self) -> Vec<(&'static str, String)> {
         let mut read = Vec::new();

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! What the certificate says itself is kept with the log entry and nowhere else. Beside it stands the
-//! [`Attempt`]: when, from where, by which rule. A [`Record`] is both, put together when it is read. A
+//! [`Attempt`]: when, from where, by which rule. A [`Record`] is both, put together when it is read; no
+//! signature is over an attempt, so it has to fit its certificate, or there is what the entry says alone. A
 //! refused attempt has no entry; all of its record is kept. What its token said and nobody verified stands
 //! apart, in [`Claimed`].
 //!
@@ -26,6 +27,7 @@ use crate::ct::entry::{EntryError, TileLeaf};
 use crate::extensions::Extension;
 use crate::policy::Grant;
 use crate::possession::key;
+use crate::quote::{escape, quote};
 use crate::reading::{Reading, ReadingError};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
@@ -38,6 +40,9 @@ pub mod serial;
 pub mod times;
 pub mod words;
 
+/// How much later than its certificate begins a request has come: as much as is backdated at most, and the
+/// fraction of a second that a certificate does not have.
+const LATEST: Duration = Duration::from_secs(61);
 /// How many octets of token id are kept; a longer one is left out, since nobody looks for half of it.
 const TOKEN_ID: usize = 256;
 
@@ -111,6 +116,24 @@ impl<'a> Attempt<'a> {
             kind: grant.kind().into(),
             rule: grant.rule().map(Cow::Borrowed),
             token_id: grant.token_id().filter(|id| id.len() <= TOKEN_ID).map(Cow::Borrowed),
+        }
+    }
+
+    /// The attempt, JSON, that ended in this certificate, which names `issuer` as the token's.
+    fn read(json: &str, certificate: &Reading, issuer: &str) -> Result<Self, AttemptError> {
+        let attempt: Self = serde_json::from_str(json)
+            .map_err(|error| AttemptError::Json(escape(&error.to_string()).to_string()))?;
+        if attempt.result != Outcome::Issued {
+            return Err(AttemptError::Result);
+        }
+        let (time, (begin, _)) = (attempt.time, certificate.validity());
+        if time < begin || time >= begin.plus(LATEST) {
+            return Err(AttemptError::Time { time, begin });
+        }
+        let other = attempt.issuer.as_deref();
+        match other.filter(|other| *other == issuer || !certificate.is_email()) {
+            Some(other) => Err(AttemptError::Issuer(quote(other).to_string())),
+            None => Ok(attempt),
         }
     }
 
@@ -194,6 +217,9 @@ pub struct Record {
     /// What the request said and nobody verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claimed: Option<Box<Claimed>>,
+    /// Why what was kept of the attempt is not shown: then there is what the log entry proves, and no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<String>,
 }
 
 /// What a refused request said of itself. Anybody may write anything there.
@@ -212,32 +238,46 @@ pub struct Claimed {
 }
 
 impl Record {
-    /// The record of entry `index`: its `TileLeaf`, TLS, and the [`Attempt`], JSON, stored beside it.
+    /// The record of entry `index`: its `TileLeaf`, TLS, and the [`Attempt`], JSON, stored beside it. An
+    /// attempt that cannot be this entry's counts for nothing, and [`Record::damaged`] says so.
     ///
     /// # Errors
     ///
-    /// [`RecordError`], for each of what is read.
+    /// [`RecordError`], when the entry or its certificate cannot be read.
     pub fn read(index: u64, tile_leaf: &[u8], attempt: &str) -> Result<Self, RecordError> {
-        let attempt: Attempt<'_> = serde_json::from_str(attempt)
-            .map_err(|error| RecordError::Attempt { index, error: error.to_string() })?;
         let (leaf, _) = TileLeaf::read(tile_leaf)?;
         let certificate = Reading::of(leaf.der())?;
+        let certified = Self::certified((index, leaf.timestamp), &certificate)?;
+        let attempt = match Attempt::read(attempt, &certificate, &certified.issuer) {
+            Ok(attempt) => attempt,
+            Err(error) => return Ok(Self { damaged: Some(error.to_string()), ..certified }),
+        };
+        Ok(Self {
+            time: attempt.time,
+            duration_ms: milliseconds(leaf.timestamp.since(attempt.time)),
+            request_id: attempt.request_id.into_owned(),
+            client: attempt.client,
+            issuer: attempt.issuer.map_or(certified.issuer, Cow::into_owned),
+            kind: attempt.kind.into_owned(),
+            rule: attempt.rule.map(Cow::into_owned),
+            token_id: attempt.token_id.map(Cow::into_owned),
+            ..certified
+        })
+    }
+
+    /// What the entry alone says: its place and time, and its certificate.
+    fn certified(
+        (index, logged): (u64, Timestamp),
+        certificate: &Reading,
+    ) -> Result<Self, RecordError> {
         let spki = certificate.spki()?;
         let extensions = certificate.extensions().into_iter();
         let extensions: BTreeMap<_, _> =
             extensions.map(|(name, text)| (Cow::Borrowed(name), text)).collect();
-        let named = || extensions.get(Extension::ISSUER.name()).cloned();
         Ok(Self {
-            time: attempt.time,
-            duration_ms: milliseconds(leaf.timestamp.since(attempt.time)),
-            result: attempt.result,
-            request_id: attempt.request_id.into_owned(),
-            client: attempt.client,
-            issuer: attempt.issuer.map(Cow::into_owned).or_else(named).unwrap_or_default(),
-            kind: attempt.kind.into_owned(),
+            time: logged,
+            issuer: extensions.get(Extension::ISSUER.name()).cloned().unwrap_or_default(),
             san: certificate.sans().into_iter().next().unwrap_or_default(),
-            rule: attempt.rule.map(Cow::into_owned),
-            token_id: attempt.token_id.map(Cow::into_owned),
             serial: certificate.serial(),
             key: Hash::of(&[&spki]).to_string(),
             key_algorithm: key::kind(&spki).unwrap_or_default().into(),
@@ -271,17 +311,35 @@ pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Why what is kept beside an entry is not what was kept of the attempt.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum AttemptError {
+    /// It is none.
+    #[error("what was kept of the attempt is unreadable: {0}")]
+    Json(String),
+    /// Another end.
+    #[error("what was kept of the attempt says that it was refused, and there is a certificate")]
+    Result,
+    /// Another time.
+    #[error(
+        "what was kept of the attempt says that it was at {time}, and the certificate begins at {begin}"
+    )]
+    Time {
+        /// Of the attempt.
+        time: Timestamp,
+        /// Of the certificate's validity.
+        begin: Timestamp,
+    },
+    /// Another issuer of the token: only a certificate for an e-mail address may name somebody else.
+    #[error(
+        "what was kept of the attempt says that {0} issued the token, and the certificate does not"
+    )]
+    Issuer(String),
+}
+
 /// Why there is no record to be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// What is kept of the attempt.
-    #[error("what is kept beside entry {index} is unreadable: {error}")]
-    Attempt {
-        /// The position of the entry.
-        index: u64,
-        /// What is wrong with the JSON.
-        error: String,
-    },
     /// The entry.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -335,13 +393,18 @@ mod tests {
 
     /// A tile leaf of a certificate by rcgen, and the fingerprint of the key in it.
     fn tile_leaf() -> (Vec<u8>, String) {
+        tile_leaf_for(SanType::URI("https://a.example/b".try_into().unwrap()))
+    }
+
+    fn tile_leaf_for(san: SanType) -> (Vec<u8>, String) {
         let key = KeyPair::generate().unwrap();
         let fulcio = |arc, value: &[u8]| {
             CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, arc], value.to_vec())
         };
         let mut params = CertificateParams::default();
         params.serial_number = Some(vec![0x3c, 0x9f, 0x01].into());
-        params.subject_alt_names = vec![SanType::URI("https://a.example/b".try_into().unwrap())];
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.subject_alt_names = vec![san];
         params.custom_extensions = vec![fulcio(1, b"https://i.example"), fulcio(8, b"\x0c\x03i.e")];
         let precertificate = params.self_signed(&key).unwrap().der().to_vec();
         let (tbs, chain) = (Vec::new(), [[1; 32]].into());
@@ -371,19 +434,60 @@ mod tests {
 
     #[test]
     fn the_issuer_of_the_token_is_kept_where_the_certificate_names_another() {
+        let (leaf, _) = tile_leaf_for(SanType::Rfc822Name("a@b.example".try_into().unwrap()));
         let attempt = Attempt { issuer: Some("https://token.example".into()), ..attempt() };
-        let record = Record::read(7, &tile_leaf().0, &attempt.to_json().unwrap()).unwrap();
+        let record = Record::read(7, &leaf, &attempt.to_json().unwrap()).unwrap();
         assert_eq!(record.issuer, "https://token.example");
-        assert_eq!(record.extensions["issuer"], "i.e");
+        assert_eq!((&*record.extensions["issuer"], record.damaged), ("i.e", None));
+    }
+
+    #[test]
+    fn an_attempt_that_is_not_the_certificates_counts_for_nothing() {
+        let (leaf, key) = tile_leaf();
+        let certified = Record {
+            time: Timestamp::from_millis(1_767_225_618_262),
+            issuer: "i.e".into(),
+            san: "https://a.example/b".into(),
+            extensions: Record::read(7, &leaf, ATTEMPT).unwrap().extensions,
+            serial: "3c9f01".into(),
+            key,
+            key_algorithm: "ECDSA P-256".into(),
+            index: Some(7),
+            ..Record::default()
+        };
+        #[track_caller]
+        fn check(certified: &Record, leaf: &[u8], attempt: &str, why: &str) {
+            let read = Record::read(7, leaf, attempt).unwrap();
+            let damaged = read.damaged.clone().unwrap_or_default();
+            assert!(damaged.contains(why), "{attempt}: {damaged}");
+            assert_eq!(Record { damaged: None, ..read }, *certified, "{attempt}");
+        }
+        for json in ["", "{}", "[]", r#"{"time":"1969-12-31T23:59:59Z"}"#, r#"{"time":1}"#] {
+            check(&certified, &leaf, json, "is unreadable");
+        }
+        for (from, to, why) in [
+            ("00:00:18.25Z", "00:01:01Z", "was at 2026-01-01T00:01:01Z, and"),
+            ("2026-01-01T00:00:18.25Z", "2025-12-31T23:59:59.999Z", "begins at 2026-01-01T00"),
+            ("issued", "refused", "says that it was refused"),
+            ("issued", "\\u001b", "unreadable: unknown variant `\\u{1b}`"),
+            (r#""kind":"#, r#""issuer":"https://x","kind":"#, "\"https://x\" issued the token"),
+        ] {
+            check(&certified, &leaf, &ATTEMPT.replace(from, to), why);
+        }
+        for time in ["2026-01-01T00:00:00Z", "2026-01-01T00:01:00.999Z"] {
+            let attempt = ATTEMPT.replace("2026-01-01T00:00:18.25Z", time);
+            assert_eq!(Record::read(7, &leaf, &attempt).unwrap().damaged, None, "{time}");
+        }
+        // Written beside the certificate's only where it is another.
+        let (leaf, key) = tile_leaf_for(SanType::Rfc822Name("a@b.example".try_into().unwrap()));
+        let certified = Record { san: "a@b.example".into(), key, ..certified };
+        let attempt = ATTEMPT.replace(r#""kind":"#, r#""issuer":"i.e","kind":"#);
+        check(&certified, &leaf, &attempt, "\"i.e\" issued the token");
     }
 
     #[test]
     fn what_is_unreadable_is_no_record() {
         let (leaf, _) = tile_leaf();
-        for json in ["", "{}", "[]", r#"{"time":"1969-12-31T23:59:59Z"}"#, r#"{"time":1}"#] {
-            let error = Record::read(7, &leaf, json).unwrap_err();
-            assert!(matches!(error, RecordError::Attempt { index: 7, .. }), "{json}: {error}");
-        }
         let cut = Record::read(7, &leaf[..9], ATTEMPT);
         assert!(matches!(cut, Err(RecordError::Entry(_))));
         let (tbs, chain, precertificate) = (Vec::new(), [].into(), b"no certificate".to_vec());

@@ -198,7 +198,7 @@ fn row(record: &Record) -> [String; 7] {
     [
         record.index.map_or("-".to_owned(), |index| format!("{}/{index}", record.shard)),
         record.time.to_string(),
-        record.reason.clone().unwrap_or_else(|| record.result.name().to_owned()),
+        end(record),
         who(record),
         record.extensions.get("source-repository-ref").cloned().unwrap_or_default(),
         given(&record.rule),
@@ -207,6 +207,13 @@ fn row(record: &Record) -> [String; 7] {
             Outcome::Refused => record.request_id.clone(),
         },
     ]
+}
+
+/// How an attempt ended; marked where nothing of it but the certificate is known.
+fn end(record: &Record) -> String {
+    let end = record.reason.as_deref().unwrap_or(record.result.name());
+    let mark = if record.damaged.is_some() { " (record damaged)" } else { "" };
+    format!("{end}{mark}")
 }
 
 /// Whom an attempt was for, as far as that is known; marked where nobody verified it.

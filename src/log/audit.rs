@@ -1,9 +1,9 @@
 //! All of a log, computed again from its entries: a slice at a time, for the scrub and for
 //! `mayfly log fsck`.
 //!
-//! Every entry is hashed anew from its octets, its record is read and its issuers are looked for; from the
-//! leaf hashes every tile of every level is made again and compared with the one that is stored, and the
-//! last of them make the root, which must be the head's.
+//! Every entry is hashed anew from its octets, its record has to fit its certificate, and its issuers are
+//! looked for; from the leaf hashes every tile of every level is made again and compared with the one that
+//! is stored, and the last of them make the root, which must be the head's.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,10 @@ impl Audit {
         if found.is_some() || self.form == Form::Octets {
             return Ok(found);
         }
-        let read = Record::read(*index, tile_leaf, record);
-        Ok(read.err().map(|error| LogError::Record(error.to_string())))
+        let wrong = match Record::read(*index, tile_leaf, record) {
+            Ok(record) => record.damaged,
+            Err(error) => Some(error.to_string()),
+        };
+        Ok(wrong.map(|wrong| LogError::Record(format!("entry {index}: {wrong}"))))
     }
 }

@@ -6,13 +6,15 @@
 //! 0     ┴
 //! ```
 //!
-//! Every record found was read and compared; the index only says which need not be read.
+//! Every record found was read and compared; the index only says which need not be read. Where to begin and
+//! to stop for a range of times the entries say: what is kept of an attempt could be anybody's.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Log, LogError};
+use crate::ct::entry::TileLeaf;
 use crate::record::Record;
 use crate::record::search::Search;
 use crate::record::words::Clue;
@@ -33,8 +35,8 @@ const MOST_CANDIDATES: usize = 4096;
 const STARTS: u64 = 1000;
 /// How many entries an index is asked for before its silence is believed.
 const SAMPLE: u64 = 16;
-/// How much earlier than an entry's time that of a later one may be: requests are logged within seconds,
-/// in the order of their ends.
+/// How far the time of a request may be from that of its entry: requests are logged within seconds, by a
+/// clock that may be set meanwhile. The entries' own times are in order, and signed for.
 const SLACK: Duration = Duration::from_secs(60);
 
 /// Whether an index that had come so far is of the log in `store`, which has had `size` entries since.
@@ -154,11 +156,15 @@ impl<'a> Entries<'a> {
     ///
     /// [`LogError::Store`] when the store cannot be read, [`LogError::Record`] when the record cannot.
     pub fn record(&self, index: u64) -> Result<Option<Record>, LogError> {
+        self.placed(index)?.map(|placed| self.read(&placed)).transpose()
+    }
+
+    fn placed(&self, index: u64) -> Result<Option<Placed>, StoreError> {
         if index >= self.size {
             return Ok(None);
         }
         let found = self.store.records(Some(index + 1), 1)?;
-        found.iter().find(|placed| placed.index == index).map(|it| self.read(it)).transpose()
+        Ok(found.into_iter().find(|placed| placed.index == index))
     }
 
     /// The place of a leaf, by its hash.
@@ -219,7 +225,8 @@ impl<'a> Entries<'a> {
         let mut start = if latest < Timestamp::from_millis(u64::MAX) { 0 } else { end };
         while start < end {
             let middle = start + (end - start) / 2;
-            if self.existing(middle)?.time <= latest { start = middle + 1 } else { end = middle }
+            let time = logged(&self.existing(middle)?)?;
+            if time <= latest { start = middle + 1 } else { end = middle }
         }
         Ok(end)
     }
@@ -232,11 +239,17 @@ impl<'a> Entries<'a> {
         Ok(Record { shard: self.store.owner().shard().to_owned(), ..record })
     }
 
-    /// The record of an entry that must be there.
-    fn existing(&self, index: u64) -> Result<Record, LogError> {
+    /// An entry that must be there.
+    fn existing(&self, index: u64) -> Result<Placed, StoreError> {
         let missing = || StoreError::Corrupt(format!("entry {index} is missing"));
-        self.record(index)?.ok_or_else(|| missing().into())
+        self.placed(index)?.ok_or_else(missing)
     }
+}
+
+/// When an entry was logged.
+fn logged(placed: &Placed) -> Result<Timestamp, LogError> {
+    let leaf = TileLeaf::read(&placed.tile_leaf);
+    leaf.map(|(leaf, _)| leaf.timestamp).map_err(|error| LogError::Record(error.to_string()))
 }
 
 /// The records that a search finds, one after the other.
@@ -270,14 +283,17 @@ impl Issued<'_> {
                 continue;
             };
             *budget -= 1;
-            let record = match candidate {
+            let placed = match candidate {
                 Candidate::Named(index) => self.entries.existing(index)?,
-                Candidate::Read(placed) => self.entries.read(&placed)?,
+                Candidate::Read(placed) => placed,
             };
-            self.before = record.index.unwrap_or_default();
-            if record.time.plus(SLACK) < self.search.since {
+            self.before = placed.index;
+            if logged(&placed)?.plus(SLACK) < self.search.since {
                 self.before = 0;
-            } else if self.search.finds(&record) {
+                break;
+            }
+            let record = self.entries.read(&placed)?;
+            if self.search.finds(&record) {
                 return Ok(Some(record));
             }
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Record;
 
 /// The columns, in order; new ones come at the end.
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "index",
     "time",
     "san",
@@ -27,6 +27,7 @@ const COLUMNS: [&str; 21] = [
     "claim",
     "wanted",
     "got",
+    "damaged",
 ];
 
 /// The header line, and one line a record.
@@ -38,7 +39,7 @@ pub fn table<'a>(records: impl IntoIterator<Item = &'a Record>) -> String {
     text
 }
 
-fn row(record: &Record) -> [String; 21] {
+fn row(record: &Record) -> [String; 22] {
     let extension = |name: &str| record.extensions.get(name).cloned().unwrap_or_default();
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let claimed = record.claimed.as_ref().and_then(|all| serde_json::to_string(all).ok());
@@ -64,6 +65,7 @@ fn row(record: &Record) -> [String; 21] {
         given(&record.claim),
         given(&record.wanted),
         given(&record.got),
+        given(&record.damaged),
     ]
 }
 
@@ -94,6 +96,6 @@ mod tests {
         let text = table([&record]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("index,time,san,ref,rule,serial,"), "{text}");
-        assert_eq!(lines[1], "7,1970-01-01T00:00:00Z,\"a,b\",,,,issued,,,,,,,,,,2026,0,,,");
+        assert_eq!(lines[1], "7,1970-01-01T00:00:00Z,\"a,b\",,,,issued,,,,,,,,,,2026,0,,,,");
     }
 }

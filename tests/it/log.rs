@@ -154,6 +154,7 @@ static PRECERTIFICATE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     poison.set_criticality(true);
     let mut params = CertificateParams::new(["a.example".to_owned()]).unwrap();
     params.serial_number = Some(SERIAL.to_vec().into());
+    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
     params.custom_extensions = vec![poison];
     params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
 });
@@ -729,7 +730,7 @@ async fn damage_is_found_while_the_log_runs() {
             "entry 3 in the store is not the one that was logged",
         ),
         ("UPDATE entries SET leaf_hash = zeroblob(32) WHERE idx = 3".to_owned(), "entry 3 in the store"),
-        ("UPDATE entries SET record = 'no JSON' WHERE idx = 3".to_owned(), "entry 3 is unreadable"),
+        ("UPDATE entries SET record = 'no JSON' WHERE idx = 3".to_owned(), "entry 3: what was kept of the attempt is unreadable"),
         ("DELETE FROM entries WHERE idx = 3".to_owned(), "of the entries 0 to 256 only 255 are there"),
         (format!("UPDATE tiles SET {flip} WHERE level = 0 AND idx = 0"), "tile 0 of level 0"),
         (format!("UPDATE tiles SET {flip} WHERE level = 1"), "tile 0 of level 1"),

@@ -78,6 +78,7 @@ impl Bench {
         let (app, branch) = (number % 7, number % 11);
         let san = format!("https://ci.example/acme/app-{app}/release.yml@refs/heads/b{branch}");
         let mut params = CertificateParams::default();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1) + Duration::from_secs(number);
         let serial = Hash::of(&[&number.to_be_bytes()]).0;
         params.serial_number = Some(vec![0x00, 0x0c, serial[0], serial[1], number as u8].into());
         params.subject_alt_names = vec![SanType::URI(san.as_str().try_into().unwrap())];
@@ -114,8 +115,16 @@ impl Bench {
     async fn fill(&self, log: &Log, numbers: std::ops::Range<u64>) {
         for number in numbers {
             let (entry, attempt) = self.entry(number);
+            self.clock.set(attempt.time);
             log.append(entry, attempt).await.unwrap();
         }
+    }
+
+    /// Writes over what is kept beside an entry.
+    fn edit(&self, index: u64, edit: impl FnOnce(&str) -> String) {
+        let mut rows = self.store.rows();
+        let record = &mut rows.entries.get_mut(&index).unwrap().2;
+        *record = edit(record);
     }
 }
 
@@ -147,7 +156,7 @@ fn search(terms: &str) -> Search {
 }
 
 /// How many entries `terms` find, and how many are read for that.
-async fn look(log: &Log, terms: &str) -> (usize, usize) {
+async fn look_for(log: &Log, terms: &str) -> (usize, usize) {
     let search = search(terms);
     let looked = log.look(move |entries| all(entries, &search));
     let (found, read) = looked.await.unwrap();
@@ -210,6 +219,59 @@ async fn times_are_ranges_of_the_log() {
     assert_eq!(check(&log, "since=900s until=801s").0, 100);
     assert_eq!(check(&log, "until=2026-01-01").0, 600);
     assert_eq!(check(&log, "until=2025-12-31").0, 0);
+}
+
+/// Nothing is signed over what is kept of an attempt. What the certificate and its entry say is found in
+/// spite of it, and marked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_was_edited_hides_neither_itself_nor_others() {
+    let bench = Bench::new();
+    let log = bench.indexed(200).await;
+    let to = |from: &'static str, to: &'static str| {
+        move |record: &str| {
+            assert!(record.contains(from), "{record}");
+            record.replace(from, to)
+        }
+    };
+    bench.edit(170, to("2026-01-01T00:02:50Z", "1970-01-01T00:00:00Z"));
+    bench.edit(171, to("2026-01-01T00:02:51Z", "2036-01-01T00:00:00Z"));
+    bench.edit(172, to("\"issued\"", "\"refused\""));
+    bench.edit(173, to("\"kind\"", "\"issuer\":\"https://ci.example.net\",\"kind\""));
+    bench.edit(174, |_| "no JSON at all".to_owned());
+    let look = || {
+        for (terms, expected) in [
+            ("", 200),
+            ("since=990s", 190),
+            ("since=990s app-3", 28),
+            ("until=829s", 171),
+            ("since=831s until=827s", 4),
+            ("ref=refs/heads/b7 app-5", 3),
+            ("issuer=https://ci.example", 200),
+        ] {
+            assert_eq!(check(&log, terms).0, expected, "{terms}");
+        }
+    };
+    look();
+    let explorer = Explorer::new(Shards::new([log.clone()].into()), Recorder::default());
+    let question = Question { search: search(""), cursor: None, limit: 1000 };
+    let found = explorer.ask(question).await.unwrap().records;
+    let damaged = found.iter().rev().filter(|record| record.damaged.is_some());
+    let damaged: Vec<_> = damaged.map(|record| record.index.unwrap()).collect();
+    assert_eq!(damaged, [170, 171, 172, 173, 174]);
+    let record = explorer.record(None, 174, MIDNIGHT).await.unwrap().unwrap();
+    assert_eq!(record.san, "https://ci.example/acme/app-6/release.yml@refs/heads/b9");
+    assert_eq!((record.result, record.time.as_secs()), (Outcome::Issued, MIDNIGHT.as_secs() + 174));
+    let why = record.damaged.unwrap();
+    assert!(why.starts_with("what was kept of the attempt is unreadable: expected"), "{why}");
+    // An index that is made of such records finds as much.
+    drop(explorer);
+    rusqlite::Connection::open(bench.index()).unwrap().execute_batch("DROP TABLE words").unwrap();
+    assert_eq!(check(&log, "app-3").0, 29);
+    let began = Instant::now();
+    while look_for(&log, "request=run-9").await.1 > 20 {
+        assert!(began.elapsed() < PATIENCE, "the index is not made anew");
+    }
+    look();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,9 +353,9 @@ async fn an_index_damaged_while_it_is_used_is_made_anew() {
     let connection = rusqlite::Connection::open(bench.index()).unwrap();
     connection.execute_batch("DROP TABLE words").unwrap();
     drop(connection);
-    assert_eq!(look(&log, "app-3").await.0, 43);
+    assert_eq!(look_for(&log, "app-3").await.0, 43);
     let began = Instant::now();
-    while look(&log, "request=run-9").await.1 > 20 {
+    while look_for(&log, "request=run-9").await.1 > 20 {
         assert!(began.elapsed() < PATIENCE, "the index is not made anew");
     }
 }
@@ -312,7 +374,7 @@ async fn an_index_that_was_emptied_hides_no_entry() {
     let log = bench.open();
     log.keep_index(bench.index()).unwrap();
     wait(&log, 300);
-    assert_eq!(look(&log, "app-3").await.0, 43);
+    assert_eq!(look_for(&log, "app-3").await.0, 43);
 }
 
 /// Refusals at these seconds, in the order in which they came.

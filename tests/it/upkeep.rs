@@ -322,3 +322,41 @@ async fn fsck_says_what_does_not_hold_and_repairs_what_can_be() {
     assert!(code == 1 && err.contains("the copy does not hold, and was not kept"), "{err}");
     assert_eq!(fs::read_dir(bench.path("copies")).unwrap().count(), 0);
 }
+
+/// What is kept of an attempt has to fit its certificate. Where it does not, fsck says so, and everybody
+/// still sees what the certificate says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_was_edited_is_said_to_be_damaged() {
+    let bench = Bench::new().await.issued(2).await;
+    for (edit, why) in [
+        ("json_set(record, '$.time', '2020-01-01T00:00:00Z')", "was at 2020-01-01T00:00:00Z"),
+        ("json_set(record, '$.result', 'refused')", "says that it was refused"),
+        ("'no JSON'", "is unreadable"),
+        ("CAST(x'ff' AS TEXT)", "is unreadable"),
+    ] {
+        bench.damage(&format!("UPDATE entries SET record = {edit} WHERE idx = 0"));
+        let report: Value = serde_json::from_str(&bench.fsck(&["--json"], 1)).unwrap();
+        let found = report["found"].as_array().unwrap();
+        let said = found[0].as_str().unwrap();
+        assert!(said.contains("entry 0: ") && said.contains(why), "{edit}: {said}");
+        assert_eq!(found.len(), 1, "{edit}: {found:?}");
+    }
+    let search = |form: &[&str]| {
+        let (code, out, err) =
+            bench.run(&[&["log", "search", "alice@example.com"], form].concat(), false);
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(
+            out.lines().filter(|line| line.contains("alice@example.com")).count(),
+            2,
+            "{out}"
+        );
+        out
+    };
+    assert_eq!(search(&[]).matches("issued (record damaged)").count(), 1);
+    assert!(search(&["--csv"]).contains("what was kept of the attempt is unreadable"));
+    let found = search(&["--json"]);
+    let damaged: Value = serde_json::from_str(found.lines().nth(1).unwrap()).unwrap();
+    assert!(damaged["damaged"].is_string() && damaged["issuer"] == bench.issuer.url(), "{damaged}");
+    let (code, out, err) = bench.run(&["log", "show", "0"], false);
+    assert!(code == 0 && out.contains("damaged") && out.contains("is unreadable"), "{out}{err}");
+}

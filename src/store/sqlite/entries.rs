@@ -53,8 +53,14 @@ pub(super) fn placed(row: &Row<'_>) -> Result<Placed, StoreError> {
         index: natural(row.get(0)?)?,
         leaf_hash: hash(blob(row, 1)?)?,
         tile_leaf: tile_leaf(row)?,
-        record: row.get(5)?,
+        record: text(row, 5)?,
     })
+}
+
+/// A text, whatever its octets are: those that are no UTF-8 are nobody's record, and hide no other.
+fn text(row: &Row<'_>, column: usize) -> Result<String, StoreError> {
+    let octets = row.get_ref(column)?.as_bytes().map_err(rusqlite::Error::from)?;
+    Ok(String::from_utf8_lossy(octets).into_owned())
 }
 
 /// The tile leaf in a row of [`SELECT`].
