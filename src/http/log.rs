@@ -130,15 +130,36 @@ async fn tile(
     Ok(response)
 }
 
-/// Whether the reader wants gzip where it can be had: it is named, and not with `q=0`.
+/// Whether the reader wants gzip where it can be had: it is named, by either of its names or as one of
+/// all, and not with a weight of 0.
+///
+/// Spec: RFC 9110 §12.5.3, §12.4.2.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-        named && quality.is_none_or(|quality| quality.parse().is_ok_and(|q: f32| q > 0.0))
-    })
+    let codings: Vec<_> = values.flat_map(|value| value.split(',')).map(coding).collect();
+    let of = |names: &[&str]| {
+        let mut named =
+            codings.iter().filter(|(is, _)| names.iter().any(|n| n.eq_ignore_ascii_case(is)));
+        named.next().map(|(_, wanted)| *wanted)
+    };
+    of(&["gzip", "x-gzip"]).or(of(&["*"])).unwrap_or(false)
+}
+
+/// The name of a coding, and whether it is wanted.
+fn coding(text: &str) -> (&str, bool) {
+    let mut parts = text.split(';');
+    let name = parts.next().unwrap_or_default().trim();
+    let mut parameters = parts.filter_map(|part| part.split_once('='));
+    let weight = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    (name, weight.is_none_or(|(_, weight)| is_positive(weight.trim())))
+}
+
+/// Whether it is a weight, and more than nothing: `1`, `0.5`, `0.001`.
+fn is_positive(weight: &str) -> bool {
+    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
+    let is_nothing = fraction.bytes().all(|digit| digit == b'0');
+    let is_number = fraction.len() <= 3 && fraction.bytes().all(|digit| digit.is_ascii_digit());
+    is_number && (whole == "1" && is_nothing || whole == "0" && !is_nothing)
 }
 
 async fn issuer(State(served): State<Served>, uri: Uri) -> Result<Response, Problem> {
@@ -260,6 +281,21 @@ mod tests {
             ("gzip; q=0", false),
             ("gzip;q=0.000", false),
             ("gzip;q=none", false),
+            ("gzip;Q = 0", false),
+            ("gzip ; q= 0.0", false),
+            ("GZIP\t;\tQ=0.001", true),
+            ("gzip;q=1.000", true),
+            ("gzip;q=1.001", false),
+            ("gzip;q=0.0001", false),
+            ("gzip;q=inf", false),
+            ("gzip;q=", false),
+            ("gzip;level=9;q=0", false),
+            ("x-gzip", true),
+            ("*", true),
+            ("*;q=0", false),
+            ("gzip;q=0, *", false),
+            ("*;q=0, gzip", true),
+            ("br;q=1, identity", false),
             ("x-gzip-2", false),
             ("identity", false),
             ("", false),
