@@ -73,6 +73,26 @@ impl fmt::Display for Visible<'_> {
     }
 }
 
+/// Yields JSON text of the same value, in which a string has nothing that cannot be seen: JSON alone escapes
+/// neither U+007F nor what is beyond ASCII, which moves the cursor as well.
+pub fn json(text: &str) -> Json<'_> {
+    Json(text)
+}
+
+/// What [`json`] yields; [`fmt::Display`] writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<'a>(&'a str);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A line end is between strings, never in one.
+        self.0.chars().try_for_each(|c| match c == '\n' || is_visible(c) {
+            true => f.write_char(c),
+            false => c.encode_utf16(&mut [0; 2]).iter().try_for_each(|u| write!(f, "\\u{u:04x}")),
+        })
+    }
+}
+
 /// Whether a reader sees a character where it stands: neither control, format nor direction mark, nor a
 /// space other than the plain one. Combining marks are seen.
 pub fn is_visible(c: char) -> bool {
@@ -107,6 +127,20 @@ mod tests {
         assert_eq!(visible(&text).to_string(), text);
         let hidden = "a\u{1b}[31m\n\u{202e}\u{2800}\u{a0}";
         assert_eq!(visible(hidden).to_string(), "a\\u{1b}[31m\\n\\u{202e}\\u{2800}\\u{a0}");
+    }
+
+    #[test]
+    fn json_has_the_same_value_and_nothing_that_cannot_be_seen() {
+        let value = serde_json::json!({ "a": "\u{1b}[\u{7f}\u{9b}31m\n\u{202e}\u{e0041}Ä漢\"\\" });
+        for text in [value.to_string(), format!("{value:#}")] {
+            let shown = json(&text).to_string();
+            assert!(
+                shown.contains("\\u001b[\\u007f\\u009b31m\\n\\u202e\\udb40\\udc41Ä漢"),
+                "{shown}"
+            );
+            assert!(shown.chars().all(|c| c == '\n' || is_visible(c)), "{shown:?}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     }
     let out = Out::stdout();
     let printed = if args.json {
-        out.line(format_args!("{:#}", to_json(&explanation)))
+        out.json(format_args!("{:#}", to_json(&explanation)))
     } else {
         let when = args.at.map(|_| format!("as if it were {now}:\n")).unwrap_or_default();
         out.print(when + &to_text(&explanation, out.style))

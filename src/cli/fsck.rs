@@ -15,6 +15,7 @@ use super::out::{self, Out};
 use crate::log::audit::Audit;
 use crate::log::mark::{self, MarkError};
 use crate::log::{self, LogError, search};
+use crate::quote::visible;
 use crate::store::index::Index;
 use crate::store::{Head, Store, StoreError, Tile};
 use crate::time::{Clock, SystemClock};
@@ -65,7 +66,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     }
     let out = Out::stdout();
     match args.json {
-        true => out.line(report.to_json(repaired))?,
+        true => out.json(report.to_json(repaired))?,
         false => out.print(report.to_text(&out, (args.repair, repaired), accepted))?,
     }
     if report.found.is_empty() { Ok(()) } else { Err(CommandError::Refused) }
@@ -219,7 +220,8 @@ impl Report {
             return text + "everything holds: entries, records, issuers, tiles, root, mark\n";
         }
         for error in &self.found {
-            let _ = writeln!(text, "WRONG  {}", out.wrap(&error.to_string(), 7));
+            let _ =
+                writeln!(text, "WRONG  {}", out.wrap(&visible(&error.to_string()).to_string(), 7));
         }
         if repair {
             text += "This was not repaired: entries, issuers, head and mark are never made up.\n";

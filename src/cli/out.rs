@@ -4,7 +4,7 @@
 //! command ends there, as [`CommandError::Enough`].
 
 use std::fmt::{self, Write as _};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use std::path::Path;
 
 use console::{Term, measure_text_width};
@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CommandError;
 use super::style::Style;
-use crate::quote::visible;
+use crate::quote::{json, visible};
 
 /// Between two columns of a table, and between a name and its value.
 const GAP: usize = 2;
@@ -24,6 +24,7 @@ const LEAST: usize = 16;
 pub struct Out {
     /// What paints words for it.
     pub style: Style,
+    is_terminal: bool,
     /// Columns of the terminal; None where there is no terminal, and nothing needs to fit.
     width: Option<usize>,
 }
@@ -33,12 +34,12 @@ impl Out {
     pub fn stdout() -> Self {
         let size = Term::stdout().size_checked();
         let width = size.map(|(_, columns)| usize::from(columns)).filter(|columns| *columns > 0);
-        Self { style: Style::of_stdout(), width }
+        Self { style: Style::of_stdout(), is_terminal: io::stdout().is_terminal(), width }
     }
 
     /// No terminal: no colour, and as wide as it gets.
     pub const fn plain() -> Self {
-        Self { style: Style::plain(), width: None }
+        Self { style: Style::plain(), is_terminal: false, width: None }
     }
 
     /// Writes `text` as it is.
@@ -58,6 +59,20 @@ impl Out {
     /// As [`Self::print`].
     pub fn line(&self, text: impl fmt::Display) -> Result<(), CommandError> {
         self.print(format_args!("{text}\n"))
+    }
+
+    /// Writes a line of JSON, or several, with nothing in it that cannot be seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::print`].
+    pub fn json(&self, text: impl fmt::Display) -> Result<(), CommandError> {
+        self.line(json(&text.to_string()))
+    }
+
+    /// A value for whom it is printed: a terminal gets nothing that would move its cursor, a file all of it.
+    pub fn shown(&self, value: &str) -> String {
+        if self.is_terminal { visible(value).to_string() } else { value.to_owned() }
     }
 
     /// Names and values, a line each, the values below each other; a value that would not fit stands
@@ -217,7 +232,7 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    const NARROW: Out = Out { style: Style::plain(), width: Some(40) };
+    const NARROW: Out = Out { style: Style::plain(), is_terminal: true, width: Some(40) };
 
     fn rows(rows: &[[&str; 3]]) -> Vec<Vec<String>> {
         rows.iter().map(|row| row.map(str::to_owned).to_vec()).collect()
@@ -237,6 +252,13 @@ mod tests {
                 "x".repeat(30)
             )
         );
+    }
+
+    #[test]
+    fn a_terminal_gets_no_value_that_moves_its_cursor() {
+        let value = "a;\u{1b}[31m\u{9b}b\r\n";
+        assert_eq!(Out::plain().shown(value), value);
+        assert_eq!(NARROW.shown(value), "a;\\u{1b}[31m\\u{9b}b\\r\\n");
     }
 
     #[test]

@@ -78,8 +78,8 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     match (args.json, args.csv) {
         (true, _) => records
             .iter()
-            .try_for_each(|record| out.line(record.to_json().map_err(CommandError::failed)?))?,
-        (_, true) => out.print(csv::table(&records))?,
+            .try_for_each(|record| out.json(record.to_json().map_err(CommandError::failed)?))?,
+        (_, true) => out.print(csv::table(&records, |value| out.shown(value)))?,
         _ => out.print(table(&out, &records))?,
     }
     // On stderr: what reads JSON or CSV does not see it, and who runs it does.
@@ -230,6 +230,18 @@ fn who(record: &Record) -> String {
 mod tests {
     use super::*;
     use crate::record::Claimed;
+
+    #[test]
+    fn nothing_in_a_table_moves_the_cursor() {
+        let text = "a\u{1b}[31m\r\u{7f}\u{9b}\u{202e}b".to_owned();
+        let extensions = [("source-repository-ref".into(), text.clone())].into();
+        let (rule, reason) = (Some(text.clone()), Some(text.clone()));
+        let (san, serial) = (text.clone(), text);
+        let record = Record { san, rule, serial, reason, extensions, ..Record::default() };
+        let table = table(&Out::plain(), &[record]);
+        assert_eq!(table.matches("a\\u{1b}[31m\\r\\u{7f}\\u{9b}\\u{202e}b").count(), 5, "{table}");
+        assert!(table.chars().all(|c| c == '\n' || !c.is_control()), "{table:?}");
+    }
 
     #[test]
     fn what_nobody_verified_is_marked() {

@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
                 from_log(index, store, record)?
             }
             Some(refusal) if args.json => {
-                return out.line(refusal.to_json().map_err(CommandError::failed)?);
+                return out.json(refusal.to_json().map_err(CommandError::failed)?);
             }
             Some(refusal) => return out.print(refused(&out, &refusal)?),
             None if is_number(&args.which) => {
@@ -84,7 +84,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             None => from_file(file, &instance, &attempts)?,
         }
     };
-    if args.json { out.line(shown.json()?) } else { out.print(shown.text(&out)?) }
+    if args.json { out.json(shown.json()?) } else { out.print(shown.text(&out)?) }
 }
 
 /// Whether this can be an index or a serial number; a file's name has other letters.

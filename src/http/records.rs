@@ -21,6 +21,7 @@ use axum::routing::get;
 use serde::Serialize;
 
 use crate::explorer::{ExplorerError, Page, Question};
+use crate::quote;
 use crate::record::Record;
 use crate::record::csv;
 use crate::record::search::Search;
@@ -162,15 +163,16 @@ impl Form {
                 answer("application/x-ndjson", lines.collect())
             }
             Self::Csv => {
-                answer("text/csv; charset=utf-8; header=present", csv::table(&page.records))
+                let table = csv::table(&page.records, str::to_owned);
+                answer("text/csv; charset=utf-8; header=present", table)
             }
         }
     }
 }
 
-/// Text and numbers alone: there is nothing in it that JSON does not have.
+/// Text and numbers alone: there is nothing in it that JSON does not have. It may end on a terminal.
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    quote::json(&serde_json::to_string(value).unwrap_or_default()).to_string()
 }
 
 fn answer(media_type: &'static str, body: String) -> Response {

@@ -30,11 +30,14 @@ const COLUMNS: [&str; 22] = [
     "damaged",
 ];
 
-/// The header line, and one line a record.
-pub fn table<'a>(records: impl IntoIterator<Item = &'a Record>) -> String {
+/// The header line, and one line a record; of every value what `shown` makes of it.
+pub fn table<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    shown: impl Fn(&str) -> String,
+) -> String {
     let mut text = COLUMNS.join(",") + "\r\n";
     for record in records {
-        let _ = write!(text, "{}\r\n", row(record).map(|value| cell(&value)).join(","));
+        let _ = write!(text, "{}\r\n", row(record).map(|value| cell(&shown(&value))).join(","));
     }
     text
 }
@@ -69,10 +72,12 @@ fn row(record: &Record) -> [String; 22] {
     ]
 }
 
-/// A cell in which no spreadsheet finds a formula.
+/// A cell in which no spreadsheet finds a formula, and no reader the end of a cell, whatever it takes for
+/// one: in some countries that is a semicolon.
 fn cell(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
+    let ends = |c: char| matches!(c, ',' | ';' | '"') || c.is_control();
+    if guard.is_empty() && !text.contains(ends) {
         return text.to_owned();
     }
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
@@ -87,14 +92,18 @@ mod tests {
         assert_eq!(cell("refs/heads/main"), "refs/heads/main");
         assert_eq!(cell("=cmd()"), "\"'=cmd()\"");
         assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+        for c in ",;\t\r\n\0\u{b}\u{1b}\u{7f}\u{85}\u{9b}".chars() {
+            assert_eq!(cell(&format!("a{c}b")), format!("\"a{c}b\""));
+        }
     }
 
     #[test]
     fn every_line_has_every_column() {
         let shard = "2026".to_owned();
         let record = Record { san: "a,b".into(), shard, index: Some(7), ..Record::default() };
-        let text = table([&record]);
+        let text = table([&record], str::to_owned);
         let lines: Vec<&str> = text.lines().collect();
+        assert!(table([&record], |value| value.replace(',', ".")).contains(",a.b,"), "{text}");
         assert!(lines[0].starts_with("index,time,san,ref,rule,serial,"), "{text}");
         assert_eq!(lines[1], "7,1970-01-01T00:00:00Z,\"a,b\",,,,issued,,,,,,,,,,2026,0,,,,");
     }
