@@ -12,7 +12,7 @@
 //! one is bounded.
 
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
 use axum::http::{HeaderMap, Uri};
@@ -55,28 +55,40 @@ async fn list(
     Ok(response)
 }
 
-async fn one(State(app): State<App>, Path(index): Path<String>) -> Result<Response, Problem> {
+async fn one(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(index) = path.map_err(|_| no_index())?;
     record(&app, None, &index).await
 }
 
 async fn one_of(
     State(app): State<App>,
-    Path((shard, index)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
+    let Path((shard, index)) = path.map_err(|_| no_index())?;
     record(&app, Some(&shard), &index).await
 }
 
 async fn record(app: &App, shard: Option<&str>, index: &str) -> Result<Response, Problem> {
-    let index = index.parse().map_err(|_| {
-        Problem::query_invalid(
-            "/api/records/ takes the position of an entry in the log, a number; for a request id or a \
-             serial number ask /api/records?request= or ?serial=",
-        )
-    })?;
+    let index = number(index).ok_or_else(no_index)?;
     let now = app.authority.clock.now();
     let record = app.explorer.record(shard, index, now).await.map_err(unreadable)?;
     let record = record.ok_or_else(Problem::no_record)?;
     Ok(answer("application/json", json(&record)))
+}
+
+/// A number in its one form, so that an entry has one address: no sign, no zeros before it.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
+fn no_index() -> Problem {
+    Problem::query_invalid(
+        "/api/records/ takes the position of an entry in the log, a number; for a request id or a serial \
+         number ask /api/records?request= or ?serial=",
+    )
 }
 
 fn unreadable(error: ExplorerError) -> Problem {
@@ -112,7 +124,8 @@ fn question(query: &[(String, String)], now: Timestamp) -> Result<Question, Prob
 }
 
 fn limit(text: &str) -> Result<usize, Problem> {
-    let limit = text.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+    let limit = number(text).and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.filter(|limit| (1..=MOST).contains(limit));
     limit.ok_or_else(|| Problem::query_invalid(format!("limit is a number from 1 to {MOST}")))
 }
 
