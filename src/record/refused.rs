@@ -3,6 +3,8 @@
 //! What was verified by then is a fact. What the request merely said stands apart, as [`Claimed`]: whoever
 //! searches for an identity must not find what a stranger wrote.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{Caller, Claimed, Outcome, Record, TOKEN_ID};
@@ -15,6 +17,10 @@ use crate::token::{Claims, UnverifiedToken};
 
 /// How many octets of a sentence or value are kept: the rest of a longer one is somebody's noise.
 const MESSAGE: usize = 2048;
+
+/// How many octets of JSON a refusal has at most where it is kept. An ordinary one, with every claim of a
+/// CI provider in it, has about 2,500; the claims of one that was made up may have a hundred thousand.
+pub const OCTETS: usize = 4096;
 
 /// What is known of a request, more and more while it is looked at.
 #[derive(Debug, Default)]
@@ -152,6 +158,44 @@ impl Known {
     }
 }
 
+impl Record {
+    /// The record, its longest texts clipped, all to one length, until it has at most [`OCTETS`] of JSON.
+    pub fn clipped(&self) -> Cow<'_, Self> {
+        let fits = |record: &Self| record.to_json().is_ok_and(|json| json.len() <= OCTETS);
+        let mut clipped = Cow::Borrowed(self);
+        let mut most = OCTETS / 2;
+        while most > 0 && !fits(&clipped) {
+            clipped.to_mut().texts().for_each(|text| clip(text, most));
+            most /= 2;
+        }
+        clipped
+    }
+
+    /// Every text that a caller may have made long.
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let claimed = self.claimed.iter_mut().flat_map(|it| [&mut it.issuer, &mut it.subject]);
+        let given = [
+            &mut self.message,
+            &mut self.subject,
+            &mut self.rule,
+            &mut self.claim,
+            &mut self.wanted,
+            &mut self.got,
+            &mut self.token_id,
+        ];
+        let given = given.into_iter().chain(claimed).filter_map(Option::as_mut);
+        given.chain([&mut self.issuer, &mut self.san]).chain(self.extensions.values_mut())
+    }
+}
+
+/// Cuts a text that has more than `most` octets, and says so.
+fn clip(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+}
+
 fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MESSAGE));
     text
@@ -170,6 +214,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::extensions::TABLE;
     use crate::issuer::Issuer;
 
     const TOKEN: &str =
@@ -226,6 +271,57 @@ mod tests {
         let claimed = record.claimed.unwrap();
         assert_eq!((claimed.issuer, claimed.subject), (None, None));
         assert!(claimed.key.is_some());
+    }
+
+    /// As long as it gets, of characters that JSON writes as six.
+    fn endless() -> Record {
+        let text = || "\u{1}".repeat(MESSAGE);
+        let some = || Some(text());
+        let claimed = Claimed { issuer: some(), subject: some(), key: Some("0".repeat(64)) };
+        Record {
+            time: Timestamp::from_millis(253_402_207_199_999),
+            duration_ms: u64::MAX,
+            result: Outcome::Refused,
+            reason: Some("READER_UNAUTHENTICATED".into()),
+            message: some(),
+            request_id: "\"".repeat(128),
+            client: Some([0xffff; 8].into()),
+            issuer: text(),
+            kind: "chainguard-identity".into(),
+            subject: some(),
+            san: text(),
+            extensions: TABLE.iter().map(|row| (row.name.into(), text())).collect(),
+            rule: some(),
+            claim: some(),
+            wanted: some(),
+            got: some(),
+            token_id: some(),
+            serial: String::new(),
+            key: "0".repeat(64),
+            key_algorithm: "RSA 4096".into(),
+            shard: String::new(),
+            index: None,
+            claimed: Some(claimed.into()),
+            damaged: None,
+        }
+    }
+
+    #[test]
+    fn the_longest_texts_are_clipped_as_far_as_it_takes() {
+        let octets = |record: &Record| record.to_json().unwrap().len();
+        assert!(octets(&endless()) > 50 * OCTETS);
+        assert!(octets(&endless().clipped()) <= OCTETS);
+
+        // At the bound nothing is, one octet above it the longest alone.
+        let (san, rule) = ("https://a.example".to_owned(), Some("release".to_owned()));
+        let mut record = Record { san, rule, message: Some(String::new()), ..Record::default() };
+        record.message = Some("ä".repeat((OCTETS - octets(&record)) / 2));
+        record.request_id = "x".repeat(OCTETS - octets(&record));
+        assert_eq!((octets(&record), &*record.clipped()), (OCTETS, &record));
+        record.request_id.push('x');
+        let clipped = record.clipped().into_owned();
+        let message = format!("{}…", "ä".repeat(OCTETS / 4));
+        assert_eq!(clipped, Record { message: Some(message), ..record });
     }
 
     #[test]

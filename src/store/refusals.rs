@@ -14,7 +14,8 @@ use crate::record::words::Clue;
 use crate::record::{Record, words};
 use crate::time::Timestamp;
 
-/// How many are kept at most, however young.
+/// How many are kept at most, however young. Each takes at most twice the octets that its JSON may have
+/// ([`Record::clipped`]), the index of its words included: 8 GB for all.
 pub const MOST: u64 = 1_000_000;
 /// How many are removed at once at most: whoever writes must not wait for a year's worth.
 const STEP: u64 = 512;
@@ -103,6 +104,7 @@ impl Refusals {
         let mut writer = self.database.writer()?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for record in records {
+            let record = record.clipped();
             let json = record.to_json().map_err(|error| StoreError::Backend(error.to_string()))?;
             let time = record.time.as_millis().cast_signed();
             transaction
@@ -110,7 +112,7 @@ impl Refusals {
                 .execute(params![time, json])?;
             transaction
                 .prepare_cached("INSERT INTO words (rowid, word) VALUES (last_insert_rowid(), ?1)")?
-                .execute([words::of(record, None)])?;
+                .execute([words::of(&record, None)])?;
         }
         prune(&transaction, bounds)?;
         Ok(transaction.commit()?)
@@ -207,6 +209,7 @@ fn placed(row: &Row<'_>) -> Result<(u64, Record), StoreError> {
 mod tests {
     use super::*;
     use crate::record::Outcome;
+    use crate::record::refused::OCTETS;
 
     const ALL: Bounds = Bounds { since: Timestamp::from_secs(0), most: MOST };
 
@@ -269,6 +272,30 @@ mod tests {
         assert_eq!(kept(&refusals), 0);
         refusals.add(&records(0..1), ALL).unwrap();
         assert_eq!(ids(&refusals, &[], u64::MAX), [1201]);
+    }
+
+    #[test]
+    fn a_refusal_takes_no_more_room_than_there_is_for_one() {
+        let (folder, refusals) = refusals();
+        // No word twice: an index makes the most of them.
+        let text =
+            |number: u64| (0..220).map(|word| format!("{:x} ", number << 16 | word)).collect();
+        let long = |number: u64| Record {
+            message: Some(text(number)),
+            got: Some(text(number + 0x8000)),
+            ..Record::default()
+        };
+        let count = 256;
+        refusals.add(&(0x1000..0x1000 + count).map(long).collect::<Vec<_>>(), ALL).unwrap();
+        let longest = "SELECT max(length(CAST(record AS BLOB))) FROM refusals";
+        let longest: isize = refusals
+            .database
+            .read(|connection| Ok(connection.query_row(longest, [], |row| row.get(0))?))
+            .unwrap();
+        assert!((OCTETS - 100..=OCTETS).contains(&longest.unsigned_abs()), "{longest}");
+        drop(refusals);
+        let octets = std::fs::metadata(folder.path().join("refusals.sqlite")).unwrap().len();
+        assert!(octets <= count * 2 * OCTETS as u64, "{octets}");
     }
 
     #[test]
