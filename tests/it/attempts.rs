@@ -36,21 +36,16 @@ impl Bench {
     async fn line(&self, token: &str) -> Value {
         let client = Client::new(&self.server.url);
         let body = Requester::new().and_then(|requester| requester.request(token)).unwrap();
-        let lines = |word: &str| -> Vec<Value> {
-            let said = self.server.said();
+        let refusals = |said: &str| -> Vec<Value> {
             let lines = said.lines().filter(|line| line.starts_with('{'));
             let lines = lines.map(|line| serde_json::from_str(line).expect("JSON"));
-            lines.filter(|line: &Value| line["fields"]["message"] == word).collect()
+            lines.filter(|line: &Value| line["fields"]["message"] == "refused").collect()
         };
-        let before = lines("refused").len();
+        let before = refusals(&self.server.said()).len();
         let answer = client.post("/api/v2/signingCert", body).await.expect("an answer");
         assert!((400..500).contains(&answer.status), "{}", answer.message());
-        loop {
-            if let Some(line) = lines("refused").get(before) {
-                return line["fields"].clone();
-            }
-            client.get("/healthz").await.expect("an answer");
-        }
+        let newest = |said: &str| Some(refusals(said).get(before)?["fields"].clone());
+        self.server.comes_to_tell("refused", newest)
     }
 }
 

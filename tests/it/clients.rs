@@ -84,7 +84,9 @@ impl Script {
 fn with_another_log(trusted_root: &Path) -> String {
     let mut root: Value = serde_json::from_slice(&fs::read(trusted_root).unwrap()).unwrap();
     let key = recorded::spki(&recorded::key());
-    root["ctlogs"][0]["publicKey"]["rawBytes"] = STANDARD.encode(key).into();
+    for log in root["ctlogs"].as_array_mut().unwrap() {
+        log["publicKey"]["rawBytes"] = STANDARD.encode(&key).into();
+    }
     root.to_string()
 }
 

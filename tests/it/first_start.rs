@@ -140,8 +140,7 @@ fn a_first_start_under_an_authority_that_is_there_makes_a_log_alone() {
 
     configure("one");
     let mut server = Server::start(&["--config", &file]);
-    let has = "the key of a log for the authority that is configured";
-    until(|| server.said().contains(has));
+    server.comes_to_say("the key of a log for the authority that is configured");
     server.kill();
     let mut made = names(&path("data"));
     made.retain(|name| !name.starts_with("refusals.sqlite"));

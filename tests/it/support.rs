@@ -6,6 +6,7 @@ pub mod authority;
 pub mod caller;
 pub mod issuer;
 pub mod process;
+pub mod shard;
 pub mod signer;
 pub mod store;
 pub mod made_log;

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 
 use crate::support::issuer::FakeIssuer;
 use crate::support::process::{Server, free_port, fulcio_config, send};
+use crate::support::shard;
 
 /// An instance in a folder, with one URL for all of its life.
 struct Bench {
@@ -39,11 +40,9 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// The files of the log, by how their names end.
+    /// A file of the log, by how its name ends.
     fn log(&self, extension: &str) -> PathBuf {
-        let files = fs::read_dir(self.path("data/ct")).unwrap().map(|file| file.unwrap().path());
-        let mut files = files.filter(|file| file.extension().is_some_and(|is| is == extension));
-        files.next().expect("a file of the log")
+        shard::database(&self.path("data")).with_extension(extension)
     }
 
     /// `mayfly command` for this instance: exit code, stdout, stderr.
@@ -115,13 +114,6 @@ fn raw(url: &str, path: &str) -> String {
     answer
 }
 
-/// Waits until the server has said it.
-fn heard(server: &Server, line: &str) {
-    while !server.said().contains(line) {
-        std::thread::yield_now();
-    }
-}
-
 /// P4: the whole story of a copy that is put back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_evidence_and_not_a_way_back() {
@@ -175,7 +167,7 @@ async fn a_backup_is_evidence_and_not_a_way_back() {
 
     // For reading it is good.
     let server = bench.serve(&["--read-only"]);
-    heard(&server, "an old copy of the database was put back");
+    server.comes_to_say("an old copy of the database was put back");
     let (status, answer) = bench.ask().await;
     assert_eq!((status, &answer["details"][0]["reason"]), (503, &json!("READ_ONLY")), "{answer}");
     let ready = raw(&server.url, "/readyz");
@@ -275,7 +267,7 @@ async fn a_mark_that_is_deleted_beside_the_server_is_made_anew() {
     assert_eq!(bench.ask().await.0, 200);
     assert!(send("TERM", server.id()));
     assert_eq!(server.ended(), Some(0), "{}", server.said());
-    heard(&server, "stopped: the log is closed");
+    server.comes_to_say("stopped: the log is closed");
     assert!(bench.fsck(&[], 0).contains("everything holds"));
     let _server = bench.serve(&[]);
     assert_eq!(bench.ask().await.0, 200);

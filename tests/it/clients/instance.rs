@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::issuer::{Alg, FakeIssuer};
+use crate::support::shard;
 
 /// `mayfly serve`, killed when dropped.
 pub struct Instance {
@@ -106,6 +107,12 @@ impl Instance {
         export.args(["trust", "export"]).arg(&folder).args(&self.source);
         assert_succeeds(&export.stdin(Stdio::null()).output().unwrap());
         folder
+    }
+
+    /// Where its log is: the shard of today, whose key is `ct.pem`.
+    pub fn log(&self) -> String {
+        let shard = shard::name(&self.file("data"));
+        format!("{}/ct/{shard}", self.url)
     }
 
     /// What a command says about this instance.

@@ -95,17 +95,16 @@ impl Judges {
         let key = instance.file("log.der");
         fs::write(&key, spki).unwrap();
         let shown = instance.mayfly(&["trust", "show"]);
-        let vkey = shown.lines().find_map(|line| line.trim().strip_prefix("vkey"));
+        let origin = instance.log().replace("http://", "");
+        let mut vkeys = shown.lines().filter_map(|line| line.trim().strip_prefix("vkey"));
+        let vkey = vkeys.find(|key| key.trim().starts_with(&origin));
         let vkey = vkey.expect("the key of the second signature").trim().to_owned();
         Self { program, instance, key, vkey }
     }
 
     fn visit(&self, more: &[&str]) -> std::process::Output {
-        let log = fs::read_to_string(self.instance.trust().join("trusted_root.json")).unwrap();
-        let log: serde_json::Value = serde_json::from_str(&log).unwrap();
-        let log = log["ctlogs"][0]["baseUrl"].as_str().unwrap();
         let mut command = Command::new(&self.program);
-        command.args(["-log", log, "-vkey", &self.vkey, "-key"]).arg(&self.key);
+        command.args(["-log", &self.instance.log(), "-vkey", &self.vkey, "-key"]).arg(&self.key);
         command.arg("-seen").arg(self.instance.file("seen.json")).args(more);
         run(&mut command)
     }

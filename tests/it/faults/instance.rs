@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use super::journal::Journal;
 use crate::support::issuer::FakeIssuer;
 use crate::support::process::{Server, free_port, fulcio_config};
+use crate::support::shard;
 
 /// An instance that may die, those who call it, and what they hold.
 pub struct Instance {
@@ -128,7 +129,7 @@ impl Instance {
 
     /// Keeps the checkpoint that is served now.
     pub async fn see(&self, client: &Client) -> Checkpoint {
-        let path = format!("{}/checkpoint", prefix(client).await);
+        let path = format!("{}/checkpoint", self.prefix());
         let note = client.get(&path).await.expect("a checkpoint");
         let note = String::from_utf8_lossy(&note).into_owned();
         self.journal.keep("head", &serde_json::to_string(&note).expect("JSON"));
@@ -151,7 +152,7 @@ impl Instance {
         let held = self.journal.all("certificates");
         self.see(&client).await;
         let args = VerifyArgs {
-            log: server.url.clone(),
+            log: server.url.clone() + &self.prefix(),
             key: None,
             state: Some(self.folder.path().join("visit.json")),
             token_file: None,
@@ -163,7 +164,7 @@ impl Instance {
             .iter()
             .map(|line| checkpoint(&serde_json::from_str::<String>(line).expect("JSON")))
             .collect();
-        let leaves = leaves(&client, heads.last().expect("one").size).await;
+        let leaves = self.leaves(&client, heads.last().expect("one").size).await;
         check_heads(heads.iter().map(|head| (head.size, head.root)), &leaves);
         let issuing = client.get("/api/v2/trustBundle").await.expect("the trust bundle");
         let issuing: Value = serde_json::from_slice(&issuing).expect("JSON");
@@ -173,6 +174,29 @@ impl Instance {
             assert!(line.ends_with(&issuing), "issued by another authority");
         }
         held.len()
+    }
+
+    /// The leaf hashes of the first `size` entries, from the entries themselves.
+    async fn leaves(&self, client: &Client, size: u64) -> Vec<Hash> {
+        let (prefix, mut leaves) = (self.prefix(), Vec::new());
+        while let Some(path) = TilePath::at(size, TileKind::Data, leaves.len() as u64 / 256) {
+            let bytes = client.get(&format!("{prefix}/tile/{path}")).await.expect("a data tile");
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let (logged, after) = read_tile_leaf(rest).expect("a tile of entries");
+                leaves.push(logged.leaf_hash);
+                rest = after;
+            }
+            if !path.is_full() {
+                break;
+            }
+        }
+        leaves
+    }
+
+    /// Where the shard is served that takes certificates now.
+    fn prefix(&self) -> String {
+        format!("/ct/{}", shard::name(&self.data))
     }
 }
 
@@ -234,31 +258,6 @@ pub fn check_heads(heads: impl IntoIterator<Item = (u64, Hash)>, leaves: &[Hash]
 pub fn checkpoint(note: &str) -> Checkpoint {
     let note: SignedNote = note.parse().expect("a note");
     note.text.parse().expect("a checkpoint")
-}
-
-/// The leaf hashes of the first `size` entries, from the entries themselves.
-async fn leaves(client: &Client, size: u64) -> Vec<Hash> {
-    let (prefix, mut leaves) = (prefix(client).await, Vec::new());
-    while let Some(path) = TilePath::at(size, TileKind::Data, leaves.len() as u64 / 256) {
-        let bytes = client.get(&format!("{prefix}/tile/{path}")).await.expect("a data tile");
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let (logged, after) = read_tile_leaf(rest).expect("a tile of entries");
-            leaves.push(logged.leaf_hash);
-            rest = after;
-        }
-        if !path.is_full() {
-            break;
-        }
-    }
-    leaves
-}
-
-async fn prefix(client: &Client) -> String {
-    let root = client.get("/trusted_root.json").await.expect("the trusted root");
-    let root: Value = serde_json::from_slice(&root).expect("JSON");
-    let base = root["ctlogs"][0]["baseUrl"].as_str().expect("a log").to_owned();
-    base.strip_prefix(client.url()).expect("served here").to_owned()
 }
 
 /// The process that a strace traces, while there is one.

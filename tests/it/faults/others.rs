@@ -21,6 +21,7 @@ use super::instance::Instance;
 use super::stage::{Stage, leaves};
 use super::{folder, sweep};
 use crate::support::process::{free_port, send};
+use crate::support::shard;
 
 /// A small disk of its own; gone when dropped.
 struct Disk(PathBuf);
@@ -122,7 +123,7 @@ async fn a_copy_of_yesterday_is_refused_and_todays_goes_on() {
         assert_eq!(server.ended(), Some(0));
     };
     end_after(3).await;
-    let database = database(&instance.data);
+    let database = shard::database(&instance.data);
     let yesterday = fs::read(&database).unwrap();
     end_after(2).await;
     let today = fs::read(&database).unwrap();
@@ -141,7 +142,7 @@ async fn a_file_taken_away_while_it_is_in_use_ends_it() {
     let instance = Instance::new().await;
     let mut server = instance.start();
     instance.load(&server, 1, 3).join_all().await;
-    let database = database(&instance.data);
+    let database = shard::database(&instance.data);
     let (moved, journal) =
         (database.with_extension("moved"), database.with_extension("sqlite-wal"));
     // The name leads to a copy, then to nothing.
@@ -161,16 +162,6 @@ async fn a_file_taken_away_while_it_is_in_use_ends_it() {
     assert_ne!(instance.ask(&client).await, Some(200));
     assert_eq!(server.ended(), Some(1));
     assert!(instance.judge().await >= 4);
-}
-
-/// The database of the only log.
-fn database(data: &Path) -> PathBuf {
-    let files = fs::read_dir(data.join("ct")).unwrap().map(|file| file.unwrap().path());
-    let is_database = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.ends_with(".sqlite") && !name.ends_with(".index.sqlite")
-    };
-    files.into_iter().find(is_database).expect("a database")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

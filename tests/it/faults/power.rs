@@ -405,8 +405,9 @@ async fn restart(instance: &Instance, folder: &Path, told: &Told) -> bool {
         return false;
     }
     let running = Opened::open(config).unwrap_or_else(|error| panic!("{error}"));
-    let logs = running.authority.logs.all();
-    told.judge(logs.first().expect("a shard")).await;
+    let not_after = running.authority.clock.now().plus(running.config.lifetime);
+    let log = running.authority.logs.current(not_after);
+    told.judge(&log.unwrap_or_else(|error| panic!("{error}"))).await;
     running.authority.logs.close().await;
     true
 }

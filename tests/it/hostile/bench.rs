@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::support::caller::{self, P256};
 use crate::support::issuer::{Alg, FakeIssuer};
 use crate::support::process::Server;
+use crate::support::shard;
 
 /// Whom everybody wants to be.
 pub const ALICE: &str = "alice@hostile.test";
@@ -91,9 +92,8 @@ impl Bench {
             &data,
         ]);
         let canary = Canary::start().await;
-        let checkpoint = String::new();
-        let mut bench = Self { server, issuer, twin, faulty, canary, checkpoint, _folder: folder };
-        bench.checkpoint = bench.checkpoint_path().await;
+        let checkpoint = format!("/ct/{}/checkpoint", shard::name(data.as_ref()));
+        let bench = Self { server, issuer, twin, faulty, canary, checkpoint, _folder: folder };
         // The keys of both twins are known from here on.
         let twins = ask(&bench.twin.token_at(now(), mail(&bench.twin, "/mail")), ALICE);
         for good in [bench.good(), twins] {
@@ -182,13 +182,6 @@ impl Bench {
     pub async fn head(&self) -> Checkpoint {
         let note: SignedNote = self.get(&self.checkpoint).await.body.parse().expect("a note");
         note.text.parse().expect("a checkpoint")
-    }
-
-    async fn checkpoint_path(&self) -> String {
-        let root = self.get("/trusted_root.json").await.body;
-        let root: Value = serde_json::from_str(&root).expect("JSON");
-        let url = root["ctlogs"][0]["baseUrl"].as_str().expect("a log");
-        format!("{}/checkpoint", url.strip_prefix(&self.server.url).expect("served here"))
     }
 
     /// Lets the kernel forget how large the process has been; yields how large it is, in KiB.

@@ -1,17 +1,62 @@
 //! The real binary, started as a user would start it, and killed as no user would.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// How long a server may take to say what it must.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `mayfly serve`; killed when dropped.
 pub struct Server {
     child: Child,
     pub url: String,
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Stderr>,
+}
+
+/// What a process has written to stderr.
+#[derive(Default)]
+struct Stderr {
+    said: Mutex<Said>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Said {
+    text: String,
+    /// Nothing more can come.
+    ended: bool,
+}
+
+impl Stderr {
+    /// Hears all of it, whether or not a test looks: a full pipe must not stop the server.
+    fn hear(&self, stderr: impl Read) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            self.lock().text += &(line + "\n");
+            self.changed.notify_all();
+        }
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// What `find` finds, sooner or later; none when all was said, or patience is at its end.
+    fn find<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let mut found = None;
+        let lacks = |said: &mut Said| {
+            found = find(&said.text);
+            found.is_none() && !said.ended
+        };
+        drop(self.changed.wait_timeout_while(self.lock(), PATIENCE, lacks));
+        found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().expect("nobody panicked")
+    }
 }
 
 impl Server {
@@ -67,17 +112,10 @@ impl Server {
         BufReader::new(stdout).read_line(&mut line).expect("stdout is text");
         let url = line.split_whitespace().find(|word| word.starts_with("http")).map(str::to_owned);
         let Some(url) = url else { return Err(child.wait_with_output().expect("it ends")) };
-        let said = Arc::<Mutex<String>>::default();
-        // Always read, whether or not a test looks: a full pipe must not stop the server.
-        let (stderr, heard) = (child.stderr.take().expect("piped"), Arc::clone(&said));
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let mut heard = heard.lock().expect("nobody panicked");
-                *heard += &line;
-                heard.push('\n');
-            }
-        });
-        Ok(Self { child, url, said })
+        let stderr = Arc::<Stderr>::default();
+        let (pipe, heard) = (child.stderr.take().expect("piped"), Arc::clone(&stderr));
+        std::thread::spawn(move || heard.hear(pipe));
+        Ok(Self { child, url, stderr })
     }
 
     /// Its process id.
@@ -85,9 +123,22 @@ impl Server {
         self.child.id()
     }
 
-    /// What it has written to stderr so far.
+    /// What it has written to stderr so far; all of it once it has [`ended`](Self::ended).
     pub fn said(&self) -> String {
-        self.said.lock().expect("nobody panicked").clone()
+        self.stderr.lock().text.clone()
+    }
+
+    /// Waits until it has written `text` to stderr.
+    #[track_caller]
+    pub fn comes_to_say(&self, text: &str) {
+        self.comes_to_tell(text, |said| said.contains(text).then_some(()));
+    }
+
+    /// Waits until `find` finds `what` in all that it has written to stderr.
+    #[track_caller]
+    pub fn comes_to_tell<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let found = self.stderr.find(find);
+        found.unwrap_or_else(|| panic!("it does not say {what:?} but:\n{}", self.said()))
     }
 
     /// SIGHUP, now.
@@ -95,9 +146,11 @@ impl Server {
         assert!(send("HUP", self.child.id()), "SIGHUP could not be sent");
     }
 
-    /// Waits until it has ended by itself; yields its exit code.
+    /// Waits until it has ended by itself, and was heard to the end; yields its exit code.
     pub fn ended(&mut self) -> Option<i32> {
-        self.child.wait().expect("it ends").code()
+        let status = self.child.wait().expect("it ends");
+        self.stderr.find(|_| None::<()>);
+        status.code()
     }
 
     /// SIGKILL, now.
