@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use super::instance::{Instance, can_trace, child};
 use super::{folder, sweep};
 use crate::support::process::{Server, send};
+use crate::support::shard;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +161,11 @@ impl Series {
 
     /// Certificates, until it ends or there were enough; then SIGTERM.
     async fn load(self, instance: &Instance, mut server: Server) -> (Option<i32>, String) {
-        let each = if self.run == Run::First { 1 } else { 5 };
+        // The more shards, the more calls there are before the first one under load.
+        let each = match self.run {
+            Run::First => 1,
+            Run::Load => 5 * shard::databases(&instance.data).len(),
+        };
         for callers in [1, 2] {
             instance.load(&server, callers, each).join_all().await;
         }

@@ -5,7 +5,7 @@
 //! writes, lengths, names. From each such disk an instance starts; what anybody had been told by then must be
 //! there. No order between files is taken for granted, and none between the writes to one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,6 +23,7 @@ use super::stage::leaves;
 use super::trace::{CALLS, Event, read};
 use super::{folder, sweep};
 use crate::support::process::send;
+use crate::support::shard;
 
 const SECTOR: usize = 512;
 /// What is kept of what no sync has covered, in quarters: nothing, whatever chance says, all.
@@ -33,6 +34,10 @@ const WAYS: [Option<u64>; 3] = [Some(0), None, Some(4)];
 struct Disk {
     files: Vec<File>,
     folders: BTreeMap<PathBuf, Folder>,
+    /// How many names became others.
+    moves: usize,
+    /// Those that are durable, each in one of its two folders.
+    durable: BTreeSet<usize>,
 }
 
 #[derive(Clone, Default)]
@@ -51,14 +56,22 @@ enum Change {
     Length(usize),
 }
 
-/// Names, each of a file by its number, or of a folder.
+/// Each of a file by its number, or of a folder.
+type Names = BTreeMap<PathBuf, Option<usize>>;
+
 #[derive(Clone, Default)]
 struct Folder {
-    durable: BTreeMap<PathBuf, Option<usize>>,
-    now: BTreeMap<PathBuf, Option<usize>>,
-    /// What `now` was after each change since the last sync.
-    pending: Vec<BTreeMap<PathBuf, Option<usize>>>,
+    durable: Names,
+    now: Names,
+    /// What `now` was after each change since the last sync; with the number of the move, if it was one.
+    pending: Vec<(Names, Option<usize>)>,
     syncing: usize,
+}
+
+impl Folder {
+    fn changed(&mut self, by: Option<usize>) {
+        self.pending.push((self.now.clone(), by));
+    }
 }
 
 impl Disk {
@@ -114,23 +127,30 @@ impl Disk {
 
     /// Gives a name, or takes it away.
     fn name(&mut self, path: &Path, what: Option<Option<usize>>) {
-        let folder = path.parent().and_then(|parent| self.folders.get_mut(parent));
-        let folder = folder.expect("a folder that is there");
+        let folder = self.folder_of(path);
         match what {
             Some(what) => folder.now.insert(path.to_owned(), what),
             None => folder.now.remove(path),
         };
-        folder.pending.push(folder.now.clone());
+        folder.changed(None);
     }
 
-    /// Both names change at once.
+    fn folder_of(&mut self, path: &Path) -> &mut Folder {
+        let folder = path.parent().and_then(|parent| self.folders.get_mut(parent));
+        folder.expect("a folder that is there")
+    }
+
+    /// Both names change at once, also those of two folders: no file system loses a file between them.
     fn rename(&mut self, from: &Path, to: &Path) {
-        assert_eq!(from.parent(), to.parent(), "only within a folder, here");
-        let folder = from.parent().and_then(|parent| self.folders.get_mut(parent));
-        let folder = folder.expect("a folder that is there");
-        let what = folder.now.remove(from).expect("a name");
+        self.moves += 1;
+        let by = Some(self.moves);
+        let what = self.folder_of(from).now.remove(from).expect("a name");
+        if from.parent() != to.parent() {
+            self.folder_of(from).changed(by);
+        }
+        let folder = self.folder_of(to);
         folder.now.insert(to.to_owned(), what);
-        folder.pending.push(folder.now.clone());
+        folder.changed(by);
         if what.is_none() {
             self.move_folder(from, to);
         }
@@ -146,11 +166,11 @@ impl Disk {
             self.folders.keys().filter(|path| path.starts_with(from)).cloned().collect();
         for path in inside {
             let folder = self.folders.remove(&path).expect("listed");
-            let names = |names: BTreeMap<PathBuf, Option<usize>>| -> BTreeMap<_, _> {
+            let names = |names: Names| -> Names {
                 names.into_iter().map(|(name, what)| (moved(&name), what)).collect()
             };
             let Folder { durable, now, pending, syncing } = folder;
-            let pending = pending.into_iter().map(names).collect();
+            let pending = pending.into_iter().map(|(it, by)| (names(it), by)).collect();
             let folder = Folder { durable: names(durable), now: names(now), pending, syncing };
             self.folders.insert(moved(&path), folder);
         }
@@ -161,9 +181,9 @@ impl Disk {
     fn synced(&mut self, path: &Path, well: bool) {
         if let Some(folder) = self.folders.get_mut(path) {
             let covered = std::mem::take(&mut folder.syncing).min(folder.pending.len());
-            let names = folder.pending.drain(..covered).next_back();
-            if let Some(names) = names.filter(|_| well) {
+            for (names, by) in folder.pending.drain(..covered).filter(|_| well) {
                 folder.durable = names;
+                self.durable.extend(by);
             }
         } else if let Some(number) = self.file(path) {
             let file = &mut self.files[number];
@@ -176,10 +196,42 @@ impl Disk {
 
     /// Writes below `target` what is left of `root` after a power cut.
     fn cut(&self, (root, target): (&Path, &Path), lottery: &mut Lottery<'_>) {
+        let kept = self.kept(lottery);
+        self.write((root, target), &kept, lottery);
+    }
+
+    /// How many changes of each folder are left; a move between two is so in both or in none.
+    fn kept(&self, lottery: &mut Lottery<'_>) -> BTreeMap<&Path, usize> {
+        let of = |(path, folder): (_, &Folder)| (path, lottery.of(folder.pending.len()));
+        let all = self.folders.iter().map(|(path, folder)| (path.as_path(), folder));
+        let mut kept: BTreeMap<_, _> = all.clone().map(of).collect();
+        let mut moved = self.durable.clone();
+        loop {
+            let before = moved.len();
+            for (path, Folder { pending, .. }) in all.clone() {
+                let is_moved =
+                    |(_, by): &(_, Option<usize>)| by.is_some_and(|by| moved.contains(&by));
+                let least = pending.iter().rposition(is_moved).map_or(0, |at| at + 1);
+                let count = kept.entry(path).or_default();
+                *count = least.max(*count);
+                moved.extend(pending[..*count].iter().filter_map(|(_, by)| *by));
+            }
+            if moved.len() == before {
+                return kept;
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        (root, target): (&Path, &Path),
+        kept: &BTreeMap<&Path, usize>,
+        lottery: &mut Lottery<'_>,
+    ) {
         fs::create_dir_all(target).unwrap();
         let folder = &self.folders[root];
-        let kept = lottery.of(folder.pending.len());
-        let names = if kept == 0 { &folder.durable } else { &folder.pending[kept - 1] };
+        let last = kept[root].checked_sub(1);
+        let names = last.map_or(&folder.durable, |last| &folder.pending[last].0);
         for (path, what) in names {
             let to = target.join(path.file_name().expect("a name"));
             match what {
@@ -191,7 +243,7 @@ impl Disk {
                 }
                 // Moved by a rename that is lost: what it held stands under the other name.
                 None => match self.folders.contains_key(path) {
-                    true => self.cut((path, &to), lottery),
+                    true => self.write((path, &to), kept, lottery),
                     false => fs::create_dir_all(to).unwrap(),
                 },
             }
@@ -372,10 +424,12 @@ async fn what_a_failed_sync_left_is_never_built_upon() {
     if !can_trace() {
         return;
     }
-    for failing in ["when=5", "when=5+", "when=8", "when=8+"] {
+    for (number, on) in [(1, ""), (1, "+"), (4, ""), (4, "+")] {
         let instance = Instance::new().await;
         let mut events = record(&instance, &[], (1, 3), "TERM").await;
-        let inject = format!("inject=fdatasync:error=EIO:{failing}");
+        // Each shard has some of its own before it is served.
+        let number = shard::databases(&instance.data).len() * 4 + number;
+        let inject = format!("inject=fdatasync:error=EIO:when={number}{on}");
         let before = events.len();
         events.extend(record(&instance, &["-e", &inject], (2, 40), "").await);
         let failed = |event: &Event| matches!(event, Event::NotSynced(_));
