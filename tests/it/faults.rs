@@ -19,7 +19,7 @@ mod others;
 mod power;
 mod properties;
 mod simulation;
-mod stage;
+pub mod stage;
 mod table;
 mod trace;
 

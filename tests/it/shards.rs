@@ -1,33 +1,44 @@
-//! Shards: the turn of the year under load, the closed one after it, and whose note verifies where.
+//! Shards: the turn of the year under load, the closed one after it, more load than one can bear, and whose
+//! note verifies where.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::body::Body;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http_body_util::BodyExt as _;
 use mayfly::authority::{Authority, Issued, Request, Trust};
 use mayfly::cli::verify::check_served;
 use mayfly::ct::entry::Entry;
+use mayfly::ct::sct::Sct;
 use mayfly::ct::window::Window;
+use mayfly::http::{App, router};
 use mayfly::keyset::Keyset;
+use mayfly::log::sequencer::QUEUE;
 use mayfly::log::shards::Shards;
 use mayfly::log::{self, Log, LogError, Opening};
+use mayfly::possession::Proof;
 use mayfly::reading::Reading;
 use mayfly::record::{Attempt, Caller};
 use mayfly::signer::Signer;
 use mayfly::store::{Owner, Store, StoreError, sqlite};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::key::{CheckpointError, PublicKey};
-use mayfly::tlog::merkle::Hash;
+use mayfly::tlog::merkle::{Hash, leaf_hash};
 use mayfly::tlog::note::SignedNote;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use crate::faults::stage;
 use crate::support::authority::{self, Parts, golden};
 use crate::support::caller;
 use crate::support::issuer::MIDNIGHT;
-use crate::support::store::{HandClock, LogKey, opening};
+use crate::support::store::{FaultyStore, HandClock, LogKey, opening};
 
 const CALLERS: usize = 8;
 const EACH: usize = 40;
@@ -72,10 +83,18 @@ impl Bench {
 
     /// The shard of one of the two years, to append to.
     fn open(&self, at: usize) -> Log {
+        self.open_over(at, Arc::new(self.store(at)))
+    }
+
+    fn store(&self, at: usize) -> impl Store + use<> {
         let store = sqlite::open(&self.path(YEARS[at])).unwrap();
         authority::chain().ders().iter().for_each(|der| store.put_issuer(der).unwrap());
+        store
+    }
+
+    fn open_over(&self, at: usize, store: Arc<dyn Store>) -> Log {
         let mark = Some(self.folder.path().join(format!("{}.mark", YEARS[at])));
-        Log::open(Opening { mark, ..opening(self.means(at, Arc::new(store))) }).unwrap()
+        Log::open(Opening { mark, ..opening(self.means(at, store)) }).unwrap()
     }
 
     /// The same when its window has ended.
@@ -116,6 +135,22 @@ fn request() -> Request {
         proof: caller::proof(&claims),
         caller: Caller::default(),
     }
+}
+
+/// The same over HTTP.
+fn exchange() -> axum::http::Request<Body> {
+    let Request { token, proof, .. } = request();
+    let Proof::SignedChallenge { key, signature } = proof else { panic!("a signed challenge") };
+    let body = serde_json::json!({
+        "credentials": { "oidcIdentityToken": token },
+        "publicKeyRequest": {
+            "publicKey": { "content": String::from_utf8(key).unwrap() },
+            "proofOfPossession": BASE64_STANDARD.encode(signature),
+        },
+    });
+    let request = axum::http::Request::post("/api/v2/signingCert");
+    let request = request.header("content-type", "application/json");
+    request.body(Body::from(body.to_string())).unwrap()
 }
 
 /// Certificates that many ask for at once.
@@ -180,6 +215,60 @@ async fn at_the_turn_of_the_year_each_certificate_finds_its_shard() {
     check_served(&newest, Some(heads[1])).await.unwrap();
     assert_eq!(newest.head().size, counts[1] + 2 * late);
     authority.logs.close().await;
+}
+
+/// P18: ten times what there is room for, while the disk stands still. Every shard bears as much, whoever
+/// finds no room is told to come again, and who was let in finds the entry in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_shard_turns_the_same_overload_away_and_keeps_what_it_promised() {
+    let bench = Bench::new();
+    let stores = [0, 1].map(|at| Arc::new(FaultyStore::new(Arc::new(bench.store(at)))));
+    stores.iter().for_each(|store| store.put_issuer(stage::ISSUER).unwrap());
+    let logs = [0, 1].map(|at| bench.open_over(at, stores[at].clone()));
+    let authority = bench.authority(logs.to_vec());
+    let router = router(App::new(Arc::clone(&authority), String::new()));
+    let asked = async || router.clone().oneshot(exchange()).await.unwrap();
+    for (at, time) in [TURN - 6, MIDNIGHT].into_iter().enumerate() {
+        bench.clock.set(Timestamp::from_secs(time));
+        let gate = stores[at].gate.lock().await;
+        let offered: Vec<_> =
+            (0..10 * QUEUE as u64).map(|number| queued(&logs[at], number)).collect();
+        let promised: Vec<_> = offered.into_iter().filter_map(Result::ok).collect();
+        // The sequencer holds a batch of them.
+        assert!((QUEUE..=QUEUE + 512).contains(&promised.len()), "{} at {at}", promised.len());
+        for _ in 0..20 {
+            let answer = asked().await;
+            assert_eq!(answer.status(), 503);
+            assert_eq!(answer.headers()["retry-after"], "1");
+        }
+        drop(gate);
+        let mut given = Vec::new();
+        for (number, append) in promised {
+            given.push((number, append.await.unwrap()));
+        }
+        assert_eq!(asked().await.status(), 200, "it goes on");
+        check_served(&logs[at], None).await.unwrap();
+        let leaves = stage::leaves(&logs[at]).await;
+        assert_eq!(leaves.len(), given.len() + 1);
+        for (number, sct) in given {
+            let leaf = stage::entry(number).merkle_tree_leaf(sct.timestamp, sct.leaf_index);
+            assert_eq!(leaves[sct.leaf_index as usize], leaf_hash(&leaf));
+        }
+    }
+}
+
+type Append<'a> = Pin<Box<dyn Future<Output = Result<Sct, LogError>> + 'a>>;
+
+/// An append that is in the queue with its number; an error if there was no room.
+fn queued(log: &Log, number: u64) -> Result<(u64, Append<'_>), LogError> {
+    let mut append: Append<'_> = Box::pin(stage::append(log, number));
+    match append.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Pending => Ok((number, append)),
+        Poll::Ready(answer) => {
+            assert_eq!(answer, Err(LogError::Full));
+            Err(LogError::Full)
+        }
+    }
 }
 
 /// Appends an entry that is nobody's.

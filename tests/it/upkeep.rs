@@ -9,6 +9,7 @@ use std::process::Command;
 
 use mayfly::cli::client::Client;
 use mayfly::cli::requester::Requester;
+use mayfly::ct::judge::{Judge, Sighting};
 use mayfly::record::words;
 use mayfly::store::index::Index;
 use mayfly::store::{Store, sqlite};
@@ -96,6 +97,47 @@ impl Bench {
     fn damage(&self, sql: &str) {
         let connection = rusqlite::Connection::open(self.log("sqlite")).unwrap();
         connection.execute_batch(sql).unwrap();
+    }
+
+    /// The tiles as they lie there.
+    fn tiles(&self) -> Vec<(u8, i64, Vec<u8>)> {
+        let connection = rusqlite::Connection::open(self.log("sqlite")).unwrap();
+        let tiles = "SELECT level, idx, hashes FROM tiles ORDER BY level, idx";
+        let mut tiles = connection.prepare(tiles).unwrap();
+        let tiles = tiles.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        tiles.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Downloads what the log serves, as any reader may.
+    async fn mirror(&self, folder: &Path) {
+        let client = Client::new(&self.url);
+        let log = format!("/ct/{}", shard::name(&self.path("data")));
+        let download = async |path: &str| {
+            let octets = client.get(&format!("{log}/{path}")).await.unwrap();
+            let file = folder.join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, &octets).unwrap();
+            octets
+        };
+        let checkpoint = download("checkpoint").await;
+        let head = Sighting::of(std::str::from_utf8(&checkpoint).unwrap(), None).unwrap().1;
+        let mut judge = Judge::new(head, None).unwrap();
+        while let Some(wanted) = judge.wants() {
+            judge.take(&download(&wanted.to_string()).await).unwrap();
+        }
+        judge.verdict().unwrap();
+    }
+
+    /// Verifies a mirror of the log, by the key that the instance has told.
+    fn verify(&self, mirror: &Path) -> String {
+        let (trust, state) = (self.path("trust"), self.path("visit.json"));
+        let [trust, state, mirror] = [&trust, &state, mirror].map(|it| it.to_str().unwrap());
+        assert_eq!(self.run(&["trust", "export", trust], false).0, 0);
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        verify.args(["log", "verify", mirror, "--state", state, "--key"]);
+        let output = verify.arg(self.path("trust/ct.pem")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn fsck(&self, more: &[&str], code: i32) -> String {
@@ -286,8 +328,11 @@ async fn fsck_says_what_does_not_hold_and_repairs_what_can_be() {
     assert_eq!((&report["ok"], &report["size"]), (&json!(true), &json!(260)));
     let (code, _, err) = bench.run(&["log", "fsck", "--repair"], false);
     assert!(code == 1 && err.contains("is in use by another process"), "{err}");
+    let mirror = bench.path("mirror");
+    bench.mirror(&mirror).await;
     drop(server);
 
+    let tiles = bench.tiles();
     bench.damage("UPDATE tiles SET hashes = zeroblob(8192) WHERE level = 0; DELETE FROM tiles WHERE level = 1");
     let found = bench.fsck(&[], 1);
     assert!(found.contains("tile 0 of level 0") && found.contains("tile 0 of level 1"), "{found}");
@@ -297,7 +342,18 @@ async fn fsck_says_what_does_not_hold_and_repairs_what_can_be() {
         repaired.contains("2 tiles made anew") && repaired.contains("everything holds"),
         "{repaired}"
     );
-    bench.serve(&[]).kill();
+    assert_eq!(bench.tiles(), tiles, "other octets");
+    bench.damage("DELETE FROM tiles");
+    Index::remove(&bench.log("index.sqlite")).unwrap();
+    bench.fsck(&["--repair"], 0);
+    assert_eq!(bench.tiles(), tiles, "other octets");
+    let mut server = bench.serve(&[]);
+    let (code, found, _) =
+        bench.run(&["log", "search", "alice@example.com", "--limit", "1"], false);
+    assert!(code == 0 && found.contains("alice@example.com"), "{found}");
+    server.kill();
+    let verified = bench.verify(&mirror);
+    assert!(verified.contains("260"), "{verified}");
 
     bench.damage("UPDATE entries SET record = 'x' WHERE idx = 0; UPDATE entries SET leaf = zeroblob(9) WHERE idx = 7");
     let found = bench.fsck(&["--repair"], 1);
