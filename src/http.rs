@@ -51,7 +51,7 @@ use envelope::{RequestId, RequestIds};
 use health::Health;
 use problem::Problem;
 use room::Room;
-use trust::TrustedRoot;
+use trust::TrustFiles;
 
 /// How many exchanges may be under way at once; the next one is told to come again.
 const EXCHANGES: usize = 1024;
@@ -77,7 +77,7 @@ pub struct App {
 }
 
 struct Shared {
-    trusted_root: TrustedRoot,
+    trust_files: TrustFiles,
     answers: Answers,
     health: Health,
     ids: RequestIds,
@@ -85,11 +85,11 @@ struct Shared {
 }
 
 impl App {
-    /// The doors of `authority`; what never changes is formatted here, once. `trusted_root` is what
-    /// verifiers need (`trusted_root.json`).
-    pub fn new(authority: Arc<Authority>, trusted_root: impl Into<TrustedRoot>) -> Self {
+    /// The doors of `authority`; what never changes is formatted here, once. `trust_files` say what
+    /// verifiers and signers need.
+    pub fn new(authority: Arc<Authority>, trust_files: impl Into<TrustFiles>) -> Self {
         let shared = Shared {
-            trusted_root: trusted_root.into(),
+            trust_files: trust_files.into(),
             answers: Answers::new(&authority),
             health: Health::default(),
             ids: RequestIds::default(),
@@ -176,7 +176,7 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .merge(log.layer(guarded(&app.log_access)))
         .merge(records::routes().layer(guarded(&app.records_access)))
-        .merge(trust::routes(app.shared.trusted_root.clone()))
+        .merge(trust::routes(app.shared.trust_files.clone()))
         .merge(grpc::routes(&app))
         .fallback(envelope::not_found)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -3,7 +3,7 @@
 //! ```text
 //! look, once a minute, and at SIGHUP
 //!   nothing takes certificates in thirty days   → the next shard is made
-//!   a shard is there that is not served yet     → trusted_root.json names it, then it is used
+//!   a shard is there that is not served yet     → the trust files name it, then it is used
 //!   a window has ended                          → its shard is closed, and read from then on
 //!   a chain of the authority is there that is not known yet → the same, and it issues when it begins
 //! ```
@@ -19,12 +19,13 @@ use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CommandError;
-use super::instance::{Instance, material, random_epoch, with_passphrase};
+use super::instance::{Instance, material, random_epoch, sign_in, with_passphrase};
+use crate::authority::Trust;
 use crate::authority::succession::{Issuing, Succession};
 use crate::certificate::Chain;
 use crate::certificate::profile::Profile;
 use crate::config::{AuthorityFiles, Config, LogConfig};
-use crate::http::trust::TrustedRoot;
+use crate::http::trust::TrustFiles;
 use crate::installation::shards::{self, AHEAD, New, Shard};
 use crate::installation::succession::{self, Issuer};
 use crate::installation::{self, Files, Installation};
@@ -35,6 +36,7 @@ use crate::log::{self, Log, LogError, Means, Opening};
 use crate::signer::Signer;
 use crate::store::{Store, sqlite};
 use crate::time::{Clock, Timestamp};
+use crate::trust::Material;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(60);
@@ -48,7 +50,9 @@ pub struct Calendar {
     shards: Vec<Shard>,
     logs: Shards,
     succession: Succession,
-    trusted_root: TrustedRoot,
+    trust_files: TrustFiles,
+    /// Where people sign in.
+    sign_in: Vec<String>,
     hangups: Option<Signal>,
     /// What went wrong at the last look: said once.
     broken: Option<String>,
@@ -89,15 +93,17 @@ impl Calendar {
         shards::remembered(&shards, &instance.config.log).map_err(CommandError::failed)?;
         let logs = shards.iter().map(|shard| place.open(shard)).collect::<Result<_, _>>()?;
         let mut calendar = Self {
-            trusted_root: TrustedRoot::from(place.trusted_root(&shards)),
+            trust_files: TrustFiles::from(&Material::default()),
             logs: Shards::new(logs),
             succession,
+            sign_in: sign_in(&instance.config.issuers),
             place,
             shards,
             hangups: None,
             broken: None,
             warned: None,
         };
+        calendar.publish();
         // That there is no next one yet keeps nobody from issuing now.
         let found = calendar.place.find(&calendar.shards, calendar.is_due());
         calendar.take_up(found);
@@ -119,9 +125,9 @@ impl Calendar {
         self.place.read_only
     }
 
-    /// What verifiers need to know.
-    pub fn trusted_root(&self) -> &TrustedRoot {
-        &self.trusted_root
+    /// What verifiers and signers need to know.
+    pub fn trust_files(&self) -> &TrustFiles {
+        &self.trust_files
     }
 
     /// Has it looked after at each of these signals, too.
@@ -129,8 +135,8 @@ impl Calendar {
         self.hangups = Some(hangups);
     }
 
-    /// Keeps the calendar, for ever.
-    pub async fn keep(mut self) {
+    /// Keeps the calendar, for ever; of whom `trust` says that they vouch for people, signers are told.
+    pub async fn keep(mut self, trust: &ArcSwap<Trust>) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -138,6 +144,7 @@ impl Calendar {
                 () = hang_up(&mut self.hangups) => {}
                 _ = looks.tick() => {}
             }
+            self.sign_in = sign_in(trust.load().keyset.issuers());
             self.look().await;
         }
     }
@@ -149,7 +156,7 @@ impl Calendar {
         self.take_up(found.unwrap_or_else(|error| Err(CommandError::failed(error))));
         self.succeed().await;
         self.end().await;
-        self.trusted_root.set(self.place.trusted_root(&self.shards));
+        self.publish();
         self.warn();
     }
 
@@ -170,7 +177,7 @@ impl Calendar {
             let (name, window) = (shard.name().to_owned(), shard.owner.window);
             self.shards.push(shard);
             self.shards.sort_by_key(|shard| shard.owner.window);
-            self.trusted_root.set(self.place.trusted_root(&self.shards));
+            self.publish();
             self.logs.put(log);
             tracing::info!("the log has a new shard, {name}, for certificates that end {window}");
         }
@@ -191,11 +198,16 @@ impl Calendar {
                 }
             }
             self.place.know(issuer);
-            self.trusted_root.set(self.place.trusted_root(&self.shards));
+            self.publish();
             let begins = issuing.profile.begins();
             self.succession.put(issuing);
             tracing::info!("the authority has a new chain, which issues from {begins} on");
         }
+    }
+
+    fn publish(&self) {
+        let material = self.place.material(&self.shards);
+        self.trust_files.set(Material { sign_in: self.sign_in.clone(), ..material }.texts());
     }
 
     /// Closes what is over.
@@ -408,9 +420,9 @@ impl Place {
         Means { store, keys, clock, origin: shard.ours(&self.url).origin }
     }
 
-    fn trusted_root(&self, shards: &[Shard]) -> String {
+    fn material(&self, shards: &[Shard]) -> Material {
         let now = self.clock.now();
         let logs: Vec<_> = shards.iter().map(|shard| shard.trust(&self.url, now)).collect();
-        material(&self.url, &self.issuers.load(), logs, now).trusted_root().to_string()
+        material(&self.url, &self.issuers.load(), logs, now)
     }
 }

@@ -20,6 +20,7 @@ use super::out::{self, Out};
 use crate::config::{self, Overrides};
 use crate::installation::{self, Authority, Curve, Options};
 use crate::time::{Clock, SystemClock};
+use crate::trust::host;
 
 /// Make a new installation: keys, certificates and a commented configuration
 #[derive(Debug, ClapArgs)]
@@ -251,16 +252,6 @@ pub fn passphrase(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, Comm
     }
 }
 
-/// The host of a URL, for the names of certificates.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let rest = rest.split('/').next().unwrap_or(rest);
-    match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => rest.split(':').next().unwrap_or(rest),
-    }
-}
-
 /// Where an instance with this URL listens: on loopback at the URL's own port, else everywhere.
 fn listener(url: &str) -> SocketAddr {
     let everywhere = SocketAddr::from(([0, 0, 0, 0], 5555));
@@ -373,12 +364,6 @@ mod tests {
         for wrong in ["github", "github=", "github=a\"b", "github=a b", "circleci=x"] {
             assert!(wrong.parse::<Issuer>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn finds_the_host() {
-        assert_eq!(host("https://ca.example.com:8443/x"), "ca.example.com");
-        assert_eq!(host("http://[::1]:5555"), "::1");
     }
 
     #[track_caller]

@@ -9,7 +9,6 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use axum::Router;
 use clap::Args;
-use serde_json::Value;
 
 use super::CommandError;
 use super::calendar::Calendar;
@@ -25,6 +24,7 @@ use crate::installation::succession::{self, Issuer};
 use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
+use crate::issuer::{Issuers, Kind};
 use crate::keyset::Keyset;
 use crate::quote::quote;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
@@ -45,6 +45,14 @@ pub(super) fn material(
         certificate_logs,
         ..Material::default()
     }
+}
+
+/// The issuers at which a person can sign in: those that vouch for e-mail addresses, under one name.
+pub(super) fn sign_in(issuers: &Issuers) -> Vec<String> {
+    let people = issuers
+        .iter()
+        .filter(|issuer| matches!(issuer.kind, Kind::Email { .. }) && !issuer.is_pattern());
+    people.map(|issuer| issuer.url.clone()).collect()
 }
 
 /// Which instance a command is about.
@@ -185,11 +193,13 @@ impl Instance {
         }
     }
 
-    /// `trusted_root.json`.
-    pub fn trusted_root(&self) -> Value {
+    /// What verifiers and signers need to know of it.
+    pub fn material(&self) -> Material {
         let shards = self.installation.shards.iter();
         let logs: Vec<_> = shards.map(|shard| shard.trust(&self.config.url, self.now)).collect();
-        material(&self.config.url, &self.installation.issuers, logs, self.now).trusted_root()
+        let sign_in = sign_in(&self.config.issuers);
+        let material = material(&self.config.url, &self.installation.issuers, logs, self.now);
+        Material { sign_in, ..material }
     }
 
     /// The log's database, for reading, whether or not a server has it open.
@@ -419,8 +429,8 @@ pub struct Running {
 impl Running {
     /// Everything the port serves.
     pub fn router(&self) -> Router {
-        let trusted_root = self.calendar.trusted_root().clone();
-        let app = http::App::new(Arc::clone(&self.authority), trusted_root);
+        let trust_files = self.calendar.trust_files().clone();
+        let app = http::App::new(Arc::clone(&self.authority), trust_files);
         let app = app.with_url(&self.config.url).with_denials(self.config.denials);
         let (log, records) = self.access();
         http::router(app.with_access(log, records).with_unfit(Arc::clone(&self.unfit)))

@@ -99,14 +99,14 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {
     let router = running.router();
-    let Running { tls, calendar, .. } = running;
+    let Running { tls, calendar, authority, .. } = running;
     let logs = calendar.logs().clone();
     let mut failure = None;
     let end = async {
         tokio::select! {
             () = stop => {}
             error = logs.failed() => failure = Some(error),
-            () = calendar.keep() => {}
+            () = calendar.keep(&authority.trust) => {}
         }
     };
     server::serve(listener, router, tls, end).await;

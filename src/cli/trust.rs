@@ -1,4 +1,4 @@
-//! `mayfly trust`: what verifiers need, from the keys themselves.
+//! `mayfly trust`: what verifiers and signers need, from the keys themselves.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::out::Out;
-use crate::trust;
+use crate::pem;
+use crate::trust::{self, LogTrust, Material};
 
 /// `mayfly trust …`.
 #[derive(Debug, Subcommand)]
@@ -24,10 +25,16 @@ pub enum Command {
         json: bool,
     },
     /// Write the trust files into a folder
-    #[command(after_help = "Writes:\n  trusted_root.json  for every Sigstore client\n  \
-        ca.pem             the authority's chain (SIGSTORE_ROOT_FILE)\n  \
-        ct.pem             the key of the log's shard of today (SIGSTORE_CT_LOG_PUBLIC_KEY_FILE)\n\n\
-        Example:\n  mayfly trust export trust --config mayfly.yaml")]
+    #[command(
+        after_help = "Writes:\n  trusted_root.json    for every Sigstore client that verifies\n  \
+        signing_config.json  for those that sign\n  \
+        trust_config.json    both in one, for sigstore-python\n  \
+        ca.pem               the authority's chain (SIGSTORE_ROOT_FILE)\n  \
+        ct.pem               the key of the log's shard of today (SIGSTORE_CT_LOG_PUBLIC_KEY_FILE)\n  \
+        rekor.pem            that of the signature log's (SIGSTORE_REKOR_PUBLIC_KEY)\n  \
+        tsa.pem              the chain of the timestamps (SIGSTORE_TSA_CERTIFICATE_FILE)\n\n\
+        Example:\n  mayfly trust export trust --config mayfly.yaml"
+    )]
     Export {
         /// The folder; made if absent.
         directory: PathBuf,
@@ -45,7 +52,8 @@ pub enum Command {
 pub fn run(command: Command) -> Result<(), CommandError> {
     match command {
         Command::Show { source, json } => {
-            let (root, instance) = files(&source)?;
+            let instance = Instance::read(&source)?;
+            let root = instance.material().trusted_root();
             let out = Out::stdout();
             match json {
                 true => out.line(format_args!("{root:#}")),
@@ -53,8 +61,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
             }
         }
         Command::Export { directory, source } => {
-            let (root, instance) = files(&source)?;
-            let chain = instance.certificates().concat();
+            let instance = Instance::read(&source)?;
             if directory.is_file() {
                 return Err(CommandError::Usage(format!(
                     "{} is a file; name a folder, which is made if it is absent",
@@ -63,16 +70,28 @@ pub fn run(command: Command) -> Result<(), CommandError> {
             }
             std::fs::create_dir_all(&directory)
                 .map_err(|error| CommandError::at(&directory, error))?;
-            write(&directory, "trusted_root.json", &format!("{root:#}\n"))?;
-            write(&directory, "ca.pem", &chain)?;
-            write(&directory, "ct.pem", &trust::public_key_pem(&instance.trust().public_key))
+            let material = instance.material();
+            for (name, file) in material.files() {
+                write(&directory, name, &format!("{file:#}\n"))?;
+            }
+            write(&directory, "ca.pem", &instance.certificates().concat())?;
+            write(&directory, "ct.pem", &trust::public_key_pem(&instance.trust().public_key))?;
+            keys(&material).into_iter().try_for_each(|(name, pem)| write(&directory, name, &pem))
         }
     }
 }
 
-fn files(source: &Source) -> Result<(Value, Instance), CommandError> {
-    let instance = Instance::read(source)?;
-    Ok((instance.trusted_root(), instance))
+/// What cosign reads from files of their own, of what there is.
+fn keys(material: &Material) -> Vec<(&'static str, String)> {
+    let is_open = |log: &&LogTrust| log.until.is_none();
+    let log = material.signature_logs.iter().find(is_open);
+    let log = log.map(|log| ("rekor.pem", trust::public_key_pem(&log.public_key)));
+    let authority = material.timestamp_authorities.iter().find(|it| it.until.is_none());
+    let chain = authority.map(|authority| {
+        let certificates = authority.certificates.iter();
+        ("tsa.pem", certificates.map(|der| pem::encode("CERTIFICATE", der)).collect())
+    });
+    log.into_iter().chain(chain).collect()
 }
 
 fn show(root: &Value, instance: &Instance, out: &Out) -> String {
@@ -112,5 +131,41 @@ fn write(directory: &Path, name: &str, content: &str) -> Result<(), CommandError
         // The other files are wanted all the same.
         Err(CommandError::Enough) => Ok(()),
         printed => printed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::SignatureAlgorithm;
+    use crate::time::Timestamp;
+    use crate::trust::AuthorityTrust;
+
+    #[test]
+    fn what_works_now_has_its_key_in_a_file() {
+        let log = |key: u8, until| LogTrust {
+            url: String::new(),
+            public_key: vec![key],
+            algorithm: SignatureAlgorithm::EcdsaP256Sha256,
+            id: [0; 32],
+            since: Timestamp::default(),
+            until,
+        };
+        let authority = AuthorityTrust {
+            url: String::new(),
+            certificates: vec![vec![1], vec![2]],
+            since: Timestamp::default(),
+            until: None,
+        };
+        let over = Some(Timestamp::from_secs(1));
+        let material = Material {
+            signature_logs: vec![log(1, over), log(2, None), log(3, None)],
+            timestamp_authorities: vec![authority],
+            ..Material::default()
+        };
+        let chain = pem::encode("CERTIFICATE", &[1]) + &pem::encode("CERTIFICATE", &[2]);
+        let expected = [("rekor.pem", trust::public_key_pem(&[2])), ("tsa.pem", chain)];
+        assert_eq!(keys(&material), expected);
+        assert_eq!(keys(&Material::default()), []);
     }
 }

@@ -16,6 +16,7 @@ use mayfly::authority::{Authority, Failure, IssueError, Request};
 use mayfly::http::{App, router};
 use mayfly::possession::Proof;
 use mayfly::record::Caller;
+use mayfly::trust::Material;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -155,8 +156,13 @@ async fn refused(
     let before = authority.logs.size();
     let error = authority.issue(request.clone()).await.err();
     assert_eq!(error.as_ref(), Some(&outcome.error), "{at}");
-    refused_at_the_door(&App::new(Arc::clone(authority), String::new()), request, outcome, at)
-        .await;
+    refused_at_the_door(
+        &App::new(Arc::clone(authority), &Material::default()),
+        request,
+        outcome,
+        at,
+    )
+    .await;
     assert_eq!(authority.logs.size() - before, 2 * outcome.logged, "{at}: what is logged");
 }
 
@@ -181,7 +187,7 @@ async fn issued(authority: &Arc<Authority>, request: &Request, at: &Location<'_>
     if let Err(error) = authority.issue(request.clone()).await {
         panic!("{at}: the untouched request is refused: {error}");
     }
-    let app = App::new(Arc::clone(authority), String::new());
+    let app = App::new(Arc::clone(authority), &Material::default());
     let answer = answer(&app, sent(request)).await;
     assert_eq!(answer.status, 200, "{at}: {}", answer.message);
     assert_eq!(authority.logs.size(), before + 2, "{at}: what is logged");

@@ -11,6 +11,7 @@ use mayfly::cli::client::Client;
 use mayfly::cli::requester::Requester;
 use mayfly::config::{self, Overrides, Readers};
 use mayfly::time::{Clock, SystemClock};
+use mayfly::trust::Material;
 use serde_json::{Value, json};
 
 use crate::support::issuer::FakeIssuer;
@@ -230,8 +231,13 @@ async fn an_instance_is_served_searched_shown_and_verified() {
     run(&["trust", "export", text(&export)], 0);
     let root = std::fs::read_to_string(export.join("trusted_root.json")).unwrap();
     let root: Value = serde_json::from_str(&root).unwrap();
-    let served = Client::new(&server.url).get("/trusted_root.json").await.unwrap_or_default();
-    assert_eq!(root, serde_json::from_slice::<Value>(&served).unwrap(), "served and exported");
+    for name in Material::NAMES {
+        let exported = std::fs::read_to_string(export.join(name)).unwrap();
+        let served = Client::new(&server.url).get(&format!("/{name}")).await.unwrap_or_default();
+        let [exported, served] = [exported.as_bytes(), &served[..]]
+            .map(|text| serde_json::from_slice::<Value>(text).unwrap());
+        assert_eq!(exported, served, "{name}: served and exported");
+    }
 
     let log = root["ctlogs"][0]["baseUrl"].as_str().unwrap();
     let state = folder.path().join("state.json");

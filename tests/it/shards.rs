@@ -31,6 +31,7 @@ use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::key::{CheckpointError, PublicKey};
 use mayfly::tlog::merkle::{Hash, leaf_hash};
 use mayfly::tlog::note::SignedNote;
+use mayfly::trust::Material;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
@@ -226,7 +227,7 @@ async fn every_shard_turns_the_same_overload_away_and_keeps_what_it_promised() {
     stores.iter().for_each(|store| store.put_issuer(stage::ISSUER).unwrap());
     let logs = [0, 1].map(|at| bench.open_over(at, stores[at].clone()));
     let authority = bench.authority(logs.to_vec());
-    let router = router(App::new(Arc::clone(&authority), String::new()));
+    let router = router(App::new(Arc::clone(&authority), &Material::default()));
     let asked = async || router.clone().oneshot(exchange()).await.unwrap();
     for (at, time) in [TURN - 6, MIDNIGHT].into_iter().enumerate() {
         bench.clock.set(Timestamp::from_secs(time));

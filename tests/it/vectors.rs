@@ -17,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use mayfly::config::{self, Config, Overrides};
 use mayfly::http::{self, App};
 use mayfly::issuer::{Issuer, Issuers, Keys};
+use mayfly::trust::Material;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use x509_parser::der_parser;
@@ -253,7 +254,7 @@ pub struct Answer {
 /// Sends a case's request as it was, at the second when it was sent, to a fresh authority.
 pub async fn replay(config: &Config, case: &Value) -> Answer {
     let clock = FixedClock::at(case["time"].as_u64().expect("seconds"));
-    let app = App::new(Arc::new(Parts::new(config.clone(), clock).open()), String::new());
+    let app = App::new(Arc::new(Parts::new(config.clone(), clock).open()), &Material::default());
     let router: Router = http::router(app);
     let request = &case["request"];
     let text = |name: &str| request[name].as_str().expect("text");

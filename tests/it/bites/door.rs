@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::{Full, Limited};
 use mayfly::http::App;
+use mayfly::trust::Material;
 
 use crate::support::authority::Parts;
 use crate::support::signer::Mishap;
@@ -94,7 +95,7 @@ fn add(sent: &mut Sent, member: &str) {
 async fn knocks_at_the_door() {
     for Knock { at, change, status, reason, says } in knocks() {
         let authority = Arc::new(Parts::golden().open());
-        let app = App::new(Arc::clone(&authority), String::new());
+        let app = App::new(Arc::clone(&authority), &Material::default());
         let mut sent = Sent::golden();
         change(&mut sent);
         let answer = super::answer(&app, sent.request()).await;
@@ -146,7 +147,7 @@ async fn strains_at_the_door() {
     for Strain { at, begin, status, reason } in strains() {
         let parts = Parts::golden();
         let authority = Arc::new(parts.open());
-        let app = begin(App::new(Arc::clone(&authority), String::new()), &parts);
+        let app = begin(App::new(Arc::clone(&authority), &Material::default()), &parts);
         let answer = super::answer(&app, Sent::golden().request()).await;
         assert_eq!((answer.status, answer.reason.as_str()), (status, reason), "{at}: {answer:?}");
         assert!(

@@ -24,6 +24,7 @@ use mayfly::http::{Access, App, router};
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::time::Timestamp;
 use mayfly::tlog::merkle::Hash;
+use mayfly::trust::Material;
 use prost::Message;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -57,7 +58,7 @@ async fn start() -> Test {
 async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<Tls>) -> Test {
     let issuer = FakeIssuer::start().await;
     let authority = TestAuthority::trusting(&issuer, signer);
-    let app = App::new(Arc::clone(&authority.authority), String::new());
+    let app = App::new(Arc::clone(&authority.authority), &Material::default());
     let readers = Access::to_log(&Readers::Anyone, false);
     let app = app.with_access(readers, Access::to_records(&Readers::Anyone, false));
     let server = Running::start_with(router(app), tls, Limits::default()).await;
@@ -209,7 +210,7 @@ async fn records() {
 #[tokio::test]
 async fn what_nobody_may_read_is_shut() {
     let test = start().await;
-    let app = || App::new(Arc::clone(&test.authority.authority), String::new());
+    let app = || App::new(Arc::clone(&test.authority.authority), &Material::default());
     let server = Running::start(router(app())).await;
     script::run("shut.txt", &[], &server).await;
 
@@ -486,7 +487,8 @@ async fn an_issuer_that_is_down_is_503_and_leaves_us_ready() {
 #[tokio::test]
 async fn exchanges_over_the_bound_are_told_to_come_again() {
     let test = start().await;
-    let app = App::new(Arc::clone(&test.authority.authority), String::new()).with_exchanges(1);
+    let app =
+        App::new(Arc::clone(&test.authority.authority), &Material::default()).with_exchanges(1);
     let server = Running::start(router(app)).await;
     let caller = Caller::of(&test.issuer);
     test.issuer.fail(Endpoint::Keys, Fault::Silent);

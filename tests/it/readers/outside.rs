@@ -25,6 +25,7 @@ use mayfly::time::{Clock, Timestamp};
 use mayfly::tlog::key::PublicKey;
 use mayfly::tlog::merkle::{Hash, verify_inclusion};
 use mayfly::tlog::note::SignedNote;
+use mayfly::trust::Material;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
@@ -238,7 +239,7 @@ impl Outside {
 fn open(authority: &Arc<Authority>) -> Router {
     let anyone = Access::to_log(&Readers::Anyone, false);
     let nobody = Access::to_records(&Readers::Nobody, false);
-    router(App::new(Arc::clone(authority), String::new()).with_access(anyone, nobody))
+    router(App::new(Arc::clone(authority), &Material::default()).with_access(anyone, nobody))
 }
 
 /// The parts' authority, its log with a second key.
