@@ -193,7 +193,7 @@ impl Story {
             .replace("{issuer}", &self.issuer.url)
             .replace("{shard}", &self.shard);
         self.out
-            .print(format_args!("{serving} {url}, until Ctrl-C. In another terminal:\n\n{text}"))
+            .print(format_args!("{serving} {url} until Ctrl-C. In another terminal:\n\n{text}"))
     }
 }
 
