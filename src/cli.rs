@@ -25,6 +25,7 @@ pub mod init;
 pub mod instance;
 pub mod out;
 pub mod proof;
+mod publisher;
 mod reload;
 pub mod requester;
 pub mod rotate;

@@ -6,6 +6,7 @@
 //! authority.pem   the chain: intermediate, then root
 //! authority.key   the intermediate's key, which signs certificates
 //! ct/             the certificate log: a database and a key for each shard, see [`shards`]
+//! tuf/            the TUF repository: keys, and what they have signed, see [`repository`]
 //! ```
 //!
 //! Keys are PKCS#8 in PEM, mode 0600, encrypted where there is a passphrase. A folder is made whole, with
@@ -26,11 +27,13 @@ use crate::time::Timestamp;
 
 mod ceremony;
 mod place;
+pub mod repository;
 pub mod shards;
 pub mod succession;
 
 pub use self::ceremony::Curve;
 use self::ceremony::{Made, Secrecy};
+use self::repository::{Repository, RepositoryError};
 use self::shards::{New, Shard};
 use self::succession::Issuer;
 
@@ -43,6 +46,8 @@ pub struct Files {
     pub authority_key: PathBuf,
     /// The folder with the shards of the certificate log.
     pub shards: PathBuf,
+    /// The folder of the TUF repository.
+    pub repository: PathBuf,
 }
 
 impl Files {
@@ -52,6 +57,7 @@ impl Files {
             chain: dir.join("authority.pem"),
             authority_key: dir.join("authority.key"),
             shards: dir.join("ct"),
+            repository: dir.join("tuf"),
         }
     }
 }
@@ -112,6 +118,8 @@ pub struct Installation {
     pub issuers: Vec<Issuer>,
     /// The shards of the certificate log, earliest window first.
     pub shards: Vec<Shard>,
+    /// The TUF repository.
+    pub repository: Repository,
 }
 
 /// Whether there is no installation in `dir` yet, or no `dir`. `lost+found` of a fresh file system is
@@ -177,6 +185,7 @@ fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), Installa
     let &Options { url, passphrase, now, .. } = options;
     let name = format!("{:04}", now.year());
     shards::fill(folder, &name, Window::year(now), New { url, passphrase, now })?;
+    repository::fill(&files.repository, passphrase, now)?;
     open_files(&files, passphrase, now).map(drop)
 }
 
@@ -223,7 +232,8 @@ pub fn open_files(
     let (chain, authority) = succession::at(&issuers, now)?;
     let shards = shards::read(&files.shards, passphrase, &[])?;
     check(&chain, authority.as_ref(), &shards)?;
-    Ok(Installation { chain, authority, issuers, shards })
+    let repository = Repository::open(&files.repository, passphrase)?;
+    Ok(Installation { chain, authority, issuers, shards, repository })
 }
 
 /// Opens an authority that may have no log yet, and checks it.
@@ -397,6 +407,9 @@ pub enum InstallationError {
         /// What is wrong with a chain that it signed.
         error: ChainError,
     },
+    /// The TUF repository does not hold.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
     /// A key cannot be opened.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -475,9 +488,11 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 5] = ["authority.key", "authority.pem", "ct", "root.key", "root.pem"];
+    const NAMES: [&str; 6] =
+        ["authority.key", "authority.pem", "ct", "root.key", "root.pem", "tuf"];
     const LOG_KEY: &str = "ct/2026.key";
     const NOTE_KEY: &str = "ct/2026.note.key";
+    const TUF_KEYS: [&str; 2] = ["tuf/1.key", "tuf/1.online.key"];
 
     #[test]
     fn what_is_created_opens() {
@@ -531,7 +546,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (_parent, dir) = installation();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        for name in NAMES.into_iter().chain([LOG_KEY, NOTE_KEY]) {
+        for name in NAMES.into_iter().chain([LOG_KEY, NOTE_KEY]).chain(TUF_KEYS) {
             let others = mode(&dir.join(name)) & 0o077;
             assert_eq!(others == 0, name.ends_with(".key"), "{name}");
         }
@@ -543,7 +558,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("deep/down/data");
         create(&dir, &Options { passphrase: Some("geheim"), ..OPTIONS }).unwrap();
-        for name in ["root.key", "authority.key", LOG_KEY, NOTE_KEY] {
+        for name in ["root.key", "authority.key", LOG_KEY, NOTE_KEY].into_iter().chain(TUF_KEYS) {
             let text = fs::read_to_string(dir.join(name)).unwrap();
             assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{name}");
         }
@@ -650,7 +665,8 @@ mod tests {
 
     #[test]
     fn says_which_file_is_missing() {
-        for name in ["authority.pem", "authority.key", LOG_KEY, NOTE_KEY] {
+        let tuf = ["tuf/1.root.json", "tuf/1.online.key"];
+        for name in ["authority.pem", "authority.key", LOG_KEY, NOTE_KEY].into_iter().chain(tuf) {
             let (_parent, dir) = installation();
             fs::remove_file(dir.join(name)).unwrap();
             let error = open(&dir, None, NOW).err().unwrap().to_string();

@@ -62,6 +62,7 @@ pub mod certificate;
 pub mod reading;
 pub mod record;
 pub mod trust;
+pub mod tuf;
 // ── pure above, effects below ──
 pub mod config;
 pub mod keyset;

@@ -93,12 +93,6 @@ impl Material {
         [(root, self.trusted_root()), (config, self.signing_config()), (both, self.trust_config())]
     }
 
-    /// The same as they are served: by path, on one line.
-    pub fn texts(&self) -> BTreeMap<String, Vec<u8>> {
-        let text = |(name, file): (&str, Value)| (name.to_owned(), file.to_string().into_bytes());
-        self.files().into_iter().map(text).collect()
-    }
-
     /// `trusted_root.json`.
     pub fn trusted_root(&self) -> Value {
         json!({

@@ -10,7 +10,6 @@
 //!
 //! A shard that was taken up stays, whatever becomes of its files: verifiers need its key.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::CommandError;
 use super::instance::{Instance, material, random_epoch, sign_in, with_passphrase};
+use super::publisher::Publisher;
 use crate::authority::Trust;
 use crate::authority::succession::{Issuing, Succession};
 use crate::certificate::Chain;
@@ -50,7 +50,7 @@ pub struct Calendar {
     shards: Vec<Shard>,
     logs: Shards,
     succession: Succession,
-    trust_files: TrustFiles,
+    publisher: Publisher,
     /// Where people sign in.
     sign_in: Vec<String>,
     hangups: Option<Signal>,
@@ -63,7 +63,7 @@ pub struct Calendar {
 struct Place {
     url: String,
     log: LogConfig,
-    folder: PathBuf,
+    installed: Files,
     /// The authority's files; one of them holds the passphrase.
     files: AuthorityFiles,
     /// The authority's chains.
@@ -93,7 +93,7 @@ impl Calendar {
         shards::remembered(&shards, &instance.config.log).map_err(CommandError::failed)?;
         let logs = shards.iter().map(|shard| place.open(shard)).collect::<Result<_, _>>()?;
         let mut calendar = Self {
-            trust_files: TrustFiles::from(&Material::default()),
+            publisher: Publisher::new(instance, read_only),
             logs: Shards::new(logs),
             succession,
             sign_in: sign_in(&instance.config.issuers),
@@ -103,10 +103,11 @@ impl Calendar {
             broken: None,
             warned: None,
         };
-        calendar.publish();
         // That there is no next one yet keeps nobody from issuing now.
         let found = calendar.place.find(&calendar.shards, calendar.is_due());
         calendar.take_up(found);
+        let material = calendar.material();
+        calendar.publisher.renew_here(&material, clock.now());
         Ok(calendar)
     }
 
@@ -127,7 +128,7 @@ impl Calendar {
 
     /// What verifiers and signers need to know.
     pub fn trust_files(&self) -> &TrustFiles {
-        &self.trust_files
+        self.publisher.files()
     }
 
     /// Has it looked after at each of these signals, too.
@@ -156,7 +157,8 @@ impl Calendar {
         self.take_up(found.unwrap_or_else(|error| Err(CommandError::failed(error))));
         self.succeed().await;
         self.end().await;
-        self.publish();
+        let material = self.material();
+        self.publisher.renew(&material, self.place.clock.now()).await;
         self.warn();
     }
 
@@ -177,7 +179,7 @@ impl Calendar {
             let (name, window) = (shard.name().to_owned(), shard.owner.window);
             self.shards.push(shard);
             self.shards.sort_by_key(|shard| shard.owner.window);
-            self.publish();
+            self.publisher.publish(&self.material());
             self.logs.put(log);
             tracing::info!("the log has a new shard, {name}, for certificates that end {window}");
         }
@@ -198,16 +200,17 @@ impl Calendar {
                 }
             }
             self.place.know(issuer);
-            self.publish();
+            self.publisher.publish(&self.material());
             let begins = issuing.profile.begins();
             self.succession.put(issuing);
             tracing::info!("the authority has a new chain, which issues from {begins} on");
         }
     }
 
-    fn publish(&self) {
+    /// What verifiers and signers need to know now.
+    fn material(&self) -> Material {
         let material = self.place.material(&self.shards);
-        self.trust_files.set(Material { sign_in: self.sign_in.clone(), ..material }.texts());
+        Material { sign_in: self.sign_in.clone(), ..material }
     }
 
     /// Closes what is over.
@@ -235,16 +238,28 @@ impl Calendar {
         self.broken = Some(error);
     }
 
-    /// Says once a day that there is no next shard.
+    /// Says once a day what will keep us from issuing, or others from verifying, before long.
     fn warn(&mut self) {
         let now = self.place.clock.now();
-        if self.is_due() && self.warned.is_none_or(|last| now.since(last) >= DAY) {
-            self.warned = Some(now);
+        if self.warned.is_some_and(|last| now.since(last) < DAY) {
+            return;
+        }
+        let (due, overdue) = (self.is_due(), self.trust_files().is_overdue(now));
+        if due {
             let end = self.logs.covered(now);
             tracing::warn!(
                 "nothing takes certificates that end from {end} on: the next shard of the log is missing; \
                  `mayfly rotate log` makes it"
             );
+        }
+        if overdue {
+            tracing::warn!(
+                "the TUF repository is about to expire; if no error before this one says why, its root is, \
+                 and `mayfly rotate tuf` makes the next one"
+            );
+        }
+        if due || overdue {
+            self.warned = Some(now);
         }
     }
 }
@@ -266,7 +281,11 @@ impl Place {
         Self {
             url: url.clone(),
             log: log.clone(),
-            folder: Files::in_dir(data).shards,
+            installed: Files {
+                chain: authority.chain.clone(),
+                authority_key: authority.key.clone(),
+                ..Files::in_dir(data)
+            },
             files: authority.clone(),
             issuers: ArcSwap::from_pointee(instance.installation.issuers.clone()),
             lifetime: *lifetime,
@@ -295,12 +314,12 @@ impl Place {
 
     /// The chains that are not known yet.
     fn find_issuers(&self) -> Result<Vec<(Issuer, Issuing)>, CommandError> {
-        let (known, files) = (self.issuers.load_full(), self.authority_files());
-        if !succession::has_others(&files, &known) {
+        let (known, files) = (self.issuers.load_full(), &self.installed);
+        if !succession::has_others(files, &known) {
             return Ok(Vec::new());
         }
         let all = with_passphrase(&self.files, |passphrase| {
-            succession::read(&files, passphrase, self.clock.now(), &known)
+            succession::read(files, passphrase, self.clock.now(), &known)
         })?;
         let is_new = |issuer: &Issuer| known.iter().all(|one| one.file != issuer.file);
         let found = all.into_iter().filter(is_new).filter_map(|issuer| {
@@ -308,14 +327,6 @@ impl Place {
             Some((issuer, issuing))
         });
         Ok(found.collect())
-    }
-
-    fn authority_files(&self) -> Files {
-        Files {
-            chain: self.files.chain.clone(),
-            authority_key: self.files.key.clone(),
-            shards: self.folder.clone(),
-        }
     }
 
     /// Tells verifiers of a chain from now on.
@@ -335,7 +346,9 @@ impl Place {
     /// The shards that are not known yet, open, after the next one was made if it is due.
     fn find(&self, known: &[Shard], due: bool) -> Result<Vec<(Shard, Log)>, CommandError> {
         // The passphrase may be there at the start only, and for this.
-        if !due && !shards::has_others(&self.folder, known).map_err(CommandError::failed)? {
+        if !due
+            && !shards::has_others(&self.installed.shards, known).map_err(CommandError::failed)?
+        {
             return Ok(Vec::new());
         }
         let now = self.clock.now();
@@ -345,9 +358,9 @@ impl Place {
             if due {
                 let new = New { url: &self.url, passphrase, now };
                 // What another one makes meanwhile is found at the next look.
-                shards::extend(&self.folder, new, now.plus(AHEAD))?;
+                shards::extend(&self.installed.shards, new, now.plus(AHEAD))?;
             }
-            shards::read(&self.folder, passphrase, known)
+            shards::read(&self.installed.shards, passphrase, known)
         })?;
         for Issuer { chain, signer, .. } in self.issuers.load().iter() {
             let Some(signer) = signer else { continue };

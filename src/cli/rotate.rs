@@ -13,6 +13,7 @@ use crate::store::{Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
 
 mod authority;
+mod repository;
 
 /// `mayfly rotate …`.
 #[derive(Debug, Subcommand)]
@@ -30,34 +31,50 @@ pub enum Command {
         server takes the new shard up within a minute, or at SIGHUP.\n\n\
         Examples:\n  mayfly rotate log --dry-run --config mayfly.yaml\n  mayfly rotate log --config mayfly.yaml"
     )]
-    Log {
-        /// Which instance.
-        #[command(flatten)]
-        source: Source,
-        /// Show the calendar, and make nothing
-        #[arg(long)]
-        dry_run: bool,
-        /// Print the result as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Log(Args),
+    /// Make the next keys of the TUF repository, which clients follow, or show which are in force
+    #[command(
+        after_help = "Once in ten years; or after a key was lost or stolen. It needs the key of the newest root, tuf/1.key at\n\
+        first, which may be kept off the machine until then. A running server signs with the new keys within a\n\
+        minute, or at SIGHUP.\n\n\
+        Examples:\n  mayfly rotate tuf --dry-run --config mayfly.yaml\n  mayfly rotate tuf --config mayfly.yaml"
+    )]
+    Tuf(Args),
+}
+
+/// What every rotation is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which instance.
+    #[command(flatten)]
+    source: Source,
+    /// Show the calendar, and make nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs `mayfly rotate …`.
 ///
 /// # Errors
 ///
-/// [`CommandError`] when the shards cannot be read or the next one not be made.
+/// [`CommandError`] when what there is cannot be read or the next one not be made.
 pub fn run(command: Command) -> Result<(), CommandError> {
-    let (source, dry_run, json) = match command {
-        Command::Authority(command) => return authority::run(&command),
-        Command::Log { source, dry_run, json } => (source, dry_run, json),
-    };
-    let instance = Instance::read(&source)?;
+    match command {
+        Command::Authority(command) => authority::run(&command),
+        Command::Log(args) => log(&args),
+        Command::Tuf(args) => repository::run(&args),
+    }
+}
+
+fn log(Args { source, dry_run, json }: &Args) -> Result<(), CommandError> {
+    let instance = Instance::read(source)?;
     let now = SystemClock.now();
     let (made, instance) = match dry_run {
         true => (None, instance),
-        false => (Some(extend(&instance, now)?), Instance::read(&source)?),
+        false => (Some(extend(&instance, now)?), Instance::read(source)?),
     };
     let calendar = Calendar::of(&instance, now)?;
     let out = Out::stdout();

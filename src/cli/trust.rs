@@ -29,6 +29,7 @@ pub enum Command {
         after_help = "Writes:\n  trusted_root.json    for every Sigstore client that verifies\n  \
         signing_config.json  for those that sign\n  \
         trust_config.json    both in one, for sigstore-python\n  \
+        root.json            the first root of the TUF repository, for cosign initialize and the like\n  \
         ca.pem               the authority's chain (SIGSTORE_ROOT_FILE)\n  \
         ct.pem               the key of the log's shard of today (SIGSTORE_CT_LOG_PUBLIC_KEY_FILE)\n  \
         rekor.pem            that of the signature log's (SIGSTORE_REKOR_PUBLIC_KEY)\n  \
@@ -72,11 +73,14 @@ pub fn run(command: Command) -> Result<(), CommandError> {
                 .map_err(|error| CommandError::at(&directory, error))?;
             let material = instance.material();
             for (name, file) in material.files() {
-                write(&directory, name, &format!("{file:#}\n"))?;
+                write(&directory, name, format!("{file:#}\n"))?;
             }
-            write(&directory, "ca.pem", &instance.certificates().concat())?;
-            write(&directory, "ct.pem", &trust::public_key_pem(&instance.trust().public_key))?;
-            keys(&material).into_iter().try_for_each(|(name, pem)| write(&directory, name, &pem))
+            let root = instance.installation.repository.first_root();
+            let root = root.map_err(CommandError::failed)?;
+            write(&directory, "root.json", root)?;
+            write(&directory, "ca.pem", instance.certificates().concat())?;
+            write(&directory, "ct.pem", trust::public_key_pem(&instance.trust().public_key))?;
+            keys(&material).into_iter().try_for_each(|(name, pem)| write(&directory, name, pem))
         }
     }
 }
@@ -124,7 +128,7 @@ fn show(root: &Value, instance: &Instance, out: &Out) -> String {
     text
 }
 
-fn write(directory: &Path, name: &str, content: &str) -> Result<(), CommandError> {
+fn write(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<(), CommandError> {
     let path = directory.join(name);
     std::fs::write(&path, content).map_err(|error| CommandError::at(&path, error))?;
     match Out::stdout().line(path.display()) {

@@ -109,7 +109,15 @@ fn warnings(app: &App) -> Vec<Trouble> {
         part: "configuration",
         reason: "the file does not hold; what was in force before stays, and the next start fails",
     };
-    let rows = [(covered <= now.plus(AHEAD), shard), (app.unfit.load(Ordering::Relaxed), file)];
+    let repository = Trouble {
+        part: "trust files",
+        reason: "the TUF repository is about to expire, and nothing was signed anew",
+    };
+    let rows = [
+        (covered <= now.plus(AHEAD), shard),
+        (app.unfit.load(Ordering::Relaxed), file),
+        (app.shared.trust_files.is_overdue(now), repository),
+    ];
     rows.into_iter().filter_map(|(counts, trouble)| counts.then_some(trouble)).collect()
 }
 

@@ -15,8 +15,11 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::envelope;
+use crate::installation::repository::Published;
+use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use crate::trust::Material;
 
@@ -24,8 +27,12 @@ use crate::trust::Material;
 #[derive(Clone)]
 pub struct TrustFiles(Arc<ArcSwap<Files>>);
 
-/// By path, without the slash before it.
-type Files = BTreeMap<String, File>;
+#[derive(Default)]
+struct Files {
+    /// By path, without the slash before it.
+    all: BTreeMap<String, File>,
+    overdue: Option<Timestamp>,
+}
 
 #[derive(Clone)]
 struct File {
@@ -36,20 +43,30 @@ struct File {
 impl From<&Material> for TrustFiles {
     fn from(material: &Material) -> Self {
         let files = Self(Arc::default());
-        files.set(material.texts());
+        files.set(material, &Published::default());
         files
     }
 }
 
 impl TrustFiles {
-    /// Serves these files from now on, by their paths, and no others.
-    pub fn set(&self, texts: impl IntoIterator<Item = (String, Vec<u8>)>) {
+    /// Serves the files that say this from now on, and the TUF repository, and no others.
+    pub fn set(&self, material: &Material, repository: &Published) {
         let old = self.0.load();
+        let text = |(name, file): (&str, Value)| (name.to_owned(), file.to_string().into_bytes());
+        let below = |(path, text): (&String, &Vec<u8>)| (format!("tuf/{path}"), text.clone());
+        let texts = material.files().into_iter().map(text);
+        let texts = texts.chain(repository.files.iter().map(below));
         let file = |(path, text): (String, Vec<u8>)| {
-            let kept = old.get(&path).filter(|file| file.text == text).cloned();
+            let kept = old.all.get(&path).filter(|file| file.text == text).cloned();
             (path, kept.unwrap_or_else(|| File::new(text)))
         };
-        self.0.store(Arc::new(texts.into_iter().map(file).collect()));
+        let (all, overdue) = (texts.map(file).collect(), repository.overdue);
+        self.0.store(Arc::new(Files { all, overdue }));
+    }
+
+    /// Whether some of it is about to expire, and should have been signed anew by now.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.0.load().overdue.is_some_and(|overdue| now >= overdue)
     }
 }
 
@@ -70,7 +87,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(files: TrustFiles) -> Router<S> 
 async fn answer(State(files): State<TrustFiles>, uri: Uri, headers: HeaderMap) -> Response {
     let files = files.0.load();
     let path = uri.path().strip_prefix('/').unwrap_or_default();
-    let Some(file) = files.get(path) else {
+    let Some(file) = files.all.get(path) else {
         return envelope::not_found(headers).await.into_response();
     };
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
@@ -118,22 +135,28 @@ mod tests {
             for known in [&[tag.as_str()][..], &["\"a\"", &format!("W/{tag}")], &["*"]] {
                 assert_eq!(get(&files, &path, known).await.0, StatusCode::NOT_MODIFIED, "{name}");
             }
-            files.set(
-                Material { url: "https://a.example".to_owned(), ..Material::default() }.texts(),
-            );
+            let other = Material { url: "https://a.example".to_owned(), ..Material::default() };
+            files.set(&other, &Published::default());
             let changed = get(&files, &path, &[&tag]).await;
             let same = name == "trusted_root.json";
             assert_eq!(changed.0 == StatusCode::NOT_MODIFIED, same, "{name}");
-            files.set(Material::default().texts());
+            files.set(&Material::default(), &Published::default());
         }
     }
 
     #[tokio::test]
-    async fn what_is_not_set_is_not_there() {
+    async fn the_repository_comes_and_goes_with_the_files() {
         let files = TrustFiles::from(&Material::default());
-        assert_eq!(get(&files, "/tuf/timestamp.json", &[]).await, (StatusCode::NOT_FOUND, None));
-        files.set([("tuf/timestamp.json".to_owned(), b"{}".to_vec())]);
-        assert_eq!(get(&files, "/tuf/timestamp.json", &[]).await.0, StatusCode::OK);
-        assert_eq!(get(&files, "/trusted_root.json", &[]).await.0, StatusCode::NOT_FOUND);
+        let path = "/tuf/targets/1.trusted_root.json";
+        assert_eq!(get(&files, path, &[]).await, (StatusCode::NOT_FOUND, None));
+        assert!(!files.is_overdue(Timestamp::from_secs(9)));
+        let repository = Published {
+            files: [("targets/1.trusted_root.json".to_owned(), b"{}".to_vec())].into(),
+            overdue: Some(Timestamp::from_secs(9)),
+        };
+        files.set(&Material::default(), &repository);
+        assert_eq!(get(&files, path, &[]).await.0, StatusCode::OK);
+        assert_eq!(get(&files, "/trusted_root.json", &[]).await.0, StatusCode::OK);
+        assert_eq!([8, 9].map(|at| files.is_overdue(Timestamp::from_secs(at))), [false, true]);
     }
 }

@@ -181,6 +181,11 @@ pub(super) fn log_keys(shard: &str, passphrase: Option<&str>) -> Result<[Made; 2
     ])
 }
 
+/// Makes a key that signs TUF metadata: P-256, which all clients verify.
+pub(super) fn signing_key(name: &str, passphrase: Option<&str>) -> Result<Made, String> {
+    private(name, &generate(&PKCS_ECDSA_P256_SHA256)?, passphrase)
+}
+
 fn root(now: Timestamp, name: &str) -> Result<CertificateParams, String> {
     let mut params = certificate_of(name, &format!("{name} root"), now, ROOT_LIFETIME)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
@@ -230,7 +235,7 @@ fn certificate(der: &[u8]) -> String {
     pem::encode("CERTIFICATE", der)
 }
 
-fn public(name: &str, text: String) -> Made {
+pub(super) fn public(name: &str, text: String) -> Made {
     let contents = Zeroizing::new(text.into_bytes());
     Made { name: name.to_owned(), contents, secrecy: Secrecy::Public }
 }

@@ -1,0 +1,115 @@
+//! What a running instance publishes for those who verify and sign: the trust files, and the TUF repository
+//! that vouches for them.
+//!
+//! ```text
+//! a key comes or goes      → the trust files say so at once, before it is used
+//! after that, at each look → the repository says the same, and what would expire is signed anew
+//! ```
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::CommandError;
+use super::instance::{Instance, with_passphrase};
+use crate::config::AuthorityFiles;
+use crate::http::trust::TrustFiles;
+use crate::installation::Files;
+use crate::installation::repository::{Published, Repository};
+use crate::time::Timestamp;
+use crate::trust::Material;
+use crate::tuf::{self, Targets};
+
+/// The published files, and who keeps them fresh.
+pub struct Publisher {
+    files: TrustFiles,
+    keeper: Arc<Keeper>,
+    /// The repository as it was read last.
+    published: Published,
+    /// What went wrong at the last look: said once.
+    broken: Option<String>,
+}
+
+/// The repository, and what it is opened with when its keys have changed.
+struct Keeper {
+    repository: Mutex<Repository>,
+    folder: PathBuf,
+    /// The authority's files; one of them holds the passphrase.
+    authority: AuthorityFiles,
+    /// Whether nothing is signed.
+    read_only: bool,
+}
+
+impl Publisher {
+    /// Publishes for this instance, nothing yet; or, `read_only`, what another one has signed.
+    pub fn new(instance: &Instance, read_only: bool) -> Self {
+        let keeper = Keeper {
+            repository: Mutex::new(instance.installation.repository.clone()),
+            folder: Files::in_dir(&instance.config.data).repository,
+            authority: instance.config.authority.clone(),
+            read_only,
+        };
+        Self {
+            files: TrustFiles::from(&Material::default()),
+            keeper: Arc::new(keeper),
+            published: Published::default(),
+            broken: None,
+        }
+    }
+
+    /// The files, as they come to be.
+    pub fn files(&self) -> &TrustFiles {
+        &self.files
+    }
+
+    /// Publishes trust files that say this; the repository follows.
+    pub fn publish(&self, material: &Material) {
+        self.files.set(material, &self.published);
+    }
+
+    /// The same with the repository, on this thread.
+    pub fn renew_here(&mut self, material: &Material, now: Timestamp) {
+        let renewed = self.keeper.renew(&tuf::targets(material), now);
+        self.take(renewed, material);
+    }
+
+    /// The same with the repository.
+    pub async fn renew(&mut self, material: &Material, now: Timestamp) {
+        let (keeper, targets) = (Arc::clone(&self.keeper), tuf::targets(material));
+        // Disks can be slow, and the runtime's threads have certificates to issue.
+        let renewed = tokio::task::spawn_blocking(move || keeper.renew(&targets, now)).await;
+        self.take(renewed.unwrap_or_else(|error| Err(CommandError::failed(error))), material);
+    }
+
+    fn take(&mut self, renewed: Result<Published, CommandError>, material: &Material) {
+        let broken = match renewed {
+            Ok(published) => {
+                self.published = published;
+                None
+            }
+            Err(error) => Some(error.message()),
+        };
+        if let Some(error) = broken.as_ref().filter(|_| self.broken != broken) {
+            tracing::error!("the TUF repository: {error}");
+        }
+        self.broken = broken;
+        self.publish(material);
+    }
+}
+
+impl Keeper {
+    fn renew(&self, targets: &Targets, now: Timestamp) -> Result<Published, CommandError> {
+        let mut repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+        if repository.is_superseded() {
+            // The passphrase may be there at the start only, and for this.
+            *repository = with_passphrase(&self.authority, |passphrase| {
+                Repository::open(&self.folder, passphrase)
+            })?;
+            let (version, expires) = repository.root();
+            tracing::info!("the TUF repository has new keys: root {version}, until {expires}");
+        }
+        if !self.read_only {
+            repository.renew(targets, now).map_err(CommandError::failed)?;
+        }
+        repository.published().map_err(CommandError::failed)
+    }
+}
