@@ -92,7 +92,7 @@ fn with_another_log(trusted_root: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn cosign_2_signs_and_verifies_over_the_v1_api() {
-    let Some(cosign) = installed("cosign", ".cache/bin/cosign") else { return };
+    let Some(cosign) = installed("cosign-2", ".cache/bin/cosign-2") else { return };
     let instance = Instance::start().await;
     let trust = instance.trust();
     let cosign = Cosign { program: cosign, instance: &instance, ct_key: trust.join("ct.pem") };
@@ -107,7 +107,7 @@ async fn cosign_2_signs_and_verifies_over_the_v1_api() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn cosign_2_refuses_an_sct_of_another_log() {
-    let Some(cosign) = installed("cosign", ".cache/bin/cosign") else { return };
+    let Some(cosign) = installed("cosign-2", ".cache/bin/cosign-2") else { return };
     let instance = Instance::start().await;
     instance.trust();
     let ct_key = instance.file("another.pem");
