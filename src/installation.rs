@@ -12,6 +12,7 @@
 //! Keys are PKCS#8 in PEM, mode 0600, encrypted where there is a passphrase. A folder is made whole, with
 //! an empty log, or not at all: everything is written and flushed elsewhere, then renamed into place.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -183,8 +184,11 @@ fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), Installa
     let folder = &files.shards;
     fs::create_dir(folder).map_err(|error| InstallationError::io(folder, &error))?;
     let &Options { url, passphrase, now, .. } = options;
-    let name = format!("{:04}", now.year());
-    shards::fill(folder, &name, Window::year(now), New { url, passphrase, now })?;
+    // Trust files that are made today are to be good as long as those of a running instance.
+    for year in BTreeSet::from([now, now.plus(shards::AHEAD)].map(|time| time.year())) {
+        let window = Window::year(Timestamp::from_year(year));
+        shards::fill(folder, &format!("{year:04}"), window, New { url, passphrase, now })?;
+    }
     repository::fill(&files.repository, passphrase, now)?;
     open_files(&files, passphrase, now).map(drop)
 }
@@ -344,15 +348,15 @@ pub enum InstallationError {
         /// What is wrong.
         error: ChainError,
     },
-    /// A shard of the log is gone, and its mark is not.
+    /// A shard of the log is gone, and what remembers it is not.
     #[error(
         "the shard {name} of the log is missing, and {} remembers it; put its files back into ct/ (database and keys): \
          it is never begun a second time, and old signatures need its key",
-        mark.display()
+        by.display()
     )]
     Forgotten {
-        /// What remembers it.
-        mark: PathBuf,
+        /// The file: its mark, or the one with the names of all.
+        by: PathBuf,
         /// The shard.
         name: String,
     },
@@ -599,6 +603,25 @@ mod tests {
         assert_eq!(owner.origin, "mayfly.example.com/ct/2026");
         assert_eq!(owner.log_id, Hash::of(&[signer.public_key()]).0);
         assert_eq!(owner.window.to_string(), "2026-01-01T00:00:00Z to 2027-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn in_december_the_next_shard_is_there_from_the_beginning() {
+        let end = Timestamp::from_year(2027);
+        for (now, years) in [
+            (end.minus(shards::AHEAD).minus(Duration::from_millis(1)), &[2026][..]),
+            (end.minus(shards::AHEAD), &[2026, 2027]),
+            (end.minus(Duration::from_millis(1)), &[2026, 2027]),
+            (end, &[2027]),
+        ] {
+            let parent = tempfile::tempdir().unwrap();
+            let dir = parent.path().join("data");
+            create(&dir, &Options { now, ..OPTIONS }).unwrap();
+            let shards = open(&dir, None, now).unwrap().shards;
+            let windows: Vec<_> = shards.iter().map(|shard| shard.owner.window).collect();
+            let years = years.iter().map(|year| Window::year(Timestamp::from_year(*year)));
+            assert_eq!(windows, years.collect::<Vec<_>>());
+        }
     }
 
     #[test]

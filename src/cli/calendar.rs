@@ -91,6 +91,7 @@ impl Calendar {
         let succession = place.succession(&instance.installation);
         let shards = instance.installation.shards.clone();
         shards::remembered(&shards, &instance.config.log).map_err(CommandError::failed)?;
+        place.remember(&shards)?;
         let logs = shards.iter().map(|shard| place.open(shard)).collect::<Result<_, _>>()?;
         let mut calendar = Self {
             publisher: Publisher::new(instance, read_only),
@@ -366,9 +367,18 @@ impl Place {
             let Some(signer) = signer else { continue };
             installation::check(chain, signer.as_ref(), &all).map_err(CommandError::failed)?;
         }
+        self.remember(&all)?;
         let is_new = |shard: &Shard| known.iter().all(|one| one.database != shard.database);
         let found = all.into_iter().filter(is_new);
         found.map(|shard| self.open(&shard).map(|log| (shard, log))).collect()
+    }
+
+    /// Keeps the names of shards that are about to be opened.
+    fn remember(&self, shards: &[Shard]) -> Result<(), CommandError> {
+        if self.read_only {
+            return Ok(());
+        }
+        shards::remember(&self.installed.shards, shards).map_err(CommandError::failed)
     }
 
     /// Opens a shard, and looks after its search index.

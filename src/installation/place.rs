@@ -12,7 +12,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use tempfile::{TempDir, TempPath};
@@ -93,6 +93,16 @@ impl<'a> Adding<'a> {
         sync(self.dir)?;
         move_up(&whole, self.dir)
     }
+}
+
+/// Makes `path` a file with this text: the old one or the new one, whole, whoever dies here.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), InstallationError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let unfinished = path.with_extension("unfinished");
+    let mut file = File::create(&unfinished).map_err(at(&unfinished))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at(&unfinished))?;
+    fs::rename(&unfinished, path).map_err(at(path))?;
+    sync(dir)
 }
 
 /// Moves what is in `whole` into `dir`, over nothing, in the order of names. Whoever dies here is

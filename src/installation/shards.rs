@@ -4,6 +4,7 @@
 //! ct/2026.sqlite   the log of the certificates that end in 2026
 //! ct/2026.key      its key
 //! ct/2026.note.key the key that signs its checkpoints a second time
+//! ct/shards        the names of all that were ever open
 //! ```
 //!
 //! Whoever adds one holds the lock of the folder, writes all files into a folder inside, and moves them
@@ -39,6 +40,12 @@ pub const AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// certificates are logged a lifetime before the window begins; and clients do not agree on whether the
 /// end itself still counts, so nothing comes near it.
 const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Remembers the shards that there are: where all files of one are gone, nothing else may know of it.
+const LEDGER: &str = "shards";
+
+/// What stands above the names in it.
+const LEDGER_HEAD: &str = "Every shard that this log has; one that is missing is not begun anew.\n";
 
 /// One shard at rest.
 #[derive(Clone)]
@@ -166,7 +173,7 @@ impl Marks {
 /// # Errors
 ///
 /// [`InstallationError::NoLog`] when there is none, [`InstallationError::NoDatabase`] when one is not
-/// whole; else why a file cannot be read.
+/// whole, [`InstallationError::Forgotten`] when one was there; else why a file cannot be read.
 pub fn read(
     folder: &Path,
     passphrase: Option<&str>,
@@ -184,6 +191,32 @@ pub fn read(
     Ok(shards)
 }
 
+/// Keeps the names of `shards` in `folder` for good, before anything is logged in them.
+///
+/// # Errors
+///
+/// [`InstallationError::Io`].
+pub fn remember(folder: &Path, shards: &[Shard]) -> Result<(), InstallationError> {
+    let before = ledger(folder)?;
+    let mut names = before.clone();
+    names.extend(shards.iter().map(|shard| shard.name().to_owned()));
+    if names == before {
+        return Ok(());
+    }
+    let lines = names.iter().flat_map(|name| [name.as_str(), "\n"]);
+    place::replace(&folder.join(LEDGER), &(LEDGER_HEAD.to_owned() + &lines.collect::<String>()))
+}
+
+/// The names of the shards that were ever open here.
+fn ledger(folder: &Path) -> Result<BTreeSet<String>, InstallationError> {
+    let path = folder.join(LEDGER);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(text.lines().filter(|line| is_name(line)).map(str::to_owned).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(InstallationError::io(&path, &error)),
+    }
+}
+
 /// Whether a mark remembers a shard that is not among `shards`: it was there, and is to be put back, not begun
 /// anew under its name.
 ///
@@ -198,8 +231,8 @@ pub fn remembered(shards: &[Shard], config: &LogConfig) -> Result<(), Installati
         let file = entry.file_name();
         let is_there = |name: &&str| shards.iter().any(|shard| shard.name() == *name);
         if let Some(name) = marks.shard(&file).filter(|name| !is_there(name)) {
-            let (mark, name) = (entry.path(), name.to_owned());
-            return Err(InstallationError::Forgotten { mark, name });
+            let (by, name) = (entry.path(), name.to_owned());
+            return Err(InstallationError::Forgotten { by, name });
         }
     }
     Ok(())
@@ -225,6 +258,10 @@ fn databases(folder: &Path) -> Result<Vec<PathBuf>, InstallationError> {
     {
         let key = folder.join(format!("{name}.key"));
         return Err(InstallationError::NoDatabase { key });
+    }
+    if let Some(name) = ledger(folder)?.difference(&files.databases).next() {
+        let (by, name) = (folder.join(LEDGER), name.clone());
+        return Err(InstallationError::Forgotten { by, name });
     }
     if files.databases.is_empty() {
         return Err(InstallationError::NoLog { folder: folder.to_owned() });

@@ -169,6 +169,11 @@ async fn the_next_shard_is_made_by_hand() {
     std::fs::rename(home.join("data"), bench.path("data")).unwrap();
     let year = SystemClock.now().year();
     let (this, next) = (year.to_string(), (year + 1).to_string());
+    let ct = bench.path("data/ct");
+    // In December it is there from the beginning.
+    for file in ["key", "note.key", "sqlite"] {
+        let _ = std::fs::remove_file(ct.join(format!("{next}.{file}")));
+    }
 
     let dry = bench.json(&["rotate", "log", "--dry-run", "--json"]);
     assert_eq!(dry["made"], Value::Null);
@@ -179,7 +184,6 @@ async fn the_next_shard_is_made_by_hand() {
     assert_eq!(dry["next"]["start"], json!(format!("{next}-01-01T00:00:00Z")));
     let text = bench.run(&["rotate", "log", "--dry-run"]);
     assert!(text.contains(&this) && text.contains("is made by `mayfly serve` on"), "{text}");
-    let ct = bench.path("data/ct");
     assert_eq!(names(&ct), ["key", "note.key", "sqlite"].map(|file| format!("{this}.{file}")));
 
     // Of many at once one makes it; the others find it, or say that somebody is at it.
@@ -236,14 +240,17 @@ async fn the_next_shard_is_made_by_hand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_server_takes_up_what_is_made_beside_it() {
+async fn a_running_server_takes_up_what_is_made_beside_it_and_misses_what_was_taken_away() {
     let bench = Bench::new().await;
-    let server = Server::start(&bench.source());
+    let mut server = Server::start(&bench.source());
     // In December it has made the next one by itself.
     let before = bench.logs().await.len();
     let made = bench.json(&["rotate", "log", "--json"]);
     assert_eq!(made["made"].is_string(), before == 1, "{made}");
     let logs = bench.comes_to(&server, |logs| logs.len() == 2).await;
+    let ledger = std::fs::read_to_string(bench.path("data/ct/shards")).unwrap();
+    let (year, next) = (SystemClock.now().year(), SystemClock.now().year() + 1);
+    assert!(ledger.ends_with(&format!("\n{year}\n{next}\n")), "{ledger}");
     assert!(logs.iter().all(|log| log["publicKey"]["validFor"]["end"].is_null()), "{logs:?}");
     let base = logs[1]["baseUrl"].as_str().unwrap();
     let path = base.strip_prefix(&bench.url()).unwrap();
@@ -254,6 +261,23 @@ async fn a_running_server_takes_up_what_is_made_beside_it() {
     logged_by(&certificate, &logs);
     let verified = bench.verify();
     assert_eq!(verified.matches(" holds\n").count(), 2, "{verified}");
+    server.kill();
+
+    // This year is gone, with its mark.
+    let year = year.to_string();
+    for file in std::fs::read_dir(bench.path("data/ct")).unwrap().map(|file| file.unwrap().path()) {
+        if file.file_name().unwrap().to_str().unwrap().starts_with(&year) {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    for command in [&["serve"][..], &["rotate", "log"], &["log", "search"], &["trust", "show"]] {
+        let mut refused = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        let refused = refused.args(command).args(bench.source()).output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("the shard {year} of the log is missing")), "{said}");
+        assert!(said.contains("data/ct/shards remembers it"), "{said}");
+    }
 }
 
 /// The authority's next intermediate is published, takes over when it begins, and what came before stays.

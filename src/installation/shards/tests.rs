@@ -89,9 +89,34 @@ fn a_shard_that_a_mark_remembers_is_missed() {
         fs::write(mark.with_file_name("notes"), "").unwrap();
         assert_eq!(remembered(&shards, &config), Ok(()));
         fs::write(&mark, "").unwrap();
-        let forgotten = InstallationError::Forgotten { mark, name: "2025".into() };
+        let forgotten = InstallationError::Forgotten { by: mark, name: "2025".into() };
         assert_eq!(remembered(&shards, &config), Err(forgotten));
     }
+}
+
+#[test]
+fn a_shard_of_which_nothing_is_left_is_missed() {
+    let folder = folder();
+    look(folder.path(), Window::year(NOW).end);
+    let shards = read(folder.path(), None, &[]).unwrap();
+    remember(folder.path(), &shards[..1]).unwrap();
+    remember(folder.path(), &shards).unwrap();
+    let ledger = folder.path().join("shards");
+    let text = fs::read_to_string(&ledger).unwrap();
+    assert!(text.ends_with("anew.\n2026\n2027\n"), "{text}");
+    for name in BOTH.into_iter().filter(|name| name.starts_with("2026")) {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    let forgotten = InstallationError::Forgotten { by: ledger.clone(), name: "2026".into() };
+    assert_eq!(read(folder.path(), None, &[]).err(), Some(forgotten.clone()));
+    assert_eq!(extend(folder.path(), new(NOW), NOW), Err(forgotten.clone()));
+    // One that is not there never leaves the ledger by itself.
+    remember(folder.path(), &shards[1..]).unwrap();
+    assert_eq!(read(folder.path(), None, &[]).err(), Some(forgotten));
+    fs::write(&ledger, text.replace("2026\n", "")).unwrap();
+    assert_eq!(read(folder.path(), None, &[]).unwrap().len(), 1);
+    fs::remove_file(&ledger).unwrap();
+    assert_eq!(read(folder.path(), None, &[]).unwrap().len(), 1, "from before there was one");
 }
 
 #[test]
