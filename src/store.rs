@@ -12,6 +12,7 @@ use crate::tlog::merkle::Hash;
 
 mod beside;
 pub mod index;
+mod reader;
 pub mod refusals;
 pub mod sqlite;
 

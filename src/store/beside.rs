@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
 use super::sqlite::settle;
+use super::{StoreError, reader};
 
 /// How many read at once.
 const READERS: usize = 2;
@@ -122,7 +122,7 @@ fn private(path: &Path) -> Result<(), StoreError> {
 }
 
 fn readers(path: &Path) -> Result<[Mutex<Connection>; READERS], StoreError> {
-    let reader = || connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Mutex::new);
+    let reader = || reader::open(path).map(Mutex::new);
     Ok([reader()?, reader()?])
 }
 

@@ -1,12 +1,12 @@
 //! Whose a database is, and whether it is one of ours.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::{APPLICATION, FORMAT, Owner, StoreError, at, hash, meta, natural, pragma, settle};
+use super::{APPLICATION, FORMAT, Owner, StoreError, at, hash, meta, natural, pragma};
 use crate::ct::window::Window;
+use crate::store::reader;
 use crate::time::Timestamp;
 
 /// Whose the log at `path` is, also while another process appends to it. Leaves nothing beside it.
@@ -18,30 +18,11 @@ pub fn owner(path: &Path) -> Result<Owner, StoreError> {
     if !path.is_file() {
         return Err(StoreError::Missing(path.display().to_string()));
     }
-    // Immutable: without a lock, and without a look at the write-ahead log. The owner was there, whole,
-    // before the file had its name, and is never written again.
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
-    let real = uri(&path.canonicalize().map_err(at(path))?);
-    let read = |uri: String| {
-        let connection = Connection::open_with_flags(uri, flags)?;
-        settle(&connection)?;
-        recognise(&connection, path)
-    };
-    // Crash: where the disk was full the file may be shorter than it says, and the rest of it still in the
-    // write-ahead log.
-    read(format!("{real}?immutable=1")).or_else(|_| read(real))
-}
-
-/// The path as `file:…`.
-fn uri(path: &Path) -> String {
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"/._-".contains(&octet);
-    let octets = path.as_os_str().as_bytes().iter().map(|octet| match plain(*octet) {
-        true => char::from(*octet).to_string(),
-        false => format!("%{octet:02x}"),
-    });
-    octets.fold("file:".to_owned(), |uri, octet| uri + &octet)
+    let real = path.canonicalize().map_err(at(path))?;
+    let read = |connection| recognise(&connection, path);
+    // The owner was there, whole, before the file had its name, and is never written again. Crash: where the
+    // disk was full the file may be shorter than it says, and the rest of it still in the write-ahead log.
+    reader::open_immutable(&real).and_then(read).or_else(|_| reader::open(&real).and_then(read))
 }
 
 /// Reads whose log this is, if it is one.

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::{StoreError, settle};
+use super::StoreError;
+use crate::store::reader;
 
 /// How many read at once: more would only compete for the same cores.
 const LIMIT: usize = 4;
@@ -20,12 +21,9 @@ pub(super) struct Readers {
 impl Readers {
     /// Opens all of them.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connections = Vec::with_capacity(LIMIT);
         for _ in 0..LIMIT {
-            let connection = Connection::open_with_flags(path, flags)?;
-            settle(&connection)?;
-            connections.push(Mutex::new(connection));
+            connections.push(Mutex::new(reader::open(path)?));
         }
         Ok(Self { connections, turn: AtomicUsize::new(0) })
     }

@@ -20,7 +20,7 @@ use super::chance::Chance;
 use super::instance::Instance;
 use super::stage::{Stage, leaves};
 use super::{folder, sweep};
-use crate::support::process::{free_port, send};
+use crate::support::process::{Server, free_port, send};
 use crate::support::shard;
 
 /// A small disk of its own; gone when dropped.
@@ -90,6 +90,41 @@ async fn a_disk_that_is_read_only_ends_it_and_is_said() {
     assert!(said.contains("Read-only file system") || said.contains("readonly"), "{said}");
     disk.change("rw");
     assert_eq!(instance.judge().await, 1);
+}
+
+/// What lies on a disk that cannot be written is read all the same, however the process ended that wrote it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_read_only_is_read() {
+    let instance = Instance::new().await;
+    let Some(disk) = Disk::mount(&instance.data, "64m") else { return };
+    let source = instance.arguments().split_off(1);
+    for (held, signal, index) in [(1, "KILL", true), (2, "KILL", false), (3, "TERM", true)] {
+        let mut server = instance.start();
+        assert_eq!(instance.ask(&Client::new(&server.url)).await, Some(200));
+        assert!(send(signal, server.id()));
+        server.ended();
+        let database = shard::database(&instance.data);
+        if !index {
+            fs::remove_file(database.with_extension("sqlite-shm")).unwrap();
+        }
+        assert_eq!(database.with_extension("sqlite-wal").exists(), signal == "KILL");
+        disk.change("ro");
+        let server = Server::start(&[&source[..], &["--read-only".to_owned()]].concat());
+        assert_eq!(instance.judge_running(&server).await, held);
+        assert_eq!(instance.ask(&Client::new(&server.url)).await, Some(503));
+        let shown = (held - 1).to_string();
+        for command in
+            [&["log", "search"][..], &["log", "show", &shown], &["log", "fsck"], &["trust", "show"]]
+        {
+            let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+            let output = mayfly.args(command).args(&source).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{command:?} after {signal}, {index}: {said}");
+        }
+        drop(server);
+        disk.change("rw");
+    }
+    assert_eq!(instance.judge().await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
