@@ -5,3 +5,5 @@ pub mod tile;
 pub mod tls;
 pub mod note;
 pub mod key;
+pub mod cosignature;
+pub mod policy;

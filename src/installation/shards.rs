@@ -29,7 +29,7 @@ use crate::signer::file::FileSigner;
 use crate::store::{Owner, sqlite};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
-use crate::tlog::note;
+use crate::tlog::note::{self, VerifierKey};
 use crate::trust::LogTrust;
 
 /// How long before nothing takes certificates any more the next shard is made: as long as verifiers may
@@ -82,7 +82,7 @@ impl Shard {
     /// The line by which verifiers of notes know its second key, at an instance with this URL.
     pub fn verifier_key(&self, url: &str) -> Option<String> {
         let key = note::ed25519_key(self.note.public_key())?;
-        Some(note::verifier_key(&self.ours(url).origin, key))
+        Some(VerifierKey::ed25519(&self.ours(url).origin, key).to_string())
     }
 
     /// Whose it is by its key and the name of its file, at an instance with this URL.

@@ -6,7 +6,7 @@ use der::{Decode as _, Encode as _};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::merkle::Hash;
-use super::note::{self, Checkpoint, NoteError, SignedNote};
+use super::note::{self, Checkpoint, NoteError, NoteSignature, SignedNote};
 use super::tls::{DigitallySigned, TlsError};
 use crate::algorithm::SignatureAlgorithm;
 use crate::time::Timestamp;
@@ -101,10 +101,7 @@ impl PublicKey {
         let checkpoint: Checkpoint = note.text.parse()?;
         let key_id = note::key_id(&checkpoint.origin, note::TYPE_RFC6962, &self.id());
         let mut verified = None;
-        for line in &note.signatures {
-            if line.name != checkpoint.origin || line.key_id != key_id {
-                continue;
-            }
+        for line in note.signatures.iter().filter(|line| line.is_of(&checkpoint.origin, key_id)) {
             let (timestamp, signed) = note::parse_rfc6962(&line.signature)?;
             let head = note::tree_head(timestamp, checkpoint.size, &checkpoint.root);
             self.verify(&head, &signed).map_err(|_| CheckpointError::Signature)?;
@@ -113,6 +110,21 @@ impl PublicKey {
         let timestamp = verified.ok_or(CheckpointError::OtherKey)?;
         Ok((checkpoint, timestamp))
     }
+}
+
+/// Verifies that the Ed25519 key of this name signed the note: at least once, and each of its signatures
+/// holds.
+///
+/// # Errors
+///
+/// [`CheckpointError::OtherKey`], [`CheckpointError::Signature`].
+pub fn verify_note(name: &str, key: &[u8; 32], note: &SignedNote) -> Result<(), CheckpointError> {
+    let key_id = note::key_id(name, note::TYPE_ED25519, key);
+    let mut own = note.signatures.iter().filter(|line| line.is_of(name, key_id)).peekable();
+    own.peek().ok_or(CheckpointError::OtherKey)?;
+    let key = UnparsedPublicKey::new(&signature::ED25519, key);
+    let holds = |line: &NoteSignature| key.verify(note.text.as_bytes(), &line.signature).is_ok();
+    if own.all(holds) { Ok(()) } else { Err(CheckpointError::Signature) }
 }
 
 fn verification(algorithm: SignatureAlgorithm) -> &'static dyn VerificationAlgorithm {
@@ -215,6 +227,29 @@ mod tests {
         let signature = pair.sign(b"message").as_ref().to_vec();
         let signed = DigitallySigned { algorithm: key.algorithm(), signature };
         assert_eq!(key.verify(b"message", &signed), Ok(()));
+    }
+
+    #[test]
+    fn a_note_of_an_ed25519_key_bites() {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let key: &[u8; 32] = pair.public_key().as_ref().try_into().unwrap();
+        let text = "example.com/log\n".to_owned();
+        let line = NoteSignature {
+            name: ORIGIN.to_owned(),
+            key_id: note::key_id(ORIGIN, note::TYPE_ED25519, key),
+            signature: pair.sign(text.as_bytes()).as_ref().to_vec(),
+        };
+        let good = SignedNote { text, signatures: vec![line.clone(), line] };
+        assert_eq!(verify_note(ORIGIN, key, &good), Ok(()));
+        let bite = |change: fn(&mut SignedNote)| {
+            let mut note = good.clone();
+            change(&mut note);
+            verify_note(ORIGIN, key, &note).unwrap_err()
+        };
+        assert_eq!(bite(|note| note.text.push('\n')), CheckpointError::Signature);
+        assert_eq!(bite(|note| note.signatures[1].signature[9] ^= 1), CheckpointError::Signature);
+        assert_eq!(bite(|note| note.signatures.clear()), CheckpointError::OtherKey);
+        assert_eq!(verify_note("a", key, &good), Err(CheckpointError::OtherKey));
     }
 
     #[test]

@@ -24,6 +24,8 @@ use crate::time::Timestamp;
 
 /// The signature type of Ed25519.
 pub const TYPE_ED25519: u8 = 0x01;
+/// The signature type of ECDSA, whose key ids have no name in them.
+const TYPE_ECDSA: u8 = 0x02;
 /// The signature type of an RFC 6962 tree head.
 pub const TYPE_RFC6962: u8 = 0x05;
 
@@ -31,6 +33,8 @@ pub const TYPE_RFC6962: u8 = 0x05;
 pub const MAX_NOTE: usize = 64 * 1024;
 /// The most signatures of a note that is read.
 const MAX_SIGNATURES: usize = 100;
+/// The most octets of the name of a key that somebody configures.
+const MAX_NAME: usize = 255;
 
 /// What a log says its tree is.
 ///
@@ -70,7 +74,7 @@ impl FromStr for Checkpoint {
 }
 
 /// A decimal number as `Display` writes it: no sign, no leading zeros.
-fn parse_size(line: &str) -> Option<u64> {
+pub fn parse_size(line: &str) -> Option<u64> {
     line.parse().ok().filter(|size: &u64| size.to_string() == line)
 }
 
@@ -93,6 +97,13 @@ pub struct NoteSignature {
     pub key_id: [u8; 4],
     /// The signature; what it holds depends on the type of the key.
     pub signature: Vec<u8>,
+}
+
+impl NoteSignature {
+    /// Whether it says that it is of this key.
+    pub fn is_of(&self, name: &str, key_id: [u8; 4]) -> bool {
+        self.name == name && self.key_id == key_id
+    }
 }
 
 /// The signature line, with its newline.
@@ -177,11 +188,58 @@ pub fn ed25519_key(spki: &[u8]) -> Option<&[u8; 32]> {
     spki.strip_prefix(&PREFIX)?.try_into().ok()
 }
 
-/// An Ed25519 key as people hand it to verifiers: `<name>+<key id, hex>+<type ‖ key, base64>`.
-pub fn verifier_key(name: &str, key: &[u8; 32]) -> String {
-    let id = u32::from_be_bytes(key_id(name, TYPE_ED25519, key));
-    let key = BASE64_STANDARD.encode([&[TYPE_ED25519], &key[..]].concat());
-    format!("{name}+{id:08x}+{key}")
+/// A public key as people hand it to verifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierKey {
+    /// The name that stands on its signature lines.
+    pub name: String,
+    /// The type of its signatures.
+    pub kind: u8,
+    /// What the type says, see [`key_id`].
+    pub key: Vec<u8>,
+}
+
+impl VerifierKey {
+    /// An Ed25519 key for notes.
+    pub fn ed25519(name: &str, key: &[u8; 32]) -> Self {
+        Self { name: name.to_owned(), kind: TYPE_ED25519, key: key.to_vec() }
+    }
+
+    /// What tells it from other keys of its name.
+    pub fn key_id(&self) -> [u8; 4] {
+        if self.kind == TYPE_ECDSA {
+            let [a, b, c, d, ..] = Hash::of(&[&self.key]).0;
+            return [a, b, c, d];
+        }
+        key_id(&self.name, self.kind, &self.key)
+    }
+}
+
+/// `<name>+<key id, hex>+<type ‖ key, base64>`
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = u32::from_be_bytes(self.key_id());
+        let key = BASE64_STANDARD.encode([&[self.kind], &self.key[..]].concat());
+        write!(f, "{}+{id:08x}+{key}", self.name)
+    }
+}
+
+impl FromStr for VerifierKey {
+    type Err = VerifierKeyError;
+
+    fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
+        let mut parts = text.splitn(3, '+');
+        let (name, id, key) = (parts.next(), parts.next(), parts.next());
+        let name = name.filter(|name| is_name(name) && name.len() <= MAX_NAME);
+        let id = id.filter(|id| id.len() == 8).and_then(|id| u32::from_str_radix(id, 16).ok());
+        let typed = key.and_then(decode_base64);
+        let typed = typed.as_ref().and_then(|typed| typed.split_first());
+        let (Some(name), Some(id), Some((kind, key))) = (name, id, typed) else {
+            return Err(VerifierKeyError::Form);
+        };
+        let key = Self { name: name.to_owned(), kind: *kind, key: key.to_vec() };
+        if key.key_id() == id.to_be_bytes() { Ok(key) } else { Err(VerifierKeyError::Id) }
+    }
 }
 
 /// The octets that an RFC 6962 tree head signature covers.
@@ -227,6 +285,22 @@ pub fn parse_rfc6962(signature: &[u8]) -> Result<(Timestamp, DigitallySigned), T
     let signed = DigitallySigned::read(&mut reader)?;
     reader.end()?;
     Ok((timestamp, signed))
+}
+
+/// Why a text is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifierKeyError {
+    /// It looks otherwise.
+    #[error("a key must be written <name>+<key id, 8 hex digits>+<base64>, as its owner prints it")]
+    Form,
+    /// The id is another key's.
+    #[error("the key's id does not fit its name and its octets: take it as its owner prints it")]
+    Id,
+    /// It signs, but no cosignatures that can be verified here.
+    #[error(
+        "the key is none of a witness: only Ed25519 cosignatures (type 0x04) are verified here"
+    )]
+    NoCosigner,
 }
 
 /// Why a text is no signed note or no checkpoint.
@@ -327,12 +401,34 @@ mod tests {
         let (_, key) = text.rsplit_once('+').unwrap();
         let typed = decode_base64(key).unwrap();
         let key: [u8; 32] = typed[1..].try_into().unwrap();
-        assert_eq!(verifier_key("PeterNeumann", &key), text);
+        let key_of = VerifierKey::ed25519("PeterNeumann", &key);
+        assert_eq!(key_of.to_string(), text);
+        assert_eq!(text.parse(), Ok(key_of));
         let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 3, 0x21, 0];
         let spki = [&prefix[..], &key].concat();
         assert_eq!(ed25519_key(&spki), Some(&key));
         assert_eq!(ed25519_key(&spki[..43]), None);
         assert_eq!(ed25519_key(&key), None);
+    }
+
+    #[test]
+    fn a_verifier_key_bites() {
+        const KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        #[track_caller]
+        fn bite(from: &str, to: &str, error: VerifierKeyError) {
+            assert_eq!(KEY.replacen(from, to, 1).parse::<VerifierKey>(), Err(error));
+        }
+        bite("Peter", "Paul", VerifierKeyError::Id);
+        bite("c74f20a3", "c74f20a4", VerifierKeyError::Id);
+        bite("ARpc", "Axpc", VerifierKeyError::Id);
+        bite("PeterNeumann", "", VerifierKeyError::Form);
+        bite("Peter", "Peter ", VerifierKeyError::Form);
+        bite("PeterNeumann", &"P".repeat(256), VerifierKeyError::Form);
+        bite("c74f20a3", "+74f20a3", VerifierKeyError::Form);
+        bite("c74f20a3", "74f20a3", VerifierKeyError::Form);
+        bite("10TW", "10T", VerifierKeyError::Form);
+        bite("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", "", VerifierKeyError::Form);
+        bite("+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", "", VerifierKeyError::Form);
     }
 
     #[test]
