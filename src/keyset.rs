@@ -30,6 +30,7 @@ use crate::config::Proxy;
 use crate::issuer::{Issuer, IssuerId, Issuers};
 pub use crate::keyset::bearer::BearerError;
 use crate::keyset::clients::Clients;
+pub use crate::keyset::clients::plain;
 use crate::keyset::fetch::{FetchError, Keys};
 use crate::keyset::source::{Source, Terms};
 pub use crate::keyset::supply::SetupError;

@@ -66,6 +66,7 @@ pub mod tuf;
 // ── pure above, effects below ──
 pub mod config;
 pub mod keyset;
+pub mod witness;
 pub mod signer;
 pub mod store;
 pub mod log;

@@ -114,7 +114,7 @@ pub enum ResolveError {
     #[error("its name does not resolve")]
     NoAddress,
     /// None of its addresses is within reach.
-    #[error("its address {0} is not one that this issuer may have")]
+    #[error("its address {0} is not one that may be asked here")]
     OutOfReach(IpAddr),
 }
 

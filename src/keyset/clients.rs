@@ -43,6 +43,14 @@ impl<'a> Clients<'a> {
     }
 }
 
+/// A client for what the configuration names beside issuers: it trusts the system's roots.
+///
+/// # Errors
+/// [`SetupError::Tls`].
+pub fn plain(proxy: &Proxy) -> Result<Fetcher, SetupError> {
+    Fetcher::new(system_roots(), Reach::Private, proxy)
+}
+
 /// The roots that the system trusts (or `SSL_CERT_FILE` and `SSL_CERT_DIR`, if set). That there are none
 /// shows when an issuer without a CA of its own is asked.
 ///

@@ -16,12 +16,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HeaderValue, LOCATION, USER_AGENT,
 };
 use hyper::http::uri::Scheme;
-use hyper::{Request, Response, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -44,6 +45,7 @@ const LIMIT: usize = 1 << 20;
 const KEYS: usize = 100;
 /// Redirects that are followed, on the same origin.
 const REDIRECTS: usize = 3;
+const AGENT: &str = concat!("mayfly/", env!("CARGO_PKG_VERSION"));
 
 /// Why an issuer's keys could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,7 +147,7 @@ impl FetchError {
 /// Fetches documents for configured issuers. Cloning shares its connections.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
-    client: Client<HttpsConnector<Connector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<Connector>, Full<Bytes>>,
     reach: Reach,
     connector: Connector,
     bearer: Option<Arc<Bearer>>,
@@ -264,23 +266,46 @@ impl Fetcher {
         &self,
         url: &Uri,
         credential: Option<HeaderValue>,
-    ) -> Result<Response<hyper::body::Incoming>, FetchError> {
+    ) -> Result<Response<Incoming>, FetchError> {
+        let mut request = Request::get(url)
+            .header(ACCEPT, "application/json")
+            .body(Full::default())
+            .map_err(|_| FetchError::Url(url.to_string()))?;
+        if let Some(credential) = credential {
+            request.headers_mut().insert(AUTHORIZATION, credential);
+        }
+        self.send(request).await
+    }
+
+    /// What `request` is answered, whatever its status; no redirect is followed. Of the body at most `limit`
+    /// octets are taken.
+    ///
+    /// # Errors
+    /// Those of a connection, [`FetchError::TooLarge`], [`FetchError::Encoded`].
+    pub async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<(StatusCode, Bytes), FetchError> {
+        let url = request.uri().clone();
+        let response = self.send(request).await?;
+        Ok((response.status(), body(&url, response, limit).await?))
+    }
+
+    async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, FetchError> {
         // Quirk: hyper's connector asks no resolver about a host that is an address already.
-        match literal(url) {
+        match literal(request.uri()) {
             Some(address) if !self.reach.allows(address) => {
                 return Err(ResolveError::OutOfReach(address).into());
             }
             Some(_) | None => {}
         }
-        let mut request = Request::get(url)
-            .header(ACCEPT, "application/json")
-            .header(ACCEPT_ENCODING, "identity")
-            .header(USER_AGENT, concat!("mayfly/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::new())
-            .map_err(|_| FetchError::Url(url.to_string()))?;
-        if let Some(credential) = credential {
-            request.headers_mut().insert(AUTHORIZATION, credential);
-        }
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         self.client.request(request).await.map_err(|error| cause(&error))
     }
 }
@@ -392,16 +417,21 @@ fn follow(at: &Uri, location: &str) -> Option<Uri> {
     parse(&absolute).ok().filter(|next| same_origin(at, next))
 }
 
-async fn read(url: &Uri, response: Response<hyper::body::Incoming>) -> Result<Bytes, FetchError> {
-    let (head, body) = response.into_parts();
-    if head.status != hyper::StatusCode::OK {
-        let status = head.status.as_u16();
+async fn read(url: &Uri, response: Response<Incoming>) -> Result<Bytes, FetchError> {
+    if response.status() != StatusCode::OK {
+        let status = response.status().as_u16();
         return Err(FetchError::Status { url: url.to_string(), status });
     }
+    body(url, response, LIMIT).await
+}
+
+/// The body of an answer, if it has at most `limit` octets.
+async fn body(url: &Uri, response: Response<Incoming>, limit: usize) -> Result<Bytes, FetchError> {
+    let (head, body) = response.into_parts();
     if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(FetchError::Encoded(url.to_string()));
     }
-    match Limited::new(body, LIMIT).collect().await {
+    match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(FetchError::TooLarge(url.to_string())),
         Err(_) => Err(FetchError::Broken),
