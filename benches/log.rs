@@ -193,7 +193,8 @@ impl Bench {
         let (epoch, mark) = (Epoch(epoch), Some(self.folder.join("log.mark")));
         let means = Means { store, keys, clock, origin: ORIGIN.into() };
         let scrub = Duration::from_secs(3600);
-        Log::open(Opening { means, epoch, mark, scrub }).expect("a log that goes on")
+        Log::open(Opening { means, epoch, mark, shown: Vec::new(), scrub })
+            .expect("a log that goes on")
     }
 
     /// Entries until there are `size`, without a signature for each.

@@ -26,6 +26,7 @@ use scrub::Damage;
 use sequencer::{Pending, Place, TOLERANCE};
 use signed::{Keys, Newest};
 use tiles::Tiles;
+use witness::{Cosigned, WitnessError};
 
 pub mod audit;
 mod boot;
@@ -45,6 +46,7 @@ pub mod sequencer;
 pub mod shards;
 pub mod signed;
 mod tiles;
+pub mod witness;
 
 /// How many reads hold a thread at once.
 const READS: usize = 8;
@@ -71,6 +73,7 @@ struct Shared {
     tiles: Arc<Tiles>,
     compressed: Arc<Tiles>,
     follower: OnceLock<Follower>,
+    cosigned: OnceLock<Cosigned>,
     searches: Semaphore,
     state: watch::Receiver<State>,
     damage: Damage,
@@ -401,6 +404,9 @@ pub enum LogError {
     /// The mark does not let it go on, or failed.
     #[error(transparent)]
     Mark(#[from] MarkError),
+    /// A witness does not let it go on.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
     /// The search index failed; it is made anew, and searches read the entries meanwhile.
     #[error("the search index failed: {0}")]
     Index(StoreError),

@@ -15,28 +15,25 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CommandError;
-use super::instance::{Instance, material, random_epoch, sign_in, with_passphrase};
+use super::instance::{Instance, sign_in};
 use super::publisher::Publisher;
 use crate::authority::Trust;
-use crate::authority::succession::{Issuing, Succession};
-use crate::certificate::Chain;
-use crate::certificate::profile::Profile;
-use crate::config::{AuthorityFiles, Config, LogConfig};
+use crate::authority::succession::Succession;
 use crate::http::trust::TrustFiles;
-use crate::installation::shards::{self, AHEAD, New, Shard};
-use crate::installation::succession::{self, Issuer};
-use crate::installation::{self, Files, Installation};
-use crate::log::mark::{self, MarkError};
-use crate::log::scrub::REST;
+use crate::installation::shards::{self, AHEAD, Shard};
+use crate::log::Log;
 use crate::log::shards::Shards;
-use crate::log::{self, Log, LogError, Means, Opening};
-use crate::signer::Signer;
-use crate::store::{Store, sqlite};
+use crate::log::witness::Witnesses;
 use crate::time::{Clock, Timestamp};
 use crate::trust::Material;
+
+mod place;
+
+use place::Place;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(60);
@@ -57,22 +54,9 @@ pub struct Calendar {
     /// What went wrong at the last look: said once.
     broken: Option<String>,
     warned: Option<Timestamp>,
-}
-
-/// Where an instance's shards are, and what they are opened with.
-struct Place {
-    url: String,
-    log: LogConfig,
-    installed: Files,
-    /// The authority's files; one of them holds the passphrase.
-    files: AuthorityFiles,
-    /// The authority's chains.
-    issuers: ArcSwap<Vec<Issuer>>,
-    lifetime: Duration,
-    backdate: Duration,
-    clock: Arc<dyn Clock>,
-    /// Whether all shards are only read, and none is made.
-    read_only: bool,
+    witnesses: Option<Witnesses>,
+    /// Those who have the shards cosigned.
+    cosigning: JoinSet<()>,
 }
 
 impl Calendar {
@@ -92,8 +76,10 @@ impl Calendar {
         let shards = instance.installation.shards.clone();
         shards::remembered(&shards, &instance.config.log).map_err(CommandError::failed)?;
         place.remember(&shards)?;
-        let logs = shards.iter().map(|shard| place.open(shard)).collect::<Result<_, _>>()?;
+        let logs = place.open_all(&shards)?;
         let mut calendar = Self {
+            witnesses: place.witnesses()?,
+            cosigning: JoinSet::new(),
             publisher: Publisher::new(instance, read_only),
             logs: Shards::new(logs),
             succession,
@@ -160,7 +146,17 @@ impl Calendar {
         self.end().await;
         let material = self.material();
         self.publisher.renew(&material, self.place.clock.now()).await;
+        self.have_cosigned();
         self.warn();
+    }
+
+    /// Has the shards cosigned that are not yet.
+    fn have_cosigned(&mut self) {
+        let Some(witnesses) = &self.witnesses else { return };
+        for log in self.logs.all().iter() {
+            log.witness(witnesses).map(|cosigning| self.cosigning.spawn(cosigning));
+        }
+        while self.cosigning.try_join_next().is_some() {}
     }
 
     /// Whether the next shard should be there by now.
@@ -220,7 +216,7 @@ impl Calendar {
         for log in self.logs.all().iter().filter(|log| !log.is_over() && now >= log.window().end) {
             log.close().await;
             let shard = self.shards.iter().find(|shard| shard.owner.origin == log.origin());
-            match shard.map(|shard| self.place.open(shard)) {
+            match shard.map(|shard| self.place.open(shard, Vec::new())) {
                 Some(Ok(over)) => {
                     self.logs.put(over);
                     tracing::info!("the shard {} is closed: its window has ended", log.origin());
@@ -273,179 +269,5 @@ async fn hang_up(hangups: &mut Option<Signal>) {
     };
     if received.is_none() {
         std::future::pending().await
-    }
-}
-
-impl Place {
-    fn of(instance: &Instance, clock: &Arc<dyn Clock>, read_only: bool) -> Self {
-        let Config { url, data, authority, log, lifetime, backdate, .. } = &instance.config;
-        Self {
-            url: url.clone(),
-            log: log.clone(),
-            installed: Files {
-                chain: authority.chain.clone(),
-                authority_key: authority.key.clone(),
-                ..Files::in_dir(data)
-            },
-            files: authority.clone(),
-            issuers: ArcSwap::from_pointee(instance.installation.issuers.clone()),
-            lifetime: *lifetime,
-            backdate: *backdate,
-            clock: Arc::clone(clock),
-            read_only,
-        }
-    }
-
-    /// The chains that an installation issues by.
-    fn succession(&self, installation: &Installation) -> Succession {
-        let Installation { chain, authority, issuers, .. } = installation;
-        let succession = Succession::from(self.issuing(chain, authority));
-        for issuer in issuers {
-            if let Some(signer) = &issuer.signer {
-                succession.put(self.issuing(&issuer.chain, signer));
-            }
-        }
-        succession
-    }
-
-    fn issuing(&self, chain: &Arc<Chain>, signer: &Arc<dyn Signer>) -> Issuing {
-        let profile = Profile::new(chain, signer.algorithm(), self.lifetime, self.backdate);
-        Issuing { chain: Arc::clone(chain), signer: Arc::clone(signer), profile }
-    }
-
-    /// The chains that are not known yet.
-    fn find_issuers(&self) -> Result<Vec<(Issuer, Issuing)>, CommandError> {
-        let (known, files) = (self.issuers.load_full(), &self.installed);
-        if !succession::has_others(files, &known) {
-            return Ok(Vec::new());
-        }
-        let all = with_passphrase(&self.files, |passphrase| {
-            succession::read(files, passphrase, self.clock.now(), &known)
-        })?;
-        let is_new = |issuer: &Issuer| known.iter().all(|one| one.file != issuer.file);
-        let found = all.into_iter().filter(is_new).filter_map(|issuer| {
-            let issuing = issuer.signer.as_ref().map(|it| self.issuing(&issuer.chain, it))?;
-            Some((issuer, issuing))
-        });
-        Ok(found.collect())
-    }
-
-    /// Tells verifiers of a chain from now on.
-    fn know(&self, issuer: Issuer) {
-        let mut issuers = self.issuers.load_full().to_vec();
-        issuers.push(issuer);
-        issuers.sort_by_key(|issuer| issuer.chain.not_before());
-        self.issuers.store(Arc::new(issuers));
-    }
-
-    /// Whether some chain holds now.
-    fn holds(&self, now: Timestamp) -> bool {
-        let issuers = self.issuers.load();
-        issuers.iter().any(|it| it.chain.not_before() <= now && now < it.chain.not_after())
-    }
-
-    /// The shards that are not known yet, open, after the next one was made if it is due.
-    fn find(&self, known: &[Shard], due: bool) -> Result<Vec<(Shard, Log)>, CommandError> {
-        // The passphrase may be there at the start only, and for this.
-        if !due
-            && !shards::has_others(&self.installed.shards, known).map_err(CommandError::failed)?
-        {
-            return Ok(Vec::new());
-        }
-        let now = self.clock.now();
-        // By a clock that the chain does not hold at, no year can be told.
-        let due = due && self.holds(now);
-        let all = with_passphrase(&self.files, |passphrase| {
-            if due {
-                let new = New { url: &self.url, passphrase, now };
-                // What another one makes meanwhile is found at the next look.
-                shards::extend(&self.installed.shards, new, now.plus(AHEAD))?;
-            }
-            shards::read(&self.installed.shards, passphrase, known)
-        })?;
-        for Issuer { chain, signer, .. } in self.issuers.load().iter() {
-            let Some(signer) = signer else { continue };
-            installation::check(chain, signer.as_ref(), &all).map_err(CommandError::failed)?;
-        }
-        self.remember(&all)?;
-        let is_new = |shard: &Shard| known.iter().all(|one| one.database != shard.database);
-        let found = all.into_iter().filter(is_new);
-        found.map(|shard| self.open(&shard).map(|log| (shard, log))).collect()
-    }
-
-    /// Keeps the names of shards that are about to be opened.
-    fn remember(&self, shards: &[Shard]) -> Result<(), CommandError> {
-        if self.read_only {
-            return Ok(());
-        }
-        shards::remember(&self.installed.shards, shards).map_err(CommandError::failed)
-    }
-
-    /// Opens a shard, and looks after its search index.
-    fn open(&self, shard: &Shard) -> Result<Log, CommandError> {
-        let log = self.open_log(shard)?;
-        if !self.read_only {
-            log.keep_index(shard.index()).map_err(CommandError::failed)?;
-        }
-        Ok(log)
-    }
-
-    /// Opens a shard to append and to read, or to read only when its window has ended.
-    fn open_log(&self, shard: &Shard) -> Result<Log, CommandError> {
-        if shard.is_over(self.clock.now()) {
-            return self.read(shard, Log::open_over);
-        }
-        if self.read_only {
-            let log = self.read(shard, Log::read_only)?;
-            self.warn_of_old(shard)?;
-            return Ok(log);
-        }
-        let store = Arc::new(sqlite::open(&shard.database).map_err(CommandError::failed)?);
-        let opening = Opening {
-            means: self.means(shard, Arc::clone(&store) as Arc<dyn Store>),
-            epoch: random_epoch(),
-            mark: Some(shard.mark(&self.log)),
-            scrub: REST,
-        };
-        let log = Log::open(opening).map_err(|error| {
-            CommandError::failed(mark::look_beside(error, &shard.mark_beside()))
-        })?;
-        // Only once the store is known to be this log's and whole.
-        for certificate in self.issuers.load().iter().flat_map(|issuer| issuer.chain.ders()) {
-            store.put_issuer(certificate).map_err(CommandError::failed)?;
-        }
-        Ok(log)
-    }
-
-    /// Says it of a database that is read and must not go on.
-    fn warn_of_old(&self, shard: &Shard) -> Result<(), CommandError> {
-        let store = sqlite::open_read_only(&shard.database).map_err(CommandError::failed)?;
-        let (owner, mark) = (shard.ours(&self.url), shard.mark(&self.log));
-        if let Err(error @ LogError::Mark(MarkError::Ahead { .. } | MarkError::Forked { .. })) =
-            log::check(&store, &owner, Some(&mark), self.clock.now())
-        {
-            tracing::warn!("what is served for reading is not the newest: {error}");
-        }
-        Ok(())
-    }
-
-    fn read(
-        &self,
-        shard: &Shard,
-        open: fn(Means) -> Result<Log, LogError>,
-    ) -> Result<Log, CommandError> {
-        let store = sqlite::open_read_only(&shard.database).map_err(CommandError::failed)?;
-        open(self.means(shard, Arc::new(store))).map_err(CommandError::failed)
-    }
-
-    fn means(&self, shard: &Shard, store: Arc<dyn Store>) -> Means {
-        let (keys, clock) = (shard.keys(), Arc::clone(&self.clock));
-        Means { store, keys, clock, origin: shard.ours(&self.url).origin }
-    }
-
-    fn material(&self, shards: &[Shard]) -> Material {
-        let now = self.clock.now();
-        let logs: Vec<_> = shards.iter().map(|shard| shard.trust(&self.url, now)).collect();
-        material(&self.url, &self.issuers.load(), logs, now)
     }
 }

@@ -192,8 +192,7 @@ impl Story {
             .replace("{url}", url)
             .replace("{issuer}", &self.issuer.url)
             .replace("{shard}", &self.shard);
-        self.out
-            .print(format_args!("{serving} {url} until Ctrl-C. In another terminal:\n\n{text}"))
+        self.out.print(format_args!("{serving} {url} until Ctrl-C. In another terminal:\n\n{text}"))
     }
 }
 

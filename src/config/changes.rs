@@ -176,7 +176,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("lifetime", format!("{lifetime:?}")),
         ("backdate", format!("{backdate:?}")),
         ("denials", format!("{denials:?}")),
-        ("log", format!("{:?}", (&log.readers, &log.records, &log.mark))),
+        ("log", format!("{:?}", (&log.readers, &log.records, &log.mark, &log.witnesses))),
         ("keep_refusals", format!("{:?}", log.keep_refusals)),
     ]
 }

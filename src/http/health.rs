@@ -113,10 +113,16 @@ fn warnings(app: &App) -> Vec<Trouble> {
         part: "trust files",
         reason: "the TUF repository is about to expire, and nothing was signed anew",
     };
+    let witnesses = Trouble {
+        part: "witnesses",
+        reason: "the newest checkpoints of the log are not cosigned; certificates are issued all the same",
+    };
+    let wanting = authority.logs.all().iter().any(|log| log.wants_witnesses(now));
     let rows = [
         (covered <= now.plus(AHEAD), shard),
         (app.unfit.load(Ordering::Relaxed), file),
         (app.shared.trust_files.is_overdue(now), repository),
+        (wanting, witnesses),
     ];
     rows.into_iter().filter_map(|(counts, trouble)| counts.then_some(trouble)).collect()
 }

@@ -1,7 +1,8 @@
 //! The certificate log over HTTP, in two views: static-ct-api here, RFC 6962 in `rfc6962`.
 //!
 //! ```text
-//! /ct/<shard>/checkpoint              the signed head
+//! /ct/<shard>/checkpoint              the signed head, with the cosignatures that it has by now
+//! /ct/<shard>/checkpoint.cosigned     the newest one that enough witnesses have cosigned
 //! /ct/<shard>/tile/<L>/<N>[.p/<W>]    hashes
 //! /ct/<shard>/tile/data/<N>[.p/<W>]   entries
 //! /ct/<shard>/issuer/<hex>            one certificate of the authority's chain
@@ -70,6 +71,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(
     let served = Served { log, roots, scheme, since };
     let log = Router::new()
         .route("/checkpoint", readable(checkpoint))
+        .route("/checkpoint.cosigned", readable(cosigned))
         .route("/log.v3.json", readable(about))
         .route("/tile/{*path}", readable(tile))
         .route("/issuer/{fingerprint}", readable(issuer))
@@ -99,6 +101,11 @@ fn readable<H: Handler<T, Served>, T: 'static>(handler: H) -> MethodRouter<Serve
 
 async fn checkpoint(State(served): State<Served>) -> Result<Response, Problem> {
     let checkpoint = served.log.checkpoint().await?;
+    Ok(found(Content::Checkpoint, checkpoint))
+}
+
+async fn cosigned(State(served): State<Served>) -> Result<Response, Problem> {
+    let checkpoint = served.log.cosigned_checkpoint().ok_or(Problem::NotCosigned)?;
     Ok(found(Content::Checkpoint, checkpoint))
 }
 

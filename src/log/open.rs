@@ -17,6 +17,7 @@ use super::search::SEARCHES;
 use super::sequencer::{Pending, QUEUE, Sequencer};
 use super::signed::{Keys, Newest};
 use super::tiles::Tiles;
+use super::witness::Shown;
 use super::{Log, LogError, READS, Shared, State};
 use crate::store::{Epoch, Head, Owner, Store};
 use crate::time::{Clock, Timestamp};
@@ -30,6 +31,8 @@ pub struct Opening {
     pub epoch: Epoch,
     /// The file that remembers the newest head: see [`super::mark`].
     pub mark: Option<PathBuf>,
+    /// What witnesses have seen of it, and of other logs: see [`super::witness`].
+    pub shown: Vec<Shown>,
     /// How long the scrub rests between two slices: see [`super::scrub`].
     pub scrub: Duration,
 }
@@ -81,12 +84,13 @@ impl Log {
     ///
     /// [`LogError::Foreign`], [`LogError::Clock`], [`LogError::Rows`], [`LogError::Root`],
     /// [`LogError::Entry`], [`LogError::Issuer`], [`LogError::Tile`] when the store is not fit to go on with;
-    /// [`LogError::Mark`] when something newer is remembered; [`LogError::Store`] when it cannot be read;
+    /// [`LogError::Mark`] or [`LogError::Witness`] when something newer is remembered; [`LogError::Store`] when it cannot be read;
     /// [`LogError::Thread`] when there is no thread to be had.
     pub fn open(opening: Opening) -> Result<Self, LogError> {
-        let Opening { means, epoch, mark, scrub } = opening;
+        let Opening { means, epoch, mark, shown, scrub } = opening;
         let (store, clock) = (Arc::clone(&means.store), Arc::clone(&means.clock));
         let (owner, tree) = means.check(mark.as_deref())?;
+        shown.iter().try_for_each(|shown| shown.check(store.as_ref(), tree.head))?;
         store.begin(tree.head, epoch)?;
         let mark = mark.map(|path| Mark::open(&path, &owner.origin, tree.head)).transpose()?;
         let published = Arc::new(ArcSwap::from_pointee(tree.head));
@@ -197,6 +201,7 @@ impl Means {
             tiles: Arc::new(Tiles::new(FORM)),
             compressed: Arc::new(Tiles::new(FORM)),
             follower: OnceLock::new(),
+            cosigned: OnceLock::new(),
             searches: Semaphore::new(SEARCHES),
             state,
             damage,

@@ -36,7 +36,8 @@ impl Damage {
         self.0.get().map_or(Ok(()), |found| Err(LogError::Damaged(found.to_string())))
     }
 
-    fn note(&self, found: LogError) {
+    /// Says what was found, and remembers the first of it.
+    pub(super) fn note(&self, found: LogError) {
         tracing::error!(%found, "the log is damaged; it takes no entries any more");
         // The first is enough.
         let _ = self.0.set(found);

@@ -83,13 +83,21 @@ impl Log {
         Ok(signed)
     }
 
-    /// The note of [`Log::signed_head`].
+    /// The note of [`Log::signed_head`], with the cosignatures that it has by now.
     ///
     /// # Errors
     ///
     /// As there.
     pub async fn checkpoint(&self) -> Result<String, LogError> {
-        Ok(self.signed_head().await?.note.clone())
+        let signed = self.signed_head().await?;
+        let cosigned = self.shared.cosigned.get().map(|it| it.cosignatures(signed.head));
+        Ok(signed.note.clone() + &cosigned.unwrap_or_default())
+    }
+
+    /// The text of the checkpoint of a head.
+    pub(super) fn text(&self, head: Head) -> String {
+        let Head { size, root, .. } = head;
+        Checkpoint { origin: self.origin().to_owned(), size, root }.to_string()
     }
 
     async fn sign(&self, head: Head) -> Result<SignedHead, LogError> {
@@ -97,9 +105,8 @@ impl Log {
         let signer = &self.shared.keys.log;
         let signature = signer.sign(&tree_head(timestamp, size, &root)).await?;
         let signature = DigitallySigned { algorithm: signer.algorithm(), signature }.encode();
-        let origin = self.origin();
+        let (origin, text) = (self.origin(), self.text(head));
         let line = rfc6962_signature(origin, &self.log_id(), timestamp, &signature);
-        let text = Checkpoint { origin: origin.to_owned(), size, root }.to_string();
         // The log key's comes first: there are readers that look at no other.
         let mut signatures = vec![line];
         if let Some(key) = &self.shared.keys.note {

@@ -28,5 +28,6 @@ mod explain;
 mod commands;
 mod moving;
 mod upkeep;
+mod witness;
 mod clients;
 mod verify;

@@ -9,6 +9,7 @@ pub mod process;
 pub mod shard;
 pub mod signer;
 pub mod store;
+pub mod witness;
 pub mod made_log;
 
 /// Compares a file of the repository with what a test made; `UPDATE=1` writes it.

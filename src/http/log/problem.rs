@@ -17,7 +17,7 @@ use crate::quote::quote;
 pub enum Problem {
     /// No such route.
     #[error(
-        "this log serves checkpoint, log.v3.json, tile/…, issuer/… (https://c2sp.org/static-ct-api) and ct/v1/get-… (RFC 6962)"
+        "this log serves checkpoint, checkpoint.cosigned, log.v3.json, tile/…, issuer/… (https://c2sp.org/static-ct-api) and ct/v1/get-… (RFC 6962)"
     )]
     NoRoute,
     /// Not the path of a tile.
@@ -25,6 +25,11 @@ pub enum Problem {
         "this is not the path of a tile: write tile/<level>/<index> or tile/data/<index>, the index in groups of three digits (x001/x234/067), and .p/<1 to 255> behind it for a partial tile"
     )]
     TilePath,
+    /// Nobody cosigns, or not yet.
+    #[error(
+        "no checkpoint of this log has been cosigned by enough witnesses since this instance started; checkpoint has the newest with whatever cosignatures there are"
+    )]
+    NotCosigned,
     /// A tile that the tree does not have, or not so wide.
     #[error("the log has no such tile yet; its checkpoint says how many entries there are")]
     NoTile,
@@ -128,6 +133,7 @@ impl From<Problem> for problem::Problem {
             Problem::Method => return Self::method_not_allowed().saying(sentence),
             Problem::NoRoute
             | Problem::TilePath
+            | Problem::NotCosigned
             | Problem::NoTile
             | Problem::NoIssuer
             | Problem::NoLeaf
@@ -164,6 +170,7 @@ mod tests {
     fn no_error_may_be_kept() {
         let beyond = Unprovable::Beyond { size: 2, head: 1 };
         for (problem, status) in [
+            (Problem::NotCosigned, 404),
             (Problem::NoTile, 404),
             (Problem::NoIssuer, 404),
             (Problem::NotYet(beyond.clone()), 404),

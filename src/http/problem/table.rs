@@ -104,6 +104,7 @@ pub fn log(error: &LogError) -> (Row, &'static str) {
         | LogError::Miscomputed { .. }
         | LogError::Store(_)
         | LogError::Mark(_)
+        | LogError::Witness(_)
         | LogError::Index(_)
         | LogError::Signer(_)
         | LogError::Record(_)

@@ -33,7 +33,7 @@ const REASONS: [&str; 3] =
     ["src/authority/reason.rs", "src/http/problem.rs", "src/http/problem/table.rs"];
 
 /// What no request can meet, and why not.
-const UNREACHABLE: [(&str, &str); 21] = [
+const UNREACHABLE: [(&str, &str); 22] = [
     ("ISSUER_MISMATCH", "the reason of TokenError::IssuerMismatch"),
     ("TokenError::IssuerMismatch", "issuers are found by the `iss` of the token itself"),
     ("KeysetError::Token", "wraps a TokenError, and each of those bites"),
@@ -51,6 +51,7 @@ const UNREACHABLE: [(&str, &str); 21] = [
     ("LogError::Tile", "found when the log is opened; tests/it/log.rs bends the store"),
     ("LogError::Miscomputed", "memory at fault; log/sequencer.rs flips the bits"),
     ("LogError::Mark", "found when the log is opened; tests/it/log.rs puts old copies back"),
+    ("LogError::Witness", "found when the log is opened; tests/it/witness.rs puts old copies back"),
     ("LogError::Index", "found by a search; tests/it/records.rs damages the index"),
     ("LogError::Record", "a record is always JSON; what is read back is not an exchange's"),
     ("LogError::Thread", "found when the log is opened"),

@@ -113,10 +113,59 @@ fn who_reads_is_anyone_nobody_or_a_file_of_tokens() {
         &[
             "mayfly.yaml:10: log.readers: expected anyone, nobody or { token_file: FILE }, got \"all\"",
             "mayfly.yaml:10: log.records.token_file: expected text, got a number: put it in quotes",
-            "mayfly.yaml:10: log.key: unknown key; known here: readers, records, mark",
+            "mayfly.yaml:10: log.key: unknown key; known here: readers, records, mark, witnesses",
             "mayfly.yaml:11: keep_refusals: expected a duration from 0s to 31622400s, got 400d",
         ],
     );
+}
+
+#[test]
+fn witnesses_are_a_policy_that_can_be_asked() {
+    const KEY: &str = "w.example+e25d5acc+BAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB";
+    let folder = TempDir::new().unwrap();
+    let text = GOOD.replace("lifetime: 10m", "log: { witnesses: w.policy }");
+    write(folder.path(), "mayfly.yaml", &text);
+    let check = |policy: &str, expected: &[&str], warned: &[&str]| {
+        write(folder.path(), "w.policy", policy);
+        let loaded = config::load(&folder.path().join("mayfly.yaml"), &Overrides::default());
+        let (complaints, warnings) = match bare(loaded, folder.path()) {
+            Ok(config) => (String::new(), config.warnings),
+            Err(errors) => (errors.to_string(), Vec::new()),
+        };
+        let line = |text: &&str| format!("mayfly.yaml:10: log.witnesses: w.policy: {text}");
+        assert_eq!(complaints, expected.iter().map(line).collect::<Vec<_>>().join("\n"));
+        assert_eq!(warnings, warned.iter().map(line).collect::<Vec<_>>());
+    };
+    let at = |url: &str| format!("witness A {KEY} {url}\nquorum A\n");
+    const FEW: &str = "the witnesses that have a URL must be some, and enough for the quorum";
+    const HTTPS: &str = "the witness \"A\": expected a URL that begins with https:// and a host";
+    check(&at("https://w.example/a"), &[], &[]);
+    check(&at("http://127.0.0.1:7380"), &[], &[]);
+    check(&at("http://w.example"), &[HTTPS], &[]);
+    check(&at("https://*.example"), &[HTTPS], &[]);
+    check(
+        &at("https://w.example/?a"),
+        &["the witness \"A\": expected a URL without `?` and `#`"],
+        &[],
+    );
+    check(&at(""), &[FEW], &[]);
+    check(&at("").replace("quorum A", "quorum none"), &[FEW], &[]);
+    check("quorum none", &[FEW], &[]);
+    check(
+        "witness A B C D",
+        &[
+            "line 1: expected `log <key> [<url>]`, `witness <name> <key> [<url>]`, `group <name> all|any|<number> <member>…` or `quorum <name>`",
+        ],
+        &[],
+    );
+    check("# nothing", &["a policy must have a line `quorum <name>`, or `quorum none`"], &[]);
+    let other = "v.example+eb976f24+BAICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC";
+    let two = format!("witness B {other}\n{}", at("https://w.example"));
+    check(&two, &[], &["the witness \"B\" has no URL, and is not asked"]);
+    std::fs::remove_file(folder.path().join("w.policy")).unwrap();
+    let missing = config::load(&folder.path().join("mayfly.yaml"), &Overrides::default());
+    let missing = bare(missing, folder.path()).unwrap_err().to_string();
+    assert!(missing.contains("log.witnesses: w.policy: cannot be read: "), "{missing}");
 }
 
 #[test]

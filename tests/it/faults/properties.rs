@@ -140,7 +140,14 @@ static PROPERTIES: [(&str, Proven); 25] = [
         "tests/it/log.rs: a_store_of_another_log_is_refused",
         "tests/it/verify.rs: a_log_under_another_key_is_another_log",
     ])),
-    ("witnesses, signature log and timestamps tell the truth", Not("witnesses, the signature log and timestamps are parts of their own, with their own tests")),
+    ("witnesses, signature log and timestamps tell the truth", By(&[
+        "tests/it/witness/real.rs: litewitness_cosigns_through_restarts_of_either_side",
+        "tests/it/witness/real.rs: an_old_copy_of_all_data_is_served_for_reading_only",
+        "tests/it/witness.rs: what_does_not_verify_is_not_served",
+        "tests/it/witness.rs: what_a_witness_has_seen_is_learnt_and_gone_on_from",
+        "tests/it/witness.rs: a_log_that_a_witness_has_seen_more_of_is_not_gone_on_from",
+        "tests/it/witness.rs: a_witness_that_shows_another_history_ends_the_taking_of_entries",
+    ])),
 ];
 
 #[test]

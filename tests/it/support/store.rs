@@ -28,7 +28,8 @@ pub fn epoch() -> Epoch {
 
 /// Opens a log to append to it, once; nobody remembers its head, and nobody scrubs it.
 pub fn opening(means: Means) -> Opening {
-    Opening { means, epoch: epoch(), mark: None, scrub: Duration::from_secs(3600) }
+    let (mark, shown) = Default::default();
+    Opening { means, epoch: epoch(), mark, shown, scrub: Duration::from_secs(3600) }
 }
 
 /// A clock that is set by hand, and moves by `step` milliseconds whenever it is read.
