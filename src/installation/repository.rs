@@ -200,8 +200,8 @@ impl Repository {
             }
         }
         let folder = self.folder.join(TARGETS);
-        let old = names(&folder)?.into_iter().filter(|name| !kept.contains(name));
-        old.map(|name| remove(&folder.join(name))).collect()
+        let mut old = names(&folder)?.into_iter().filter(|name| !kept.contains(name));
+        old.try_for_each(|name| remove(&folder.join(name)))
     }
 }
 
