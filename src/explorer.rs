@@ -26,8 +26,10 @@ use crate::store::StoreError;
 use crate::store::refusals::Refusals;
 use crate::time::Timestamp;
 
+mod desk;
 pub mod recorder;
 
+use desk::Desk;
 use recorder::Recorder;
 
 /// How many records are read for one page.
@@ -120,31 +122,35 @@ impl FromStr for Cursor {
 pub struct Explorer {
     logs: Shards,
     recorder: Recorder,
+    desk: Desk,
 }
 
 impl Explorer {
     /// Asks `logs`, and the refusals that `recorder` keeps.
     pub fn new(logs: Shards, recorder: Recorder) -> Self {
-        Self { logs, recorder }
+        Self { logs, recorder, desk: Desk::new() }
     }
 
     /// A page of the answer.
     ///
     /// # Errors
     ///
-    /// [`ExplorerError`] when what is asked cannot be read.
+    /// [`ExplorerError`] when what is asked cannot be read, or too many ask.
     pub async fn ask(&self, mut question: Question) -> Result<Page, ExplorerError> {
         if self.recorder.is_failing() && question.search.admits(Outcome::Refused) {
             let missing = StoreError::Backend("their file cannot be used".to_owned());
             return Err(ExplorerError::Refusals(missing));
         }
+        let turn = self.desk.turn().await.ok_or(ExplorerError::Busy)?;
         let logs = self.logs.all();
         let mut records = Vec::new();
         loop {
             let older = question.first_shard(logs.len());
             let Some(log) = logs.get(older) else { return Ok(Page { records, next: None }) };
             let (recorder, asked) = (self.recorder.clone(), question.clone());
+            let turn = turn.clone();
             let looked = log.look(move |entries| {
+                let _turn = &turn;
                 match page(older, entries, recorder.refusals().as_deref(), &asked) {
                     Err(ExplorerError::Log(error)) => Err(error),
                     asked => Ok(asked),
@@ -295,6 +301,9 @@ impl Refused<'_> {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExplorerError {
+    /// Others ask already, more than we answer at once.
+    #[error("too many searches at once")]
+    Busy,
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -74,7 +74,6 @@ struct Shared {
     compressed: Arc<Tiles>,
     follower: OnceLock<Follower>,
     cosigned: OnceLock<Cosigned>,
-    searches: Semaphore,
     state: watch::Receiver<State>,
     damage: Damage,
 }

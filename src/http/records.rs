@@ -92,6 +92,9 @@ fn no_index() -> Problem {
 }
 
 fn unreadable(error: ExplorerError) -> Problem {
+    if error == ExplorerError::Busy {
+        return Problem::overloaded();
+    }
     tracing::error!(%error, "the records cannot be read");
     Problem::records_unreadable()
 }
@@ -199,6 +202,13 @@ fn answer(media_type: &'static str, body: String) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_finds_too_many_before_him_is_told_to_come_again() {
+        let response = unreadable(ExplorerError::Busy).into_response();
+        assert_eq!(response.status().as_u16(), 503);
+        assert_eq!(response.headers()["retry-after"], "1");
+    }
 
     #[test]
     fn the_next_page_is_asked_as_the_first_was() {

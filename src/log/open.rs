@@ -13,7 +13,6 @@ use super::edge::Edge;
 use super::form::Form;
 use super::mark::Mark;
 use super::scrub::{Damage, Scrub};
-use super::search::SEARCHES;
 use super::sequencer::{Pending, QUEUE, Sequencer};
 use super::signed::{Keys, Newest};
 use super::tiles::Tiles;
@@ -202,7 +201,6 @@ impl Means {
             compressed: Arc::new(Tiles::new(FORM)),
             follower: OnceLock::new(),
             cosigned: OnceLock::new(),
-            searches: Semaphore::new(SEARCHES),
             state,
             damage,
         };

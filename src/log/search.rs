@@ -23,8 +23,6 @@ use crate::store::{Placed, Store, StoreError};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 
-/// How many searches read at once: the tiles have threads of their own.
-pub(super) const SEARCHES: usize = 2;
 /// How many entries, or candidates, are fetched at first, and at most: asking the index for a common word
 /// costs more than what it yields.
 const PAGE: usize = 64;
@@ -90,20 +88,6 @@ pub struct Entries<'a> {
 }
 
 impl Log {
-    /// Looks at the published entries, on a thread that may block; once more without the index, where that
-    /// fails.
-    ///
-    /// # Errors
-    ///
-    /// What `look` yields; [`LogError::Thread`] when there is no thread to be had.
-    pub async fn look<T: Send + 'static>(
-        &self,
-        look: impl Fn(Entries<'_>) -> Result<T, LogError> + Send + 'static,
-    ) -> Result<T, LogError> {
-        let _permit = self.shared.searches.acquire().await.map_err(|_| LogError::Closed)?;
-        self.looked(look).await
-    }
-
     /// The record of one published entry; none where there is none.
     ///
     /// # Errors
@@ -112,10 +96,16 @@ impl Log {
     pub async fn record(&self, index: u64) -> Result<Option<Record>, LogError> {
         // Not behind the searches, which may take long.
         let _permit = self.shared.reads.acquire().await.map_err(|_| LogError::Closed)?;
-        self.looked(move |entries| entries.record(index)).await
+        self.look(move |entries| entries.record(index)).await
     }
 
-    async fn looked<T: Send + 'static>(
+    /// Looks at the published entries, on a thread that may block; once more without the index, where that
+    /// fails. The caller sees to it that not too many look at once.
+    ///
+    /// # Errors
+    ///
+    /// What `look` yields; [`LogError::Thread`] when there is no thread to be had.
+    pub async fn look<T: Send + 'static>(
         &self,
         look: impl Fn(Entries<'_>) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
@@ -145,7 +135,7 @@ impl Log {
     pub async fn index_of(&self, leaf: Hash) -> Result<Option<u64>, LogError> {
         // Not behind the searches: who asks for proofs asks often, and for little.
         let _permit = self.shared.reads.acquire().await.map_err(|_| LogError::Closed)?;
-        self.looked(move |entries| entries.index_of(leaf)).await
+        self.look(move |entries| entries.index_of(leaf)).await
     }
 }
 

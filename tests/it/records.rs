@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use mayfly::ct::entry::Entry;
 use mayfly::ct::window::Window;
 use mayfly::explorer::recorder::Recorder;
-use mayfly::explorer::{self, Cursor, Explorer, Question};
+use mayfly::explorer::{self, Cursor, Explorer, ExplorerError, Question};
 use mayfly::log::search::Entries;
 use mayfly::log::shards::Shards;
 use mayfly::log::{Log, LogError, Means};
@@ -505,6 +507,39 @@ async fn shards_are_asked_one_after_the_other_the_newest_first() {
     let record = explorer.record(None, 3, MIDNIGHT).await.unwrap();
     assert_eq!(record.as_ref().map(place), Some(("2026".to_owned(), 3)));
     assert_eq!(explorer.record(Some("2024"), 3, MIDNIGHT).await, Ok(None));
+}
+
+/// Two read and sixteen wait, also where those who asked have gone away.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_searches_at_once_are_told_so() {
+    let bench = Bench::new();
+    let log = bench.open();
+    bench.fill(&log, 0..5).await;
+    let explorer = Explorer::new(Shards::new([log].into()), Recorder::default());
+    let question = || Question { limit: 9, ..Question::default() };
+    let mut context = Context::from_waker(Waker::noop());
+    let mut begin = |count: usize| {
+        let mut asks: Vec<_> = (0..count).map(|_| Box::pin(explorer.ask(question()))).collect();
+        asks.retain_mut(|ask| ask.as_mut().poll(&mut context).is_pending());
+        asks
+    };
+    let (store, (hold, held), (holds, is_held)) = (bench.store.clone(), channel::<()>(), channel());
+    let holder = std::thread::spawn(move || {
+        let _rows = store.rows();
+        holds.send(()).unwrap();
+        let _ = held.recv();
+    });
+    is_held.recv().unwrap();
+    // Nothing is read now.
+    drop(begin(2));
+    let waiting = begin(20);
+    assert_eq!(waiting.len(), 16);
+    assert_eq!(explorer.ask(question()).await, Err(ExplorerError::Busy));
+    drop(hold);
+    holder.join().unwrap();
+    for ask in waiting {
+        assert_eq!(ask.await.unwrap().records.len(), 5);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
