@@ -38,7 +38,7 @@ mod shared;
 mod trusted;
 
 pub use crate::config::changes::Changes;
-pub use crate::config::files::{Files, read_text};
+pub use crate::config::files::{Files, Text};
 pub use crate::config::fulcio::Imported;
 pub use crate::config::log::{LogConfig, Readers};
 pub use crate::config::mayfly::TABLES;

@@ -5,26 +5,32 @@
 //! 403   nothing would; the sentence names the key of the configuration
 //! ```
 //!
-//! The file is read again when it changes. One that cannot be read, or has no token, lets nobody in. What
-//! is compared are hashes, of all lines, in constant time: how long it takes says nothing of a token.
+//! The file is read again when it changes. One that cannot be read, or has no token, lets nobody in, and of
+//! one whose disk does not answer nobody knows: 503. What is compared are hashes, of all lines, in constant
+//! time: how long it takes says nothing of a token.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderValue, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
-use crate::config::{Files, Readers, read_text};
+use crate::config::{Readers, Text};
 use crate::tlog::merkle::Hash;
 
 use super::problem::Problem;
 
 /// How many octets a file of tokens may have.
-const MOST: usize = 16 << 10;
+const MOST: u64 = 16 << 10;
+/// How long a look at one may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who may read something. Cloning shares it.
 #[derive(Clone)]
@@ -38,7 +44,7 @@ pub struct Access {
 enum Who {
     Anyone,
     Nobody,
-    Holders(Arc<Holders>),
+    Holders(Holders),
 }
 
 impl Access {
@@ -57,7 +63,7 @@ impl Access {
         match &self.who {
             Who::Anyone => false,
             Who::Nobody => true,
-            Who::Holders(holders) => holders.tokens().is_empty(),
+            Who::Holders(holders) => holders.are_none(),
         }
     }
 
@@ -81,18 +87,22 @@ impl Access {
     }
 
     /// Why a request with these headers may not.
-    fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
-        match &self.who {
-            Who::Anyone => None,
-            Who::Nobody => Some(Problem::reading_forbidden(self.key).into_response()),
-            Who::Holders(holders) if holders.admit(headers) => None,
-            Who::Holders(_) => {
-                let mut response = Problem::token_wanted(self.key).into_response();
-                let challenge = HeaderValue::from_static("Bearer realm=\"mayfly\"");
-                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-                Some(response)
-            }
+    async fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
+        let problem = match &self.who {
+            Who::Anyone => return None,
+            Who::Nobody => Problem::reading_forbidden(self.key),
+            Who::Holders(holders) => match holders.admit(headers).await {
+                Some(true) => return None,
+                Some(false) => Problem::token_wanted(self.key),
+                None => Problem::log_unreadable(),
+            },
+        };
+        let mut response = problem.into_response();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"mayfly\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
+        Some(response)
     }
 }
 
@@ -102,7 +112,7 @@ impl Who {
             Readers::Anyone => Self::Anyone,
             Readers::Local if is_local => Self::Anyone,
             Readers::Local | Readers::Nobody => Self::Nobody,
-            Readers::Token(file) => Self::Holders(Arc::new(Holders::new(file.clone()))),
+            Readers::Token(file) => Self::Holders(Holders::new(file.clone())),
         }
     }
 }
@@ -111,72 +121,81 @@ impl Who {
 pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     // A browser asks first whether it may show a token, and shows none.
     let is_preflight = request.method() == Method::OPTIONS;
-    match access.refusal(request.headers()).filter(|_| !is_preflight) {
+    let refusal = if is_preflight { None } else { access.refusal(request.headers()).await };
+    match refusal {
         Some(refusal) => refusal,
         None => access.kept(next.run(request).await),
     }
 }
 
-/// Whoever holds one of the tokens in a file.
+/// Whoever holds one of the tokens in a file. Cloning shares it.
+#[derive(Clone)]
 struct Holders {
-    file: PathBuf,
-    read: Mutex<Read>,
+    /// Held by the one thread that looks at the file: where its disk hangs, no other does.
+    kept: Arc<Mutex<Kept>>,
+    patience: Duration,
 }
 
-/// The hashes of the tokens, and the file that they were read from as it was then; no file before the
-/// first look.
-#[derive(Default)]
-struct Read {
-    files: Files,
+/// The file, and the hashes of the tokens in it as it was at the last look.
+struct Kept {
+    path: PathBuf,
+    text: Text,
     tokens: Arc<[Hash]>,
 }
 
 impl Holders {
-    fn new(file: PathBuf) -> Self {
-        Self { file, read: Mutex::default() }
+    fn new(path: PathBuf) -> Self {
+        let text = Text::at(path.clone(), MOST);
+        let kept = Kept { path, text, tokens: Arc::default() };
+        Self { kept: Arc::new(Mutex::new(kept)), patience: PATIENCE }
     }
 
-    fn admit(&self, headers: &HeaderMap) -> bool {
-        let mut shown = headers.get_all(AUTHORIZATION).iter();
-        let (Some(shown), None) = (shown.next(), shown.next()) else { return false };
-        let Some((scheme, token)) = shown.to_str().ok().and_then(|text| text.split_once(' '))
-        else {
-            return false;
-        };
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return false;
-        }
-        let shown = Hash::of(&[token.trim().as_bytes()]);
-        let tokens = self.tokens();
-        tokens.iter().fold(false, |admitted, token| {
+    /// Whether the file has no token; looks at it here and now.
+    fn are_none(&self) -> bool {
+        self.kept.try_lock().is_ok_and(|mut kept| kept.look().is_empty())
+    }
+
+    /// Whether the token in these headers is one of them; none where the file cannot be looked at in time.
+    async fn admit(&self, headers: &HeaderMap) -> Option<bool> {
+        let Some(shown) = shown(headers) else { return Some(false) };
+        let shown = Hash::of(&[shown.as_bytes()]);
+        let tokens = timeout(self.patience, self.tokens()).await.ok()??;
+        Some(tokens.iter().fold(false, |admitted, token| {
             verify_slices_are_equal(&token.0, &shown.0).is_ok() | admitted
-        })
+        }))
     }
 
     /// The hashes of the tokens in the file as it is now.
-    fn tokens(&self) -> Arc<[Hash]> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = read.files.is_empty();
-        let files = if is_first { Files::at([&self.file]) } else { read.files.look() };
-        let is_other = is_first || files != read.files;
-        read.files = files;
-        if is_other {
-            read.tokens = tokens(&self.file).unwrap_or_else(|error| {
-                let file = self.file.display();
+    async fn tokens(&self) -> Option<Arc<[Hash]>> {
+        let mut kept = Arc::clone(&self.kept).lock_owned().await;
+        tokio::task::spawn_blocking(move || kept.look()).await.ok()
+    }
+}
+
+impl Kept {
+    /// The hashes of the tokens in the file as it is now.
+    fn look(&mut self) -> Arc<[Hash]> {
+        if let Some(text) = self.text.look() {
+            self.tokens = text.and_then(|text| tokens(&text)).unwrap_or_else(|error| {
+                let file = self.path.display();
                 tracing::warn!(%file, %error, "nobody is let in by this file of tokens");
                 Arc::default()
             });
         }
-        Arc::clone(&read.tokens)
+        Arc::clone(&self.tokens)
     }
 }
 
-/// The hashes of the tokens in a file, one a line; empty lines and comments (`#`) are none.
-fn tokens(file: &Path) -> Result<Arc<[Hash]>, String> {
-    let text = read_text(file)?;
-    if text.len() > MOST {
-        return Err(format!("it has {} octets; {MOST} are the most", text.len()));
-    }
+/// The one token in these headers.
+fn shown(headers: &HeaderMap) -> Option<&str> {
+    let mut shown = headers.get_all(AUTHORIZATION).iter();
+    let (Some(shown), None) = (shown.next(), shown.next()) else { return None };
+    let (scheme, token) = shown.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The hashes of the tokens in a text, one a line; empty lines and comments (`#`) are none.
+fn tokens(text: &str) -> Result<Arc<[Hash]>, String> {
     let lines = text.lines().map(str::trim);
     let tokens = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     let tokens: Arc<[Hash]> = tokens.map(|token| Hash::of(&[token.as_bytes()])).collect();
@@ -185,6 +204,8 @@ fn tokens(file: &Path) -> Result<Arc<[Hash]>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn headers(values: &[&str]) -> HeaderMap {
@@ -198,12 +219,13 @@ mod tests {
         )
     }
 
-    fn status(access: &Access, values: &[&str]) -> Option<u16> {
-        access.refusal(&headers(values)).map(|response| response.status().as_u16())
+    async fn status(access: &Access, values: &[&str]) -> Option<u16> {
+        let refusal = access.refusal(&headers(values)).await;
+        refusal.map(|response| response.status().as_u16())
     }
 
-    #[test]
-    fn local_is_anyone_here_and_nobody_elsewhere() {
+    #[tokio::test]
+    async fn local_is_anyone_here_and_nobody_elsewhere() {
         for (readers, is_local, expected) in [
             (Readers::Local, true, None),
             (Readers::Local, false, Some(403)),
@@ -211,36 +233,36 @@ mod tests {
             (Readers::Nobody, true, Some(403)),
         ] {
             let access = Access::to_log(&readers, is_local);
-            assert_eq!(status(&access, &[]), expected, "{readers:?} {is_local}");
+            assert_eq!(status(&access, &[]).await, expected, "{readers:?} {is_local}");
             assert_eq!(access.is_closed(), expected.is_some());
         }
     }
 
-    #[test]
-    fn a_file_that_is_none_lets_nobody_in_and_holds_up_nobody() {
+    #[tokio::test]
+    async fn a_file_that_is_none_lets_nobody_in_and_holds_up_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("readers.token");
         let fifo = |file: &Path| {
             assert!(std::process::Command::new("mkfifo").arg(file).status().unwrap().success());
         };
         let endless = |file: &Path| std::os::unix::fs::symlink("/dev/zero", file).unwrap();
-        let long = |file: &Path| std::fs::write(file, vec![b'a'; MOST + 1]).unwrap();
+        let long = |file: &Path| std::fs::write(file, [b'a'; MOST as usize + 1]).unwrap();
         for make in [fifo as fn(&Path), endless, long] {
             make(&file);
             let access = Access::to_records(&Readers::Token(file.clone()), false);
-            assert_eq!(status(&access, &["Bearer a"]), Some(401));
+            assert_eq!(status(&access, &["Bearer a"]).await, Some(401));
             std::fs::remove_file(&file).unwrap();
         }
     }
 
-    #[test]
-    fn a_token_out_of_the_file_lets_in() {
+    #[tokio::test]
+    async fn a_token_out_of_the_file_lets_in() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("readers.token");
         std::fs::write(&file, "# for the auditor\nfirst-token\n\n  second-token \n").unwrap();
         let access = Access::to_records(&Readers::Token(file.clone()), false);
         for admitted in ["Bearer first-token", "bearer second-token", "Bearer  second-token"] {
-            assert_eq!(status(&access, &[admitted]), None, "{admitted}");
+            assert_eq!(status(&access, &[admitted]).await, None, "{admitted}");
         }
         for wrong in [
             "Bearer first-toke",
@@ -250,29 +272,48 @@ mod tests {
             "Basic first-token",
             "first-token",
         ] {
-            assert_eq!(status(&access, &[wrong]), Some(401), "{wrong}");
+            assert_eq!(status(&access, &[wrong]).await, Some(401), "{wrong}");
         }
-        assert_eq!(status(&access, &["Bearer first-token", "Bearer first-token"]), Some(401));
-        let refusal = access.refusal(&HeaderMap::new()).unwrap();
+        assert_eq!(status(&access, &["Bearer first-token", "Bearer first-token"]).await, Some(401));
+        let refusal = access.refusal(&HeaderMap::new()).await.unwrap();
         assert_eq!(refusal.headers()[WWW_AUTHENTICATE], "Bearer realm=\"mayfly\"");
 
         std::fs::write(&file, "third-token-is-longer\n").unwrap();
-        assert_eq!(status(&access, &["Bearer first-token"]), Some(401));
-        assert_eq!(status(&access, &["Bearer third-token-is-longer"]), None);
+        assert_eq!(status(&access, &["Bearer first-token"]).await, Some(401));
+        assert_eq!(status(&access, &["Bearer third-token-is-longer"]).await, None);
     }
 
-    #[test]
-    fn a_file_without_tokens_lets_nobody_in() {
+    /// A disk that hangs holds up neither a thread for each request nor the workers, and lets nobody in.
+    #[tokio::test]
+    async fn a_file_that_does_not_answer_is_looked_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("readers.token");
+        std::fs::write(&file, "token\n").unwrap();
+        let holders = Holders { patience: Duration::from_millis(1), ..Holders::new(file) };
+        let access = Access { key: "log.records", who: Who::Holders(holders.clone()) };
+        let hangs = holders.kept.lock().await;
+        assert_eq!(status(&access, &["Bearer token"]).await, Some(503));
+        // Who shows none is told so without a look.
+        assert_eq!(status(&access, &[]).await, Some(401));
+        assert!(!access.is_closed());
+        drop(hangs);
+        let access =
+            Access { who: Who::Holders(Holders { patience: PATIENCE, ..holders }), ..access };
+        assert_eq!(status(&access, &["Bearer token"]).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_file_without_tokens_lets_nobody_in() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("readers.token");
         let access = Access::to_log(&Readers::Token(file.clone()), true);
-        assert_eq!((status(&access, &["Bearer "]), access.is_closed()), (Some(401), true));
+        assert_eq!((status(&access, &["Bearer "]).await, access.is_closed()), (Some(401), true));
         for content in ["".to_owned(), "# none\n\n".to_owned(), "token\n".repeat(9000)] {
             std::fs::write(&file, &content).unwrap();
-            assert_eq!(status(&access, &["Bearer token"]), Some(401));
+            assert_eq!(status(&access, &["Bearer token"]).await, Some(401));
             assert!(access.is_closed());
         }
         std::fs::write(&file, "token").unwrap();
-        assert_eq!((status(&access, &["Bearer token"]), access.is_closed()), (None, false));
+        assert_eq!((status(&access, &["Bearer token"]).await, access.is_closed()), (None, false));
     }
 }
