@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::support::caller;
 use crate::support::issuer::FakeIssuer;
 use crate::support::process::{Server, free_port, fulcio_config};
+use crate::support::shard;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -167,24 +168,26 @@ async fn the_next_shard_is_made_by_hand() {
     let made = Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).output().unwrap();
     assert!(made.status.success());
     std::fs::rename(home.join("data"), bench.path("data")).unwrap();
-    let year = SystemClock.now().year();
-    let (this, next) = (year.to_string(), (year + 1).to_string());
     let ct = bench.path("data/ct");
-    // In December it is there from the beginning.
-    for file in ["key", "note.key", "sqlite"] {
-        let _ = std::fs::remove_file(ct.join(format!("{next}.{file}")));
+    let this = shard::name(&bench.path("data"));
+    let next = (this.parse::<u64>().unwrap() + 1).to_string();
+    // In December there is the next one from the beginning; in the year's last minutes there is the one before.
+    for name in names(&ct).into_iter().filter(|name| name.starts_with(&next)) {
+        std::fs::remove_file(ct.join(name)).unwrap();
     }
+    let before = names(&ct).len() / 3 - 1;
 
     let dry = bench.json(&["rotate", "log", "--dry-run", "--json"]);
     assert_eq!(dry["made"], Value::Null);
-    assert_eq!(dry["shards"].as_array().unwrap().len(), 1);
-    let shard = &dry["shards"][0];
+    assert_eq!(dry["shards"].as_array().unwrap().len(), before + 1);
+    let shard = &dry["shards"][before];
     assert_eq!((&shard["name"], &shard["state"]), (&json!(this), &json!("open")));
     assert_eq!(shard["start"], json!(format!("{this}-01-01T00:00:00Z")));
     assert_eq!(dry["next"]["start"], json!(format!("{next}-01-01T00:00:00Z")));
     let text = bench.run(&["rotate", "log", "--dry-run"]);
     assert!(text.contains(&this) && text.contains("is made by `mayfly serve` on"), "{text}");
-    assert_eq!(names(&ct), ["key", "note.key", "sqlite"].map(|file| format!("{this}.{file}")));
+    let files = ["key", "note.key", "sqlite"].map(|file| format!("{this}.{file}"));
+    assert_eq!(names(&ct)[before * 3..], files);
 
     // Of many at once one makes it; the others find it, or say that somebody is at it.
     let spawn = |_| {
@@ -207,12 +210,12 @@ async fn the_next_shard_is_made_by_hand() {
     let made = &winners[0];
     assert_eq!(made["made"], json!(next));
     assert_eq!(
-        (&made["shards"][1]["state"], &made["shards"][1]["entries"]),
+        (&made["shards"][before + 1]["state"], &made["shards"][before + 1]["entries"]),
         (&json!("next"), &json!(0))
     );
     let again = bench.json(&["rotate", "log", "--json"]);
     assert_eq!((&again["made"], &again["shards"]), (&Value::Null, &made["shards"]));
-    assert_eq!(names(&ct).len(), 6);
+    assert_eq!(names(&ct).len(), before * 3 + 6);
     let mode = std::fs::metadata(ct.join(format!("{next}.key"))).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
@@ -226,15 +229,17 @@ async fn the_next_shard_is_made_by_hand() {
         .output()
         .unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
-    let there_are = format!("no shard \"1999\"; there are {this}, {next}");
+    let there_are = format!("{this}, {next}");
     assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains(&there_are), "{said}");
+    assert!(said.contains("no shard \"1999\"; there are ") && said.contains(&there_are), "{said}");
 
     let root = bench.json(&["trust", "show", "--json"]);
     let logs = root["ctlogs"].as_array().unwrap();
     let urls: Vec<_> = logs.iter().map(|log| log["baseUrl"].as_str().unwrap()).collect();
-    assert_eq!(urls, [&this, &next].map(|name| format!("{}/ct/{name}", bench.url())));
-    assert_ne!(logs[0]["publicKey"]["rawBytes"], logs[1]["publicKey"]["rawBytes"]);
+    let expected = [&this, &next].map(|name| format!("{}/ct/{name}", bench.url()));
+    assert_eq!(urls[before..], expected);
+    let [one, other] = [before, before + 1].map(|at| &logs[at]["publicKey"]["rawBytes"]);
+    assert_ne!(one, other);
     let shown = bench.run(&["trust", "show"]);
     assert!(urls.iter().all(|url| shown.contains(url)), "{shown}");
 }
@@ -243,16 +248,20 @@ async fn the_next_shard_is_made_by_hand() {
 async fn a_running_server_takes_up_what_is_made_beside_it_and_misses_what_was_taken_away() {
     let bench = Bench::new().await;
     let mut server = Server::start(&bench.source());
+    let this = shard::name(&bench.path("data"));
+    let name =
+        |log: &Value| log["baseUrl"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
     // In December it has made the next one by itself.
-    let before = bench.logs().await.len();
+    let before = bench.logs().await;
+    let is_last = name(&before[before.len() - 1]) == this;
     let made = bench.json(&["rotate", "log", "--json"]);
-    assert_eq!(made["made"].is_string(), before == 1, "{made}");
-    let logs = bench.comes_to(&server, |logs| logs.len() == 2).await;
+    assert_eq!(made["made"].is_string(), is_last, "{made}");
+    let count = before.len() + usize::from(is_last);
+    let logs = bench.comes_to(&server, |logs| logs.len() == count).await;
     let ledger = std::fs::read_to_string(bench.path("data/ct/shards")).unwrap();
-    let (year, next) = (SystemClock.now().year(), SystemClock.now().year() + 1);
-    assert!(ledger.ends_with(&format!("\n{year}\n{next}\n")), "{ledger}");
+    assert!(logs.iter().all(|log| ledger.contains(&format!("\n{}\n", name(log)))), "{ledger}");
     assert!(logs.iter().all(|log| log["publicKey"]["validFor"]["end"].is_null()), "{logs:?}");
-    let base = logs[1]["baseUrl"].as_str().unwrap();
+    let base = logs[count - 1]["baseUrl"].as_str().unwrap();
     let path = base.strip_prefix(&bench.url()).unwrap();
     let checkpoint = Client::new(&bench.url()).get(&format!("{path}/checkpoint")).await.unwrap();
     let origin = base.strip_prefix("http://").unwrap();
@@ -260,13 +269,12 @@ async fn a_running_server_takes_up_what_is_made_beside_it_and_misses_what_was_ta
     let certificate = bench.certificate(SystemClock.now()).await;
     logged_by(&certificate, &logs);
     let verified = bench.verify();
-    assert_eq!(verified.matches(" holds\n").count(), 2, "{verified}");
+    assert_eq!(verified.matches(" holds\n").count(), count, "{verified}");
     server.kill();
 
-    // This year is gone, with its mark.
-    let year = year.to_string();
+    // The one in use is gone, with its mark.
     for file in std::fs::read_dir(bench.path("data/ct")).unwrap().map(|file| file.unwrap().path()) {
-        if file.file_name().unwrap().to_str().unwrap().starts_with(&year) {
+        if file.file_name().unwrap().to_str().unwrap().starts_with(&this) {
             std::fs::remove_file(file).unwrap();
         }
     }
@@ -275,7 +283,7 @@ async fn a_running_server_takes_up_what_is_made_beside_it_and_misses_what_was_ta
         let refused = refused.args(command).args(bench.source()).output().unwrap();
         let said = String::from_utf8(refused.stderr).unwrap();
         assert_eq!(refused.status.code(), Some(1), "{said}");
-        assert!(said.contains(&format!("the shard {year} of the log is missing")), "{said}");
+        assert!(said.contains(&format!("the shard {this} of the log is missing")), "{said}");
         assert!(said.contains("data/ct/shards remembers it"), "{said}");
     }
 }

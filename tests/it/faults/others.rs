@@ -205,9 +205,12 @@ async fn an_end_under_load_answers_everybody() {
     for _ in 0..5 {
         let mut server = instance.start();
         let callers = instance.load(&server, 8, 10_000);
-        while instance.journal.all("certificates").len() % 40 < 30 {
-            tokio::task::yield_now().await;
-        }
+        let busy = async {
+            while instance.journal.all("certificates").len() % 40 < 30 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), busy).await.expect("a load");
         assert!(send("TERM", server.id()));
         assert_eq!(tokio::task::spawn_blocking(move || server.ended()).await.unwrap(), Some(0));
         for statuses in callers.join_all().await {

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// How long a server may take to say what it must.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one may take to end that will: some have to fill a disk first.
+const LONG: Duration = Duration::from_secs(300);
 
 /// A running `mayfly serve`; killed when dropped.
 pub struct Server {
@@ -44,13 +46,13 @@ impl Stderr {
     }
 
     /// What `find` finds, sooner or later; none when all was said, or patience is at its end.
-    fn find<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+    fn find<T>(&self, patience: Duration, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let mut found = None;
         let lacks = |said: &mut Said| {
             found = find(&said.text);
             found.is_none() && !said.ended
         };
-        drop(self.changed.wait_timeout_while(self.lock(), PATIENCE, lacks));
+        drop(self.changed.wait_timeout_while(self.lock(), patience, lacks));
         found
     }
 
@@ -137,7 +139,7 @@ impl Server {
     /// Waits until `find` finds `what` in all that it has written to stderr.
     #[track_caller]
     pub fn comes_to_tell<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
-        let found = self.stderr.find(find);
+        let found = self.stderr.find(PATIENCE, find);
         found.unwrap_or_else(|| panic!("it does not say {what:?} but:\n{}", self.said()))
     }
 
@@ -148,9 +150,9 @@ impl Server {
 
     /// Waits until it has ended by itself, and was heard to the end; yields its exit code.
     pub fn ended(&mut self) -> Option<i32> {
-        let status = self.child.wait().expect("it ends");
-        self.stderr.find(|_| None::<()>);
-        status.code()
+        self.stderr.find(LONG, |_| None::<()>);
+        assert!(self.stderr.lock().ended, "it does not end, and says:\n{}", self.said());
+        self.child.wait().expect("it ends").code()
     }
 
     /// SIGKILL, now.
