@@ -34,6 +34,7 @@ mod health;
 pub mod log;
 mod problem;
 mod protojson;
+pub mod rate;
 mod records;
 mod room;
 pub mod server;

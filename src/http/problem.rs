@@ -152,6 +152,14 @@ impl Problem {
         )
     }
 
+    /// More requests from one address than it may send.
+    pub fn too_often(wait: Duration) -> Self {
+        let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
+        let sentence = format!("too many requests from your address; come again in {seconds} s");
+        let row = Row("TOO_OFTEN", Code::ResourceExhausted, Some(Duration::from_secs(seconds)));
+        Self::row(row, Message::Said(sentence))
+    }
+
     /// The exchange took longer than anybody waits.
     pub fn too_slow() -> Self {
         Self::row(
