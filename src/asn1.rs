@@ -10,12 +10,19 @@
 //!
 //! Spec: X.690 §8, §10.1.
 
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+use crate::time::Timestamp;
+
 /// INTEGER.
 pub const INTEGER: u8 = 0x02;
 /// BIT STRING.
 pub const BIT_STRING: u8 = 0x03;
 /// OCTET STRING.
 pub const OCTET_STRING: u8 = 0x04;
+/// OBJECT IDENTIFIER.
+pub const OBJECT_IDENTIFIER: u8 = 0x06;
 /// UTF8String.
 pub const UTF8_STRING: u8 = 0x0c;
 /// UTCTime.
@@ -24,6 +31,8 @@ pub const UTC_TIME: u8 = 0x17;
 pub const GENERALIZED_TIME: u8 = 0x18;
 /// SEQUENCE.
 pub const SEQUENCE: u8 = 0x30;
+/// SET, SET OF.
+pub const SET: u8 = 0x31;
 
 /// The tag `[number]` of a primitive value.
 pub const fn context(number: u8) -> u8 {
@@ -69,6 +78,46 @@ pub fn unsigned(out: &mut Vec<u8>, octets: &[u8]) {
         }
         out.extend_from_slice(octets);
     });
+}
+
+/// Appends a time, in whole seconds, as certificates have it: `UTCTime` until 2049, `GeneralizedTime` after that.
+///
+/// Spec: RFC 5280 §4.1.2.5.
+pub fn time(out: &mut Vec<u8>, time: Timestamp) {
+    let date = date(time);
+    if date.year() < 2050 {
+        nested(out, UTC_TIME, |out| in_century(out, date));
+    } else {
+        generalized_time(out, time);
+    }
+}
+
+/// Appends a `GeneralizedTime` in whole seconds: `20260101000000Z`.
+pub fn generalized_time(out: &mut Vec<u8>, time: Timestamp) {
+    let date = date(time);
+    nested(out, GENERALIZED_TIME, |out| {
+        digits(out, date.year() / 100);
+        in_century(out, date);
+    });
+}
+
+fn date(time: Timestamp) -> DateTime {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let timestamp = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    Offset::UTC.to_datetime(timestamp)
+}
+
+fn in_century(out: &mut Vec<u8>, date: DateTime) {
+    digits(out, date.year() % 100);
+    for two in [date.month(), date.day(), date.hour(), date.minute(), date.second()] {
+        digits(out, two.into());
+    }
+    out.push(b'Z');
+}
+
+/// Two decimal digits.
+fn digits(out: &mut Vec<u8>, number: i16) {
+    out.extend([number / 10, number % 10].map(|digit| b'0' + digit as u8));
 }
 
 /// The one octet of a length below 128.

@@ -18,6 +18,7 @@ pub mod profile;
 pub mod tbs;
 pub mod check;
 mod chain;
+pub(crate) mod link;
 #[cfg(test)]
 mod fixture;
 

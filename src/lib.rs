@@ -61,6 +61,7 @@ pub mod ct;
 pub mod certificate;
 pub mod reading;
 pub mod record;
+pub mod timestamp;
 pub mod trust;
 pub mod tuf;
 // ── pure above, effects below ──

@@ -8,19 +8,16 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
-use der::oid::{AssociatedOid, ObjectIdentifier};
-use der::{Decode, Reader, SliceReader, Tag, TagNumber};
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier};
+use der::oid::ObjectIdentifier;
+use x509_cert::ext::pkix::SubjectKeyIdentifier;
 
+use super::link::{self, Link, sha256};
 use crate::pem::{self, PemError};
 use crate::possession::PossessionError;
-use crate::possession::key::PublicKey;
 use crate::time::Timestamp;
 
 /// More certificates than any chain needs.
-const LIMIT: usize = 8;
+pub(super) const LIMIT: usize = 8;
 
 /// The authority's certificates: issuing one first, root last.
 #[derive(Clone, Debug)]
@@ -42,7 +39,7 @@ impl Chain {
     ///
     /// [`ChainError`], one for each rule.
     pub fn from_pem(pem: &[u8], now: Timestamp) -> Result<Self, ChainError> {
-        Self::from_links(read(pem)?, now)
+        Self::from_links(link::read(pem)?, now)
     }
 
     /// The same of a chain that holds now, will or did: it is checked as it is while it holds.
@@ -51,7 +48,7 @@ impl Chain {
     ///
     /// [`ChainError`], one for each rule.
     pub fn from_pem_in_its_time(pem: &[u8], now: Timestamp) -> Result<Self, ChainError> {
-        let links = read(pem)?;
+        let links = link::read(pem)?;
         let begins = links.iter().map(Link::not_before).max().unwrap_or(now);
         let ends = links.iter().map(Link::not_after).min().unwrap_or(now);
         Self::from_links(links, now.max(begins).min(ends))
@@ -59,19 +56,17 @@ impl Chain {
 
     fn from_links(links: Vec<Link>, now: Timestamp) -> Result<Self, ChainError> {
         // Names first: they tell a wrong order from everything else.
-        for (link, issuer) in links.iter().zip(links.iter().skip(1)) {
-            link.check_named_by(issuer)?;
-        }
-        for link in &links {
-            link.check(now)?;
+        link::check_names(&links)?;
+        for (below, link) in links.iter().enumerate() {
+            link.check_authority(below)?;
+            link.check_purpose()?;
+            link.check_time(now)?;
         }
         let (Some(issuing), Some(root)) = (links.first(), links.last()) else {
             return Err(ChainError::Empty);
         };
         issuing.check_issuing(links.len())?;
-        for (link, issuer) in links.iter().zip(links.iter().skip(1)) {
-            link.check_signed_by(issuer)?;
-        }
+        link::check_signatures(&links)?;
         if root.fields.issuer == root.fields.subject {
             root.check_signed_by(root)?;
         }
@@ -256,230 +251,6 @@ pub enum ChainError {
     /// The issuing key is not sound.
     #[error("the issuing certificate's key cannot be used: {0}")]
     Key(PossessionError),
-}
-
-/// The parts of a certificate that are needed octet for octet.
-struct Fields {
-    tbs: Vec<u8>,
-    issuer: Vec<u8>,
-    subject: Vec<u8>,
-    spki: Vec<u8>,
-}
-
-/// One certificate of a chain.
-struct Link {
-    /// From 1; the number of authorities below it is one less.
-    position: usize,
-    der: Vec<u8>,
-    fields: Fields,
-    parsed: x509_cert::Certificate,
-}
-
-fn read(pem: &[u8]) -> Result<Vec<Link>, ChainError> {
-    let mut links = Vec::new();
-    for (position, block) in (1..).zip(pem::blocks(pem)) {
-        if position > LIMIT {
-            return Err(ChainError::TooLong);
-        }
-        let block = block.map_err(|error| ChainError::Pem { position, error })?;
-        if block.label != "CERTIFICATE" {
-            return Err(ChainError::NotACertificate { position });
-        }
-        links.push(Link::read(position, &block.der)?);
-    }
-    Ok(links)
-}
-
-impl Link {
-    fn read(position: usize, der: &[u8]) -> Result<Self, ChainError> {
-        let unreadable =
-            |error: der::Error| ChainError::Unreadable { position, why: error.to_string() };
-        let parsed = x509_cert::Certificate::from_der(der).map_err(unreadable)?;
-        let fields = fields(der).map_err(unreadable)?;
-        Ok(Self { position, der: der.to_vec(), fields, parsed })
-    }
-
-    fn not_before(&self) -> Timestamp {
-        let time = self.parsed.tbs_certificate().validity().not_before;
-        Timestamp::from_secs(time.to_unix_duration().as_secs())
-    }
-
-    fn not_after(&self) -> Timestamp {
-        let time = self.parsed.tbs_certificate().validity().not_after;
-        Timestamp::from_secs(time.to_unix_duration().as_secs())
-    }
-
-    fn extension<'a, T>(&'a self) -> Result<Option<T>, ChainError>
-    where
-        T: Decode<'a, Error = der::Error> + AssociatedOid,
-    {
-        let extension = self.parsed.tbs_certificate().get_extension::<T>();
-        extension.map(|found| found.map(|(_, value)| value)).map_err(|error| {
-            ChainError::Unreadable { position: self.position, why: error.to_string() }
-        })
-    }
-
-    /// What must hold of each certificate by itself.
-    fn check(&self, now: Timestamp) -> Result<(), ChainError> {
-        let position = self.position;
-        self.check_critical()?;
-        let Some(BasicConstraints { ca: true, path_len_constraint }) = self.extension()? else {
-            return Err(ChainError::NotAnAuthority { position });
-        };
-        if let Some(allowed) = path_len_constraint
-            && usize::from(allowed) < position - 1
-        {
-            return Err(ChainError::TooDeep { position, allowed });
-        }
-        if self.extension()?.is_some_and(|usage: KeyUsage| !usage.key_cert_sign()) {
-            return Err(ChainError::MayNotSign { position });
-        }
-        let purposes: Option<ExtendedKeyUsage> = self.extension()?;
-        if purposes.is_some_and(|p| !p.0.contains(&CODE_SIGNING) && !p.0.contains(&ANY_PURPOSE)) {
-            return Err(ChainError::NotForCodeSigning { position });
-        }
-        if now < self.not_before() {
-            return Err(ChainError::NotYetValid { position, not_before: self.not_before() });
-        }
-        if self.not_after() < now.floor() {
-            return Err(ChainError::Expired { position, not_after: self.not_after() });
-        }
-        Ok(())
-    }
-
-    fn check_critical(&self) -> Result<(), ChainError> {
-        let extensions = self.parsed.tbs_certificate().extensions().into_iter().flatten();
-        match extensions.filter(|e| e.critical).find(|e| !KNOWN.contains(&e.extn_id)) {
-            Some(unknown) => {
-                Err(ChainError::UnknownCritical { position: self.position, oid: unknown.extn_id })
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn check_named_by(&self, issuer: &Self) -> Result<(), ChainError> {
-        if self.fields.issuer == issuer.fields.subject {
-            Ok(())
-        } else {
-            Err(ChainError::WrongIssuer { position: self.position })
-        }
-    }
-
-    fn check_signed_by(&self, issuer: &Self) -> Result<(), ChainError> {
-        let position = self.position;
-        let oid = self.parsed.signature_algorithm().oid;
-        let Some((_, algorithms)) = SIGNATURES.iter().find(|row| row.0 == oid) else {
-            return Err(ChainError::UnknownSignature { position, oid });
-        };
-        let signature = self.parsed.signature().as_bytes().unwrap_or_default();
-        let verifies = |algorithm: &&'static dyn VerificationAlgorithm| {
-            let key = UnparsedPublicKey::new(*algorithm, &issuer.fields.spki);
-            key.verify(&self.fields.tbs, signature).is_ok()
-        };
-        if algorithms.iter().any(verifies) {
-            Ok(())
-        } else {
-            Err(ChainError::BadSignature { position })
-        }
-    }
-
-    /// What must hold of the certificate that issues ours, in a chain of `length`.
-    fn check_issuing(&self, length: usize) -> Result<(), ChainError> {
-        if self.parsed.tbs_certificate().subject().is_empty() {
-            return Err(ChainError::Nameless);
-        }
-        PublicKey::from_spki(&self.fields.spki).map_err(ChainError::Key)?;
-        let purposes: Option<ExtendedKeyUsage> = self.extension()?;
-        if length > 1 && !purposes.is_some_and(|purposes| purposes.0.contains(&CODE_SIGNING)) {
-            return Err(ChainError::NotForCodeSigning { position: self.position });
-        }
-        Ok(())
-    }
-}
-
-const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
-const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
-
-/// The extensions that may be critical: basicConstraints, keyUsage, extKeyUsage, nameConstraints,
-/// which verifiers enforce, and the policy ones, which have no say here.
-const KNOWN: [ObjectIdentifier; 7] = [
-    ObjectIdentifier::new_unwrap("2.5.29.19"),
-    ObjectIdentifier::new_unwrap("2.5.29.15"),
-    ObjectIdentifier::new_unwrap("2.5.29.37"),
-    ObjectIdentifier::new_unwrap("2.5.29.30"),
-    ObjectIdentifier::new_unwrap("2.5.29.32"),
-    ObjectIdentifier::new_unwrap("2.5.29.36"),
-    ObjectIdentifier::new_unwrap("2.5.29.54"),
-];
-
-/// Signature algorithms of certificates, each with the keys it may go with.
-static SIGNATURES: [(ObjectIdentifier, &[&'static dyn VerificationAlgorithm]); 7] = [
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2"),
-        &[
-            &signature::ECDSA_P256_SHA256_ASN1,
-            &signature::ECDSA_P384_SHA256_ASN1,
-            &signature::ECDSA_P521_SHA256_ASN1,
-        ],
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3"),
-        &[
-            &signature::ECDSA_P256_SHA384_ASN1,
-            &signature::ECDSA_P384_SHA384_ASN1,
-            &signature::ECDSA_P521_SHA384_ASN1,
-        ],
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4"),
-        &[
-            &signature::ECDSA_P256_SHA512_ASN1,
-            &signature::ECDSA_P384_SHA512_ASN1,
-            &signature::ECDSA_P521_SHA512_ASN1,
-        ],
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11"),
-        &[&signature::RSA_PKCS1_2048_8192_SHA256],
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12"),
-        &[&signature::RSA_PKCS1_2048_8192_SHA384],
-    ),
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13"),
-        &[&signature::RSA_PKCS1_2048_8192_SHA512],
-    ),
-    (ObjectIdentifier::new_unwrap("1.3.101.112"), &[&signature::ED25519]),
-];
-
-/// Cuts the named fields out of a DER `Certificate`.
-fn fields(certificate: &[u8]) -> der::Result<Fields> {
-    let tbs = SliceReader::new(certificate)?.sequence(|certificate| {
-        let tbs = certificate.tlv_bytes()?;
-        certificate.tlv_bytes()?;
-        certificate.tlv_bytes()?;
-        Ok::<_, der::Error>(tbs)
-    })?;
-    SliceReader::new(tbs)?.sequence(|fields| {
-        let version = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
-        if Tag::peek(fields)? == version {
-            fields.tlv_bytes()?;
-        }
-        let (_serial, _algorithm) = (fields.tlv_bytes()?, fields.tlv_bytes()?);
-        let (issuer, _validity) = (fields.tlv_bytes()?.to_vec(), fields.tlv_bytes()?);
-        let (subject, spki) = (fields.tlv_bytes()?.to_vec(), fields.tlv_bytes()?.to_vec());
-        while !fields.is_finished() {
-            fields.tlv_bytes()?;
-        }
-        Ok(Fields { tbs: tbs.to_vec(), issuer, subject, spki })
-    })
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
 }
 
 #[cfg(test)]

@@ -155,8 +155,8 @@ impl<'a> Tbs<'a> {
         der.extend_from_slice(self.profile.algorithm.identifier());
         der.extend_from_slice(&self.profile.issuer);
         asn1::nested(der, asn1::SEQUENCE, |der| {
-            write_time(der, self.validity.not_before);
-            write_time(der, self.validity.not_after);
+            asn1::time(der, self.validity.not_before);
+            asn1::time(der, self.validity.not_after);
         });
         asn1::value(der, asn1::SEQUENCE, &[]);
         der.extend_from_slice(self.subject.key.spki());
@@ -228,36 +228,6 @@ fn write_ct(der: &mut Vec<u8>, ct: CtExtension<'_>) {
             asn1::value(value, asn1::OCTET_STRING, &sct::encode_list(scts));
         }),
     }
-}
-
-/// UTCTime until 2049, GeneralizedTime after.
-///
-/// Spec: RFC 5280 §4.1.2.5.
-fn write_time(der: &mut Vec<u8>, time: Timestamp) {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    let timestamp = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
-    let date = jiff::tz::Offset::UTC.to_datetime(timestamp);
-    let century = |der: &mut Vec<u8>| write_digits(der, date.year() / 100);
-    let rest = |der: &mut Vec<u8>| {
-        write_digits(der, date.year() % 100);
-        for two in [date.month(), date.day(), date.hour(), date.minute(), date.second()] {
-            write_digits(der, two.into());
-        }
-        der.push(b'Z');
-    };
-    if date.year() < 2050 {
-        asn1::nested(der, asn1::UTC_TIME, rest);
-    } else {
-        asn1::nested(der, asn1::GENERALIZED_TIME, |der| {
-            century(der);
-            rest(der);
-        });
-    }
-}
-
-/// Two decimal digits.
-fn write_digits(der: &mut Vec<u8>, number: i16) {
-    der.extend([number / 10, number % 10].map(|digit| b'0' + digit as u8));
 }
 
 #[cfg(test)]
@@ -407,7 +377,7 @@ mod tests {
     #[track_caller]
     fn check_time(seconds: u64, expected: &str) {
         let mut der = Vec::new();
-        write_time(&mut der, Timestamp::from_secs(seconds));
+        asn1::time(&mut der, Timestamp::from_secs(seconds));
         assert_eq!(String::from_utf8_lossy(&der[2..]), expected);
         let time = x509_cert::time::Time::from_der(&der).unwrap();
         assert_eq!(time.to_unix_duration(), Duration::from_secs(seconds));
