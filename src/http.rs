@@ -21,6 +21,7 @@ use crate::authority;
 use crate::authority::{Authority, IssueError, Issued};
 use crate::config::{Denials, Readers};
 use crate::explorer::Explorer;
+use crate::timestamping::Timestamping;
 
 mod access;
 mod answers;
@@ -39,6 +40,7 @@ mod records;
 mod room;
 pub mod server;
 mod shards;
+mod timestamp;
 pub mod tls;
 pub mod trust;
 mod v1;
@@ -73,6 +75,7 @@ pub struct App {
     scheme: &'static str,
     unfit: Arc<AtomicBool>,
     explorer: Explorer,
+    timestamping: Option<Arc<Timestamping>>,
     log_access: Access,
     records_access: Access,
 }
@@ -107,6 +110,7 @@ impl App {
             scheme: "https",
             unfit: Arc::default(),
             explorer,
+            timestamping: None,
             log_access: Access::to_log(&Readers::Nobody, false),
             records_access: Access::to_records(&Readers::Nobody, false),
         }
@@ -126,6 +130,11 @@ impl App {
     /// The same doors, with the log open to some, and the records to others; to nobody until then.
     pub fn with_access(self, log_access: Access, records_access: Access) -> Self {
         Self { log_access, records_access, ..self }
+    }
+
+    /// The same doors, with one for timestamps.
+    pub fn with_timestamps(self, timestamping: Arc<Timestamping>) -> Self {
+        Self { timestamping: Some(timestamping), ..self }
     }
 
     /// The same doors, with another bound to the exchanges that may be under way at once.
@@ -172,8 +181,10 @@ pub fn router(app: App) -> Router {
     let guarded = |access: &Access| from_fn_with_state(access.clone(), access::guard);
     let Authority { logs, succession, .. } = app.authority.as_ref();
     let log = shards::routes(logs.clone(), succession.clone(), app.scheme);
+    let timestamps = app.timestamping.clone().map(timestamp::routes).unwrap_or_default();
     let routes = Router::new()
         .merge(fulcio())
+        .merge(timestamps)
         .route("/readyz", get(health::ready))
         .merge(log.layer(guarded(&app.log_access)))
         .merge(records::routes().layer(guarded(&app.records_access)))

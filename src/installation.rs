@@ -7,6 +7,7 @@
 //! authority.key   the intermediate's key, which signs certificates
 //! ct/             the certificate log: a database and a key for each shard, see [`shards`]
 //! tuf/            the TUF repository: keys, and what they have signed, see [`repository`]
+//! timestamp/      the timestamp authority: a chain and a key, see [`timestamps`]
 //! ```
 //!
 //! Keys are PKCS#8 in PEM, mode 0600, encrypted where there is a passphrase. A folder is made whole, with
@@ -25,12 +26,15 @@ use crate::signer::Signer;
 use crate::signer::file::{FileSigner, KeyFileError};
 use crate::store::StoreError;
 use crate::time::Timestamp;
+use crate::timestamp::ChainError as TimestampChainError;
+use crate::timestamping::Key;
 
 mod ceremony;
 mod place;
 pub mod repository;
 pub mod shards;
 pub mod succession;
+pub mod timestamps;
 
 pub use self::ceremony::Curve;
 use self::ceremony::{Made, Secrecy};
@@ -49,6 +53,8 @@ pub struct Files {
     pub shards: PathBuf,
     /// The folder of the TUF repository.
     pub repository: PathBuf,
+    /// The folder with the keys of the timestamp authority.
+    pub timestamps: PathBuf,
 }
 
 impl Files {
@@ -59,6 +65,7 @@ impl Files {
             authority_key: dir.join("authority.key"),
             shards: dir.join("ct"),
             repository: dir.join("tuf"),
+            timestamps: dir.join("timestamp"),
         }
     }
 }
@@ -96,6 +103,16 @@ pub enum Authority<'a> {
 }
 
 impl Options<'_> {
+    /// Who signs, in the certificates that are made.
+    fn organization(&self) -> &str {
+        match self.authority {
+            Authority::New { name, .. } => name,
+            Authority::Given { .. } => {
+                self.url.split_once("://").map_or(self.url, |(_, host)| host)
+            }
+        }
+    }
+
     /// The files of the installation, of which `dir` has what is made.
     fn files(&self, dir: &Path) -> Files {
         let files = Files::in_dir(dir);
@@ -121,6 +138,8 @@ pub struct Installation {
     pub shards: Vec<Shard>,
     /// The TUF repository.
     pub repository: Repository,
+    /// The keys of the timestamp authority.
+    pub timestamps: Vec<Key>,
 }
 
 /// Whether there is no installation in `dir` yet, or no `dir`. `lost+found` of a fresh file system is
@@ -189,6 +208,7 @@ fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), Installa
         let window = Window::year(Timestamp::from_year(year));
         shards::fill(folder, &format!("{year:04}"), window, New { url, passphrase, now })?;
     }
+    timestamps::fill(&files.timestamps, options.organization(), (now, passphrase))?;
     repository::fill(&files.repository, passphrase, now)?;
     open_files(&files, passphrase, now).map(drop)
 }
@@ -236,8 +256,9 @@ pub fn open_files(
     let (chain, authority) = succession::at(&issuers, now)?;
     let shards = shards::read(&files.shards, passphrase, &[])?;
     check(&chain, authority.as_ref(), &shards)?;
+    let timestamps = timestamps::read(&files.timestamps, passphrase)?;
     let repository = Repository::open(&files.repository, passphrase)?;
-    Ok(Installation { chain, authority, issuers, shards, repository })
+    Ok(Installation { chain, authority, issuers, shards, timestamps, repository })
 }
 
 /// Opens an authority that may have no log yet, and checks it.
@@ -414,6 +435,43 @@ pub enum InstallationError {
     /// The TUF repository does not hold.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    /// No key of the timestamp authority, though there is a chain.
+    #[error(
+        "{}: there is no key for timestamps beside the chains; put it back",
+        folder.display()
+    )]
+    Timestampless {
+        /// The folder where it should be.
+        folder: PathBuf,
+    },
+    /// No chain of the timestamp authority.
+    #[error(
+        "{}: the timestamp authority of this instance is missing; put its chain and key back, which old \
+         signatures need",
+        folder.display()
+    )]
+    Timestamps {
+        /// The folder where it should be.
+        folder: PathBuf,
+    },
+    /// A chain of the timestamp authority does not hold.
+    #[error("{}: {error}", path.display())]
+    TimestampChain {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        error: TimestampChainError,
+    },
+    /// The key is not the one of the certificate beside it, or of a kind that clients do not verify.
+    #[error(
+        "{}: the key must be that of the first certificate in the .pem beside it, ECDSA P-256 or P-384; put \
+         the right one back",
+        path.display()
+    )]
+    TimestampKey {
+        /// Its file.
+        path: PathBuf,
+    },
     /// A key cannot be opened.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -492,8 +550,8 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 6] =
-        ["authority.key", "authority.pem", "ct", "root.key", "root.pem", "tuf"];
+    const NAMES: [&str; 7] =
+        ["authority.key", "authority.pem", "ct", "root.key", "root.pem", "timestamp", "tuf"];
     const LOG_KEY: &str = "ct/2026.key";
     const NOTE_KEY: &str = "ct/2026.note.key";
     const TUF_KEYS: [&str; 2] = ["tuf/1.key", "tuf/1.online.key"];

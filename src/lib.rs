@@ -73,6 +73,7 @@ pub mod store;
 pub mod log;
 pub mod explorer;
 pub mod authority;
+pub mod timestamping;
 pub mod installation;
 pub mod http;
 pub mod cli;

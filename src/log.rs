@@ -172,7 +172,16 @@ impl Log {
             return Err(self.ended());
         }
         self.shared.damage.none()?;
-        let (head, now) = (self.head().timestamp, clock.now());
+        self.check_clock(clock.now())
+    }
+
+    /// Whether a clock that says `now` can be right: time does not go back behind the newest head.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Clock`] when it cannot.
+    pub fn check_clock(&self, now: Timestamp) -> Result<(), LogError> {
+        let head = self.head().timestamp;
         if head.since(now) > TOLERANCE { Err(LogError::Clock { head, now }) } else { Ok(()) }
     }
 

@@ -21,6 +21,7 @@ use crate::http::tls::Tls;
 use crate::http::{self, Access};
 use crate::installation::shards::Shard;
 use crate::installation::succession::{self, Issuer};
+use crate::installation::timestamps;
 use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
@@ -30,6 +31,7 @@ use crate::quote::quote;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
+use crate::timestamping::{Key, Timestamping};
 use crate::trust::{LogTrust, Material};
 
 /// What verifiers need to know of an instance.
@@ -37,12 +39,14 @@ pub(super) fn material(
     url: &str,
     issuers: &[Issuer],
     certificate_logs: Vec<LogTrust>,
+    timestamps: &[Key],
     now: Timestamp,
 ) -> Material {
     Material {
         url: url.to_owned(),
         certificate_authorities: succession::trust(issuers, url, now),
         certificate_logs,
+        timestamp_authorities: timestamps.iter().map(|key| key.trust(url)).collect(),
         ..Material::default()
     }
 }
@@ -198,7 +202,8 @@ impl Instance {
         let shards = self.installation.shards.iter();
         let logs: Vec<_> = shards.map(|shard| shard.trust(&self.config.url, self.now)).collect();
         let sign_in = sign_in(&self.config.issuers);
-        let material = material(&self.config.url, &self.installation.issuers, logs, self.now);
+        let Installation { issuers, timestamps, .. } = &self.installation;
+        let material = material(&self.config.url, issuers, logs, timestamps, self.now);
         Material { sign_in, ..material }
     }
 
@@ -274,7 +279,17 @@ impl Instance {
         let calendar = Calendar::open(&instance, &clock, read_only)?;
         let recorder = instance.recorder(&clock, read_only)?;
         let trust = instance.trust();
-        let config = instance.config;
+        let Self { config, installation, .. } = instance;
+        let mut timestamps = installation.timestamps;
+        match read_only {
+            // Nothing is signed then.
+            true => timestamps.iter_mut().for_each(|key| key.signer = None),
+            false => timestamps::check(&timestamps, &Files::in_dir(&config.data).timestamps)
+                .map_err(CommandError::failed)?,
+        }
+        let logs = vec![calendar.logs().clone()];
+        let (time, serials) = (Arc::clone(&clock), random_serials());
+        let timestamping = Arc::new(Timestamping::new(&timestamps, (time, serials), logs));
         let keyset = Keyset::through(&config.proxy, config.issuers.clone());
         let keyset = keyset.map_err(CommandError::failed)?;
         let authority = authority::Authority {
@@ -286,7 +301,8 @@ impl Instance {
             recorder,
         };
         let authority = Arc::new(authority);
-        Ok(Running { config, authority, trust, calendar, tls, unfit: Arc::default() })
+        let unfit = Arc::default();
+        Ok(Running { config, authority, timestamping, trust, calendar, tls, unfit })
     }
 
     /// Makes an instance in the configured data folder, and opens it.
@@ -416,6 +432,8 @@ pub struct Running {
     pub config: Config,
     /// The authority.
     pub authority: Arc<authority::Authority>,
+    /// The timestamp authority.
+    pub timestamping: Arc<Timestamping>,
     /// Its certificate log, as verifiers know it.
     pub trust: LogTrust,
     /// The shards of its log, as they come and end.
@@ -432,6 +450,7 @@ impl Running {
         let trust_files = self.calendar.trust_files().clone();
         let app = http::App::new(Arc::clone(&self.authority), trust_files);
         let app = app.with_url(&self.config.url).with_denials(self.config.denials);
+        let app = app.with_timestamps(Arc::clone(&self.timestamping));
         let (log, records) = self.access();
         http::router(app.with_access(log, records).with_unfit(Arc::clone(&self.unfit)))
     }

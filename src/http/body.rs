@@ -24,19 +24,22 @@ impl<T: Readable, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = read(request).await?;
+        let bytes = read(request, (FULCIO, |_| Problem::body_too_large())).await?;
         protojson::read(&bytes).map(Self)
     }
 }
 
-/// Reads the body of one of Fulcio's requests.
-async fn read(request: Request) -> Result<Bytes, Problem> {
-    if request.body().size_hint().lower() > FULCIO as u64 {
-        return Err(Problem::body_too_large());
+/// Reads a body of at most so many octets, or says that it is too large.
+pub async fn read(
+    request: Request,
+    (longest, too_large): (usize, fn(usize) -> Problem),
+) -> Result<Bytes, Problem> {
+    if request.body().size_hint().lower() > longest as u64 {
+        return Err(too_large(longest));
     }
-    match Limited::new(request.into_body(), FULCIO).collect().await {
+    match Limited::new(request.into_body(), longest).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(longest)),
         Err(_) => Err(Problem::body_broken()),
     }
 }

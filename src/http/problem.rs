@@ -30,6 +30,7 @@ mod metadata;
 mod reading;
 mod rpc;
 mod table;
+mod timestamp;
 
 use metadata::Metadata;
 use table::{LATER, NEVER, Row, SOON, failed, refused};
@@ -105,10 +106,18 @@ impl Problem {
         Self::said("REQUEST_MALFORMED", Code::InvalidArgument, sentence)
     }
 
-    /// The body is longer than Fulcio's routes take: upstream's answer. Ours take none.
+    /// The body is longer than Fulcio's routes take: upstream's answer.
     pub fn body_too_large() -> Self {
         let sentence = "request body too large: these routes take 4 MiB";
         Self::said("REQUEST_TOO_LARGE", Code::InvalidArgument, sentence).closing()
+    }
+
+    /// The body is longer than this route of ours takes.
+    pub fn too_large(octets: usize) -> Self {
+        let sentence = format!("the request body is too large: this route takes {octets} octets");
+        Self::said("REQUEST_TOO_LARGE", Code::InvalidArgument, sentence)
+            .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+            .closing()
     }
 
     /// The body did not arrive in time.

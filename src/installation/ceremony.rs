@@ -1,13 +1,13 @@
-//! Root, intermediate and keys of a new installation.
+//! Roots, intermediate and keys of a new installation.
 //!
-//! | | root | intermediate |
-//! |---|---|---|
-//! | validity | ten years | five years |
-//! | basicConstraints (critical) | CA, path length 1 | CA, path length 0 |
-//! | keyUsage (critical) | keyCertSign, cRLSign | keyCertSign, cRLSign |
-//! | extKeyUsage | none, which Go and Java want of a root | codeSigning |
+//! | | root | intermediate | root of the timestamps | timestamps |
+//! |---|---|---|---|---|
+//! | validity | ten years | five years | ten years | five years |
+//! | basicConstraints (critical) | CA, path length 1 | CA, path length 0 | CA, path length 0 | none |
+//! | keyUsage (critical) | keyCertSign, cRLSign | keyCertSign, cRLSign | keyCertSign, cRLSign | digitalSignature |
+//! | extKeyUsage | none, which Go and Java want of a root | codeSigning | none | timeStamping (critical) |
 //!
-//! Both begin an hour ago: a verifier whose clock is behind ours must not find them not yet valid.
+//! All begin an hour ago: a verifier whose clock is behind ours must not find them not yet valid.
 
 use std::time::Duration;
 
@@ -16,9 +16,10 @@ use der::Decode;
 use der::asn1::ObjectIdentifier;
 use pkcs8::PrivateKeyInfoRef;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
-    PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData, SerialNumber, SignatureAlgorithm,
+    SigningKey,
 };
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zeroize::Zeroizing;
@@ -40,6 +41,9 @@ const BACKDATE: Duration = Duration::from_secs(60 * 60);
 
 /// RFC 4519 §2.19.
 const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+/// extKeyUsage, and its value: timeStamping and nothing else.
+const EXTENDED_KEY_USAGE: [u64; 4] = [2, 5, 29, 37];
+const TIME_STAMPING: &[u8] = b"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x08";
 
 /// The curve of an authority's keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,6 +188,37 @@ pub(super) fn log_keys(shard: &str, passphrase: Option<&str>) -> Result<[Made; 2
 /// Makes a key that signs TUF metadata: P-256, which all clients verify.
 pub(super) fn signing_key(name: &str, passphrase: Option<&str>) -> Result<Made, String> {
     private(name, &generate(&PKCS_ECDSA_P256_SHA256)?, passphrase)
+}
+
+/// Makes key and chain of a timestamp authority. The key of its root is forgotten: what it has signed is all
+/// that it is for, and a key that nobody has signs no second certificate.
+pub(super) fn timestamps(
+    file: &str,
+    organization: &str,
+    (now, passphrase): (Timestamp, Option<&str>),
+) -> Result<[Made; 2], String> {
+    let [root_key, key] = [generate(&PKCS_ECDSA_P256_SHA256)?, generate(&PKCS_ECDSA_P256_SHA256)?];
+    let named = |name: &str, lifetime| {
+        certificate_of(organization, &format!("{organization} {name}"), now, lifetime)
+    };
+    let mut root = named("timestamps root", ROOT_LIFETIME)?;
+    root.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let mut leaf = named("timestamps", INTERMEDIATE_LIFETIME)?;
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.use_authority_key_identifier_extension = true;
+    // By its own means rcgen does not make it critical.
+    let mut purpose =
+        CustomExtension::from_oid_content(&EXTENDED_KEY_USAGE, TIME_STAMPING.to_vec());
+    purpose.set_criticality(true);
+    leaf.custom_extensions = vec![purpose];
+
+    let issuer = Issuer::from_params(&root, &root_key);
+    let leaf = leaf.signed_by(&key, &issuer).map_err(|e| e.to_string())?;
+    let root = root.self_signed(&root_key).map_err(|e| e.to_string())?;
+    Ok([
+        private(&format!("{file}.key"), &key, passphrase)?,
+        public(&format!("{file}.pem"), certificate(leaf.der()) + &certificate(root.der())),
+    ])
 }
 
 fn root(now: Timestamp, name: &str) -> Result<CertificateParams, String> {

@@ -53,6 +53,15 @@ impl Shards {
         logs.iter().find(|log| log.window().holds(now)).or(logs.last()).cloned()
     }
 
+    /// Whether a clock that says `now` can be right, by the newest heads of all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Clock`] when it cannot.
+    pub fn check_clock(&self, now: Timestamp) -> Result<(), LogError> {
+        self.all().iter().try_for_each(|log| log.check_clock(now))
+    }
+
     /// The first notAfter from `from` on that no shard takes.
     pub fn covered(&self, from: Timestamp) -> Timestamp {
         let windows: Vec<Window> = self.all().iter().map(Log::window).collect();

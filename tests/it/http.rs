@@ -9,4 +9,5 @@ mod files;
 mod grpc;
 mod script;
 mod server;
+mod timestamps;
 mod wire;

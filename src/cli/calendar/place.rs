@@ -21,6 +21,7 @@ use crate::log::{self, Log, LogError, Means, Opening};
 use crate::signer::Signer;
 use crate::store::{Store, sqlite};
 use crate::time::{Clock, Timestamp};
+use crate::timestamping::Key;
 use crate::trust::Material;
 
 /// Where an instance's shards are, and what they are opened with.
@@ -33,6 +34,8 @@ pub(super) struct Place {
     files: AuthorityFiles,
     /// The authority's chains.
     issuers: ArcSwap<Vec<Issuer>>,
+    /// The keys of the timestamp authority.
+    timestamps: Vec<Key>,
     lifetime: Duration,
     backdate: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -68,6 +71,7 @@ impl Place {
             },
             files: authority.clone(),
             issuers: ArcSwap::from_pointee(instance.installation.issuers.clone()),
+            timestamps: instance.installation.timestamps.clone(),
             lifetime: *lifetime,
             backdate: *backdate,
             clock: Arc::clone(clock),
@@ -255,6 +259,6 @@ impl Place {
     pub(super) fn material(&self, shards: &[Shard]) -> Material {
         let now = self.clock.now();
         let logs: Vec<_> = shards.iter().map(|shard| shard.trust(&self.url, now)).collect();
-        material(&self.url, &self.issuers.load(), logs, now)
+        material(&self.url, &self.issuers.load(), logs, &self.timestamps, now)
     }
 }

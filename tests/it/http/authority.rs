@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mayfly::authority::succession::Issuing;
-use mayfly::authority::{Authority, Trust};
+use mayfly::authority::{Authority, Serials, Trust};
 use mayfly::certificate::profile::Profile;
 use mayfly::certificate::{Chain, Serial};
 use mayfly::explorer::recorder::Recorder;
@@ -19,6 +19,7 @@ use mayfly::policy::{Allow, Policy, Rules};
 use mayfly::signer::Signer;
 use mayfly::store::{Store as _, sqlite};
 use mayfly::time::{Clock, Timestamp};
+use mayfly::timestamping::Timestamping;
 use tempfile::TempDir;
 
 use crate::support::issuer::{FakeIssuer, MIDNIGHT};
@@ -27,6 +28,7 @@ use crate::support::store::{HandClock, opening};
 /// An authority with what it stands on.
 pub struct TestAuthority {
     pub authority: Arc<Authority>,
+    pub timestamping: Arc<Timestamping>,
     pub clock: Arc<HandClock>,
     _folder: TempDir,
 }
@@ -63,9 +65,13 @@ impl TestAuthority {
         let signer = signer(opened.authority);
         let lifetime = Duration::from_secs(600);
         let count = AtomicU64::new(1);
+        let serials: Serials = Arc::new(move || serial(count.fetch_add(1, Ordering::SeqCst)));
+        let logs = Shards::new(vec![log]);
+        let by = (Arc::clone(&shared), Arc::clone(&serials));
+        let timestamping = Timestamping::new(&opened.timestamps, by, vec![logs.clone()]);
         let authority = Authority {
             clock: shared,
-            serials: Arc::new(move || serial(count.fetch_add(1, Ordering::SeqCst))),
+            serials,
             trust: ArcSwap::from_pointee(Trust {
                 keyset: Keyset::new(Issuers::new(vec![trusted(issuer)])).unwrap(),
                 policy: Policy::new(vec![Rules { allow: Allow::Anybody, deny: Vec::new() }]),
@@ -76,10 +82,11 @@ impl TestAuthority {
                 chain: opened.chain,
             }
             .into(),
-            logs: Shards::new(vec![log]),
+            logs,
             recorder,
         };
-        Self { authority: Arc::new(authority), clock, _folder: folder }
+        let (authority, timestamping) = (Arc::new(authority), Arc::new(timestamping));
+        Self { authority, timestamping, clock, _folder: folder }
     }
 }
 

@@ -45,13 +45,13 @@ const CONFIGURATION: &str = "/dev.sigstore.fulcio.v2.CA/GetConfiguration";
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
 /// An authority on a port, and the issuer that it trusts.
-struct Test {
+pub struct Test {
     issuer: FakeIssuer,
-    authority: TestAuthority,
-    server: Running,
+    pub authority: TestAuthority,
+    pub server: Running,
 }
 
-async fn start() -> Test {
+pub async fn start() -> Test {
     start_with(|signer| signer, None).await
 }
 
@@ -59,6 +59,7 @@ async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<
     let issuer = FakeIssuer::start().await;
     let authority = TestAuthority::trusting(&issuer, signer);
     let app = App::new(Arc::clone(&authority.authority), &Material::default());
+    let app = app.with_timestamps(Arc::clone(&authority.timestamping));
     let readers = Access::to_log(&Readers::Anyone, false);
     let app = app.with_access(readers, Access::to_records(&Readers::Anyone, false));
     let server = Running::start_with(router(app), tls, Limits::default()).await;
@@ -151,6 +152,11 @@ async fn run_on(test: &Test, name: &str) {
 #[tokio::test]
 async fn routes() {
     run("routes.txt").await;
+}
+
+#[tokio::test]
+async fn timestamps() {
+    run("timestamps.txt").await;
 }
 
 #[tokio::test]
