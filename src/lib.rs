@@ -59,6 +59,7 @@ pub mod possession;
 pub mod policy;
 pub mod ct;
 pub mod certificate;
+pub mod rekor;
 pub mod reading;
 pub mod record;
 pub mod timestamp;

@@ -10,6 +10,7 @@
 //!
 //! Spec: RFC 5480, RFC 8017 A.1, RFC 8410.
 
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
 use der::asn1::{AnyRef, BitStringRef};
 use der::oid::ObjectIdentifier;
@@ -219,6 +220,14 @@ impl PublicKey {
         let strict = self.algorithm.signature != SignatureAlgorithm::Ed25519
             || signature.first_chunk::<32>().is_some_and(|r| strength::edwards_point(r).is_ok());
         strict && self.verifier.verify_sig(message, signature).is_ok()
+    }
+}
+
+impl PublicKey {
+    /// Whether `signature`, encoded as X.509 has it, is this key's signature of what has this digest, by the
+    /// hash that goes with the key. Never for Ed25519, which signs whole messages.
+    pub fn verifies_digest(&self, digest: &Digest, signature: &[u8]) -> bool {
+        self.verifier.verify_digest_sig(digest, signature).is_ok()
     }
 }
 
