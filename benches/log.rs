@@ -191,7 +191,7 @@ impl Bench {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::new(SystemClock);
         let (epoch, mark) = (Epoch(epoch), Some(self.folder.join("log.mark")));
-        let means = Means { store, keys, clock, origin: ORIGIN.into() };
+        let means = Means::of_certificates(store, keys, clock, ORIGIN);
         let scrub = Duration::from_secs(3600);
         Log::open(Opening { means, epoch, mark, shown: Vec::new(), scrub })
             .expect("a log that goes on")

@@ -35,6 +35,7 @@ mod proxy;
 mod reader;
 mod rules;
 mod shared;
+mod signatures;
 mod trusted;
 
 pub use crate::config::changes::Changes;
@@ -44,6 +45,7 @@ pub use crate::config::log::{LogConfig, Readers};
 pub use crate::config::mayfly::TABLES;
 pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
+pub use crate::config::signatures::Signers;
 
 use crate::config::address::Address;
 use crate::config::fulcio::Repeated;
@@ -80,6 +82,8 @@ pub struct Config {
     pub denials: Denials,
     /// Who may read what was issued, and what is kept of it.
     pub log: LogConfig,
+    /// Whose signatures the signature log takes.
+    pub signatures: Signers,
     /// What is odd in the file and harmless: one sentence each, with file and line.
     pub warnings: Vec<String>,
     /// The issuers in words, in the order of the file.

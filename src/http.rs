@@ -21,6 +21,8 @@ use crate::authority;
 use crate::authority::{Authority, IssueError, Issued};
 use crate::config::{Denials, Readers};
 use crate::explorer::Explorer;
+use crate::log::shards::Shards;
+use crate::signatures::{Admission, Signatures};
 use crate::timestamping::Timestamping;
 
 mod access;
@@ -37,6 +39,7 @@ mod problem;
 mod protojson;
 pub mod rate;
 mod records;
+mod rekor;
 mod room;
 pub mod server;
 mod shards;
@@ -53,6 +56,7 @@ use answers::Answers;
 use envelope::{RequestId, RequestIds};
 use health::Health;
 use problem::Problem;
+use rate::Rate;
 use room::Room;
 use trust::TrustFiles;
 
@@ -68,6 +72,7 @@ const EXCHANGE: Duration = Duration::from_secs(20);
 pub struct App {
     /// The authority behind the doors.
     pub authority: Arc<Authority>,
+    signatures: Signatures,
     shared: Arc<Shared>,
     exchanges: Arc<Semaphore>,
     patience: Duration,
@@ -78,6 +83,7 @@ pub struct App {
     timestamping: Option<Arc<Timestamping>>,
     log_access: Access,
     records_access: Access,
+    rate: Option<Arc<Rate>>,
 }
 
 struct Shared {
@@ -101,8 +107,12 @@ impl App {
         };
         let exchanges = Arc::new(Semaphore::new(EXCHANGES));
         let explorer = Explorer::new(authority.logs.clone(), authority.recorder.clone());
+        let (clock, logs) = (Arc::clone(&authority.clock), Shards::new(Vec::new()));
+        let signatures = Signatures { clock, logs, admits: Admission::Anyone };
         Self {
             authority,
+            signatures,
+            rate: None,
             shared: Arc::new(shared),
             exchanges,
             patience: EXCHANGE,
@@ -125,6 +135,11 @@ impl App {
     /// The same doors, telling who asks after our health whether the configuration on the disk is unfit.
     pub fn with_unfit(self, unfit: Arc<AtomicBool>) -> Self {
         Self { unfit, ..self }
+    }
+
+    /// The same doors, with a log for signatures; `rate` is how often one address may come with one.
+    pub fn with_signatures(self, signatures: Signatures, rate: Option<Rate>) -> Self {
+        Self { signatures, rate: rate.map(Arc::new), ..self }
     }
 
     /// The same doors, with the log open to some, and the records to others; to nobody until then.
@@ -180,11 +195,13 @@ pub fn reason(error: &IssueError) -> &'static str {
 pub fn router(app: App) -> Router {
     let guarded = |access: &Access| from_fn_with_state(access.clone(), access::guard);
     let Authority { logs, succession, .. } = app.authority.as_ref();
-    let log = shards::routes(logs.clone(), succession.clone(), app.scheme);
+    let log = shards::certificates(logs.clone(), succession.clone(), app.scheme)
+        .merge(shards::signatures(&app.signatures));
     let timestamps = app.timestamping.clone().map(timestamp::routes).unwrap_or_default();
     let routes = Router::new()
         .merge(fulcio())
         .merge(timestamps)
+        .merge(signatures(app.rate.clone()))
         .route("/readyz", get(health::ready))
         .merge(log.layer(guarded(&app.log_access)))
         .merge(records::routes().layer(guarded(&app.records_access)))
@@ -209,6 +226,18 @@ fn fulcio() -> Router<App> {
         .route("/api/v1/rootCert", fulcio_get(v1::root_cert))
         .route("/healthz", fulcio_get(health::alive))
         .route_layer(from_fn(cors::answer))
+}
+
+/// Where signatures are logged, over HTTP and gRPC.
+fn signatures(rate: Option<Arc<Rate>>) -> Router<App> {
+    let rest = Router::new()
+        .route("/api/v2/log/entries", body::fulcio_post(rekor::create_entry))
+        .route_layer(from_fn(cors::answer));
+    let routes = rest.merge(grpc::signatures());
+    match rate {
+        Some(rate) => routes.route_layer(from_fn_with_state(rate, rate::guard)),
+        None => routes,
+    }
 }
 
 /// Takes runs of slashes in the path of an API for one. Only there: a tile by two paths would be two

@@ -5,13 +5,14 @@
 //! root.key        its key; belongs off the machine, nothing here needs it again
 //! authority.pem   the chain: intermediate, then root
 //! authority.key   the intermediate's key, which signs certificates
-//! ct/             the certificate log: a database and a key for each shard, see [`shards`]
-//! tuf/            the TUF repository: keys, and what they have signed, see [`repository`]
+//! ct/             the certificate log: a database and keys for each shard, see [`shards`]
+//! tlog/           the signature log, the same
 //! timestamp/      the timestamp authority: a chain and a key, see [`timestamps`]
+//! tuf/            the TUF repository: keys, and what they have signed, see [`repository`]
 //! ```
 //!
 //! Keys are PKCS#8 in PEM, mode 0600, encrypted where there is a passphrase. A folder is made whole, with
-//! an empty log, or not at all: everything is written and flushed elsewhere, then renamed into place.
+//! new logs, or not at all: everything is written and flushed elsewhere, then renamed into place.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use crate::algorithm::SignatureAlgorithm;
 use crate::certificate::{Chain, ChainError};
 use crate::ct::window::Window;
+use crate::log::LogError;
 use crate::signer::Signer;
 use crate::signer::file::{FileSigner, KeyFileError};
 use crate::store::StoreError;
@@ -39,7 +41,7 @@ pub mod timestamps;
 pub use self::ceremony::Curve;
 use self::ceremony::{Made, Secrecy};
 use self::repository::{Repository, RepositoryError};
-use self::shards::{New, Shard};
+use self::shards::{Folder, Kind, New, Shard};
 use self::succession::Issuer;
 
 /// The files of one installation.
@@ -50,11 +52,13 @@ pub struct Files {
     /// The key of the issuing certificate.
     pub authority_key: PathBuf,
     /// The folder with the shards of the certificate log.
-    pub shards: PathBuf,
-    /// The folder of the TUF repository.
-    pub repository: PathBuf,
+    pub shards: Folder,
+    /// The folder with the shards of the signature log.
+    pub signatures: Folder,
     /// The folder with the keys of the timestamp authority.
     pub timestamps: PathBuf,
+    /// The folder of the TUF repository.
+    pub repository: PathBuf,
 }
 
 impl Files {
@@ -63,9 +67,10 @@ impl Files {
         Self {
             chain: dir.join("authority.pem"),
             authority_key: dir.join("authority.key"),
-            shards: dir.join("ct"),
-            repository: dir.join("tuf"),
+            shards: Folder::below(dir, Kind::Certificates),
+            signatures: Folder::below(dir, Kind::Signatures),
             timestamps: dir.join("timestamp"),
+            repository: dir.join("tuf"),
         }
     }
 }
@@ -136,10 +141,12 @@ pub struct Installation {
     pub issuers: Vec<Issuer>,
     /// The shards of the certificate log, earliest window first.
     pub shards: Vec<Shard>,
-    /// The TUF repository.
-    pub repository: Repository,
+    /// The shards of the signature log, likewise.
+    pub signatures: Vec<Shard>,
     /// The keys of the timestamp authority.
     pub timestamps: Vec<Key>,
+    /// The TUF repository.
+    pub repository: Repository,
 }
 
 /// Whether there is no installation in `dir` yet, or no `dir`. `lost+found` of a fresh file system is
@@ -193,20 +200,22 @@ pub fn create(dir: &Path, options: &Options<'_>) -> Result<(), InstallationError
     place::place(dir, &|staging| fill(staging, &made, options))
 }
 
-/// Writes `made` and an empty log into the empty folder `dir`, and flushes them.
+/// Writes `made` and new logs into the empty folder `dir`, and flushes them.
 fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), InstallationError> {
     for made in made {
         let path = dir.join(&made.name);
         write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
     }
     let files = options.files(dir);
-    let folder = &files.shards;
-    fs::create_dir(folder).map_err(|error| InstallationError::io(folder, &error))?;
     let &Options { url, passphrase, now, .. } = options;
-    // Trust files that are made today are to be good as long as those of a running instance.
-    for year in BTreeSet::from([now, now.plus(shards::AHEAD)].map(|time| time.year())) {
-        let window = Window::year(Timestamp::from_year(year));
-        shards::fill(folder, &format!("{year:04}"), window, New { url, passphrase, now })?;
+    for folder in [&files.shards, &files.signatures] {
+        let path = &folder.path;
+        fs::create_dir(path).map_err(|error| InstallationError::io(path, &error))?;
+        // Trust files that are made today are to be good as long as those of a running instance.
+        for year in BTreeSet::from([now, now.plus(shards::AHEAD)].map(|time| time.year())) {
+            let window = Window::year(Timestamp::from_year(year));
+            shards::fill(folder, &format!("{year:04}"), window, New { url, passphrase, now })?;
+        }
     }
     timestamps::fill(&files.timestamps, options.organization(), (now, passphrase))?;
     repository::fill(&files.repository, passphrase, now)?;
@@ -255,10 +264,11 @@ pub fn open_files(
     let issuers = succession::read(files, passphrase, now, &[])?;
     let (chain, authority) = succession::at(&issuers, now)?;
     let shards = shards::read(&files.shards, passphrase, &[])?;
-    check(&chain, authority.as_ref(), &shards)?;
+    let signatures = shards::read(&files.signatures, passphrase, &[])?;
+    check(&chain, authority.as_ref(), &[&shards[..], &signatures].concat())?;
     let timestamps = timestamps::read(&files.timestamps, passphrase)?;
     let repository = Repository::open(&files.repository, passphrase)?;
-    Ok(Installation { chain, authority, issuers, shards, timestamps, repository })
+    Ok(Installation { chain, authority, issuers, shards, signatures, timestamps, repository })
 }
 
 /// Opens an authority that may have no log yet, and checks it.
@@ -371,7 +381,7 @@ pub enum InstallationError {
     },
     /// A shard of the log is gone, and what remembers it is not.
     #[error(
-        "the shard {name} of the log is missing, and {} remembers it; put its files back into ct/ (database and keys): \
+        "the shard {name} of the log is missing, and {} remembers it; put its files back (database and keys): \
          it is never begun a second time, and old signatures need its key",
         by.display()
     )]
@@ -384,8 +394,11 @@ pub enum InstallationError {
     /// The log cannot be made.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The signature log cannot have its first entry.
+    #[error("the signature log cannot be begun: {0}")]
+    First(#[from] LogError),
     /// There is no log.
-    #[error("{}: the log of this instance is missing", folder.display())]
+    #[error("{}: a log of this instance is missing", folder.display())]
     NoLog {
         /// The folder where it should be.
         folder: PathBuf,
@@ -412,7 +425,7 @@ pub enum InstallationError {
     },
     /// Two shards for one certificate.
     #[error(
-        "the shards {one} and {other} of the log take the same certificates; \
+        "the shards {one} and {other} of the log take the same entries; \
          keep the one that this instance has made"
     )]
     Overlap {
@@ -491,14 +504,14 @@ pub enum InstallationError {
     LogKeyAlgorithm,
     /// A key that verifiers of notes do not know.
     #[error(
-        "the log's key for checkpoints, ct/{shard}.note.key, is not Ed25519; put the right key back"
+        "the log's key for checkpoints, {shard}.note.key, is not Ed25519; put the right key back"
     )]
     NoteKeyAlgorithm {
         /// Whose.
         shard: String,
     },
     /// One key for both signatures of a checkpoint.
-    #[error("ct/{shard}.note.key holds the log's own key; put the log's key for checkpoints back")]
+    #[error("{shard}.note.key holds the log's own key; put the log's key for checkpoints back")]
     SharedNoteKey {
         /// Whose.
         shard: String,
@@ -514,6 +527,8 @@ impl InstallationError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{self, Wanted};
+    use crate::store::{Store as _, sqlite};
     use crate::tlog::merkle::Hash;
     use std::time::Duration;
     use x509_parser::prelude::{FromDer, X509Certificate};
@@ -550,8 +565,16 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 7] =
-        ["authority.key", "authority.pem", "ct", "root.key", "root.pem", "timestamp", "tuf"];
+    const NAMES: [&str; 8] = [
+        "authority.key",
+        "authority.pem",
+        "ct",
+        "root.key",
+        "root.pem",
+        "timestamp",
+        "tlog",
+        "tuf",
+    ];
     const LOG_KEY: &str = "ct/2026.key";
     const NOTE_KEY: &str = "ct/2026.note.key";
     const TUF_KEYS: [&str; 2] = ["tuf/1.key", "tuf/1.online.key"];
@@ -723,13 +746,13 @@ mod tests {
         fs::copy(&log, &note).unwrap();
         assert_eq!(
             open(&dir, None, NOW).err(),
-            Some(InstallationError::NoteKeyAlgorithm { shard: "2026".into() })
+            Some(InstallationError::NoteKeyAlgorithm { shard: "ct/2026".into() })
         );
         fs::write(&note, &ours).unwrap();
         fs::write(&log, &ours).unwrap();
         assert_eq!(
             open(&dir, None, NOW).err(),
-            Some(InstallationError::SharedNoteKey { shard: "2026".into() })
+            Some(InstallationError::SharedNoteKey { shard: "ct/2026".into() })
         );
     }
 
@@ -746,12 +769,57 @@ mod tests {
 
     #[test]
     fn says_which_file_is_missing() {
-        let tuf = ["tuf/1.root.json", "tuf/1.online.key"];
-        for name in ["authority.pem", "authority.key", LOG_KEY, NOTE_KEY].into_iter().chain(tuf) {
+        let others = [
+            "tuf/1.root.json",
+            "tuf/1.online.key",
+            "tlog/2026.key",
+            "tlog/2026.note.key",
+            "tlog/2026.sqlite",
+        ];
+        for name in ["authority.pem", "authority.key", LOG_KEY, NOTE_KEY].into_iter().chain(others)
+        {
             let (_parent, dir) = installation();
             fs::remove_file(dir.join(name)).unwrap();
             let error = open(&dir, None, NOW).err().unwrap().to_string();
-            assert!(error.contains(name), "{error}");
+            let key = name.replace(".sqlite", ".key");
+            assert!(error.contains(&key), "{error}");
+        }
+        let (_parent, dir) = installation();
+        fs::remove_dir_all(dir.join("tlog")).unwrap();
+        let none = InstallationError::NoLog { folder: dir.join("tlog") };
+        assert_eq!(open(&dir, None, NOW).err(), Some(none));
+    }
+
+    #[test]
+    fn the_signature_log_begins_with_an_entry_of_its_own() {
+        let (_parent, dir) = installation();
+        assert_eq!(
+            names(&dir.join("tlog")),
+            ["2026.key", "2026.note.key", "2026.sqlite"],
+            "nothing is left beside the database that would have to move with it"
+        );
+        let shard = open(&dir, None, NOW).unwrap().signatures.remove(0);
+        assert_eq!(shard.owner.origin, "mayfly.example.com");
+        assert_eq!(shard.owner, shard.ours(OPTIONS.url));
+        assert_eq!(shard.url(OPTIONS.url), "https://mayfly.example.com/tlog/2026");
+        let store = sqlite::open_read_only(&shard.database).unwrap();
+        let entry = store.tile_leaves(0..1).unwrap().remove(0);
+        assert!(entry.starts_with(br#"{"apiVersion":"0.0.2","kind":"hashedrekord","spec":"#));
+        let wanted = Wanted { owner: &shard.owner, form: shard.kind.form(), now: NOW, mark: None };
+        assert_eq!(log::check(&store, wanted).unwrap().size, 1);
+    }
+
+    #[test]
+    fn no_key_signs_for_two_logs() {
+        let (_parent, dir) = installation();
+        for name in ["2026.key", "2026.note.key"] {
+            let (ours, theirs) = (dir.join("tlog").join(name), dir.join("ct").join(name));
+            let before = fs::read(&ours).unwrap();
+            fs::copy(theirs, &ours).unwrap();
+            let (one, other) = ("ct/2026".into(), "tlog/2026".into());
+            let shared = InstallationError::SharedLogKey { one, other };
+            assert_eq!(open(&dir, None, NOW).err(), Some(shared));
+            fs::write(&ours, before).unwrap();
         }
     }
 }

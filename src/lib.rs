@@ -74,6 +74,7 @@ pub mod store;
 pub mod log;
 pub mod explorer;
 pub mod authority;
+pub mod signatures;
 pub mod timestamping;
 pub mod installation;
 pub mod http;

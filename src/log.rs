@@ -1,4 +1,4 @@
-//! The log engine: an entry goes in, its SCT comes out, durable and in the tree.
+//! The log engine: an entry goes in, its SCT or its place comes out, durable and in the tree.
 //!
 //! [`Log::append`] hands the entry to the [`sequencer`], which owns the tree, and signs when the entry
 //! is where no crash can take it away. Everything else here reads, by the *published* head: what a
@@ -18,9 +18,12 @@ use crate::store::{Head, Owner, Placed, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::Hash;
 use crate::tlog::tile::{TileKind, TilePath, width_at};
+pub use boot::Wanted;
+pub use first::begin;
 use follower::Follower;
-use form::Form;
+pub use form::Form;
 use mark::MarkError;
+use once::Once;
 pub use open::{Means, Opening, check};
 use scrub::Damage;
 use sequencer::{Pending, Place, TOLERANCE};
@@ -34,9 +37,11 @@ mod closed;
 mod compressed;
 mod edge;
 mod entries;
+mod first;
 mod follower;
 mod form;
 pub mod mark;
+mod once;
 pub mod open;
 mod paths;
 pub mod proofs;
@@ -51,7 +56,7 @@ pub mod witness;
 /// How many reads hold a thread at once.
 const READS: usize = 8;
 
-/// A certificate log. Cloning shares it.
+/// A log of certificates or of signatures. Cloning shares it.
 ///
 /// The store is closed when the last clone is gone; [`Log::close`] ends appending before that.
 #[derive(Clone)]
@@ -61,6 +66,7 @@ pub struct Log {
 
 struct Shared {
     owner: Owner,
+    shard: String,
     form: Form,
     store: Arc<dyn Store>,
     keys: Keys,
@@ -69,6 +75,7 @@ struct Shared {
     queue: ArcSwapOption<SyncSender<Pending>>,
     published: Arc<ArcSwap<Head>>,
     newest: Newest,
+    once: Once,
     reads: Semaphore,
     tiles: Arc<Tiles>,
     compressed: Arc<Tiles>,
@@ -185,14 +192,19 @@ impl Log {
         if head.since(now) > TOLERANCE { Err(LogError::Clock { head, now }) } else { Ok(()) }
     }
 
-    /// `<host>/ct/<shard>`.
+    /// What its entries look like.
+    pub fn form(&self) -> Form {
+        self.shared.form
+    }
+
+    /// `<host>/ct/<shard>` for certificates; for signatures the host's name alone, for all shards.
     pub fn origin(&self) -> &str {
         &self.shared.owner.origin
     }
 
     /// Which shard of its log it is, `2026`.
     pub fn shard(&self) -> &str {
-        self.shared.owner.shard()
+        &self.shared.shard
     }
 
     /// SHA-256 of the log key's SPKI.

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::out::{self, Out};
-use crate::log;
 use crate::store::sqlite;
-use crate::time::{Clock, SystemClock};
 
 /// Copy the log into a file, while it runs: as evidence, not as a way back
 #[derive(Debug, clap::Args)]
@@ -20,7 +18,8 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     source: Source,
-    /// Of this shard of the log, named after a year [default: the one of today]
+    /// Of this shard of the log, named after a year; of the signature log's, `tlog/YEAR` [default: the one
+    /// of today of the certificate log]
     #[arg(long, value_name = "YEAR")]
     shard: Option<String>,
 }
@@ -31,7 +30,7 @@ pub struct Args {
 ///
 /// [`CommandError`] when there is something at FILE, or when there is no whole copy.
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    let instance = Instance::read(&args.source)?.of_shard(args.shard.as_deref())?;
+    let instance = Instance::read(&args.source)?.of_either_log(args.shard.as_deref())?;
     let file = &args.file;
     if file.symlink_metadata().is_ok() {
         let file = file.display();
@@ -57,7 +56,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     copy.as_file().sync_all().map_err(|error| CommandError::at(copy.path(), error))?;
 
     let copied = sqlite::open_read_only(copy.path()).map_err(CommandError::failed)?;
-    let head = log::check(&copied, &instance.owner(), None, SystemClock.now());
+    let head = instance.check(&copied, false);
     let head = head.map_err(|error| {
         CommandError::Failed(format!("the copy does not hold, and was not kept: {error}"))
     })?;

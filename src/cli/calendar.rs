@@ -1,8 +1,8 @@
-//! The log's calendar while an instance runs: shards come, one after the other, and end.
+//! The calendar of both logs while an instance runs: shards come, one after the other, and end.
 //!
 //! ```text
 //! look, once a minute, and at SIGHUP
-//!   nothing takes certificates in thirty days   → the next shard is made
+//!   nothing takes entries in thirty days        → the next shard is made
 //!   a shard is there that is not served yet     → the trust files name it, then it is used
 //!   a window has ended                          → its shard is closed, and read from then on
 //!   a chain of the authority is there that is not known yet → the same, and it issues when it begins
@@ -24,7 +24,8 @@ use super::publisher::Publisher;
 use crate::authority::Trust;
 use crate::authority::succession::Succession;
 use crate::http::trust::TrustFiles;
-use crate::installation::shards::{self, AHEAD, Shard};
+use crate::installation::shards::{self, AHEAD, Folder, Kind, Shard};
+use crate::installation::{Files, Installation};
 use crate::log::Log;
 use crate::log::shards::Shards;
 use crate::log::witness::Witnesses;
@@ -44,8 +45,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shards of a running instance.
 pub struct Calendar {
     place: Arc<Place>,
-    shards: Vec<Shard>,
-    logs: Shards,
+    certificates: Row,
+    signatures: Row,
     succession: Succession,
     publisher: Publisher,
     /// Where people sign in.
@@ -57,6 +58,23 @@ pub struct Calendar {
     witnesses: Option<Witnesses>,
     /// Those who have the shards cosigned.
     cosigning: JoinSet<()>,
+}
+
+/// One of the two logs.
+#[derive(Clone)]
+struct Row {
+    folder: Folder,
+    shards: Vec<Shard>,
+    logs: Shards,
+}
+
+impl Row {
+    fn open(place: &Place, folder: Folder, shards: &[Shard]) -> Result<Self, CommandError> {
+        shards::remembered(shards, place.log()).map_err(CommandError::failed)?;
+        place.remember(&folder, shards)?;
+        let logs = place.open_all(shards)?;
+        Ok(Self { folder, shards: shards.to_vec(), logs: Shards::new(logs) })
+    }
 }
 
 impl Calendar {
@@ -72,35 +90,53 @@ impl Calendar {
         read_only: bool,
     ) -> Result<Self, CommandError> {
         let place = Arc::new(Place::of(instance, clock, read_only));
-        let succession = place.succession(&instance.installation);
-        let shards = instance.installation.shards.clone();
-        shards::remembered(&shards, &instance.config.log).map_err(CommandError::failed)?;
-        place.remember(&shards)?;
-        let logs = place.open_all(&shards)?;
+        let Installation { shards, signatures, .. } = &instance.installation;
+        let Files { shards: ct, signatures: tlog, .. } = Files::in_dir(&instance.config.data);
         let mut calendar = Self {
+            certificates: Row::open(&place, ct, shards)?,
+            signatures: Row::open(&place, tlog, signatures)?,
             witnesses: place.witnesses()?,
             cosigning: JoinSet::new(),
             publisher: Publisher::new(instance, read_only),
-            logs: Shards::new(logs),
-            succession,
+            succession: place.succession(&instance.installation),
             sign_in: sign_in(&instance.config.issuers),
             place,
-            shards,
             hangups: None,
             broken: None,
             warned: None,
         };
         // That there is no next one yet keeps nobody from issuing now.
-        let found = calendar.place.find(&calendar.shards, calendar.is_due());
+        let found = calendar.place.find(&calendar.wanted());
         calendar.take_up(found);
         let material = calendar.material();
         calendar.publisher.renew_here(&material, clock.now());
         Ok(calendar)
     }
 
-    /// The shards.
+    /// The shards of the certificate log.
     pub fn logs(&self) -> &Shards {
-        &self.logs
+        &self.certificates.logs
+    }
+
+    /// The shards of the signature log.
+    pub fn signatures(&self) -> &Shards {
+        &self.signatures.logs
+    }
+
+    const fn rows(&self) -> [&Row; 2] {
+        [&self.certificates, &self.signatures]
+    }
+
+    const fn row(&mut self, kind: Kind) -> &mut Row {
+        match kind {
+            Kind::Certificates => &mut self.certificates,
+            Kind::Signatures => &mut self.signatures,
+        }
+    }
+
+    /// Each log, and whether its next shard should be there by now.
+    fn wanted(&self) -> [(Row, bool); 2] {
+        self.rows().map(|row| (row.clone(), self.is_due(row)))
     }
 
     /// What the authority issues by.
@@ -138,9 +174,9 @@ impl Calendar {
     }
 
     async fn look(&mut self) {
-        let (place, known, due) = (Arc::clone(&self.place), self.shards.clone(), self.is_due());
+        let (place, wanted) = (Arc::clone(&self.place), self.wanted());
         // Disks can be slow, and the runtime's threads have certificates to issue.
-        let found = tokio::task::spawn_blocking(move || place.find(&known, due)).await;
+        let found = tokio::task::spawn_blocking(move || place.find(&wanted)).await;
         self.take_up(found.unwrap_or_else(|error| Err(CommandError::failed(error))));
         self.succeed().await;
         self.end().await;
@@ -153,16 +189,16 @@ impl Calendar {
     /// Has the shards cosigned that are not yet.
     fn have_cosigned(&mut self) {
         let Some(witnesses) = &self.witnesses else { return };
-        for log in self.logs.all().iter() {
+        for log in self.certificates.logs.all().iter() {
             log.witness(witnesses).map(|cosigning| self.cosigning.spawn(cosigning));
         }
         while self.cosigning.try_join_next().is_some() {}
     }
 
     /// Whether the next shard should be there by now.
-    fn is_due(&self) -> bool {
+    fn is_due(&self, row: &Row) -> bool {
         let now = self.place.clock.now();
-        !self.place.read_only && self.logs.covered(now) <= now.plus(AHEAD)
+        !self.place.read_only && row.logs.covered(now) <= now.plus(AHEAD)
     }
 
     /// Publishes what was found, then uses it; or says what went wrong, once.
@@ -173,12 +209,17 @@ impl Calendar {
         };
         self.broken = None;
         for (shard, log) in found {
-            let (name, window) = (shard.name().to_owned(), shard.owner.window);
-            self.shards.push(shard);
-            self.shards.sort_by_key(|shard| shard.owner.window);
+            let (kind, path, window) = (shard.kind, shard.path(), shard.owner.window);
+            let row = self.row(kind);
+            row.shards.push(shard);
+            row.shards.sort_by_key(|shard| shard.owner.window);
             self.publisher.publish(&self.material());
-            self.logs.put(log);
-            tracing::info!("the log has a new shard, {name}, for certificates that end {window}");
+            self.row(kind).logs.put(log);
+            let what = match kind {
+                Kind::Certificates => "certificates that end",
+                Kind::Signatures => "signatures that come",
+            };
+            tracing::info!("the log has a new shard, {path}, for {what} {window}");
         }
     }
 
@@ -191,7 +232,7 @@ impl Calendar {
             Err(error) => return self.complain(error),
         };
         for (issuer, issuing) in found {
-            for log in self.logs.all().iter().filter(|log| !log.is_over()) {
+            for log in self.logs().all().iter().filter(|log| !log.is_over()) {
                 if let Err(error) = log.keep_chain(issuer.chain.ders()).await {
                     return self.complain(CommandError::failed(error));
                 }
@@ -206,23 +247,26 @@ impl Calendar {
 
     /// What verifiers and signers need to know now.
     fn material(&self) -> Material {
-        let material = self.place.material(&self.shards);
+        let material = self.place.material(self.rows().into_iter().flat_map(|row| &row.shards));
         Material { sign_in: self.sign_in.clone(), ..material }
     }
 
     /// Closes what is over.
     async fn end(&mut self) {
         let now = self.place.clock.now();
-        for log in self.logs.all().iter().filter(|log| !log.is_over() && now >= log.window().end) {
-            log.close().await;
-            let shard = self.shards.iter().find(|shard| shard.owner.origin == log.origin());
-            match shard.map(|shard| self.place.open(shard, Vec::new())) {
-                Some(Ok(over)) => {
-                    self.logs.put(over);
-                    tracing::info!("the shard {} is closed: its window has ended", log.origin());
+        for row in self.rows().map(Row::clone) {
+            let logs = row.logs.all();
+            for log in logs.iter().filter(|log| !log.is_over() && now >= log.window().end) {
+                log.close().await;
+                let shard = row.shards.iter().find(|shard| shard.name() == log.shard());
+                match shard.map(|shard| (shard.path(), self.place.open(shard, Vec::new()))) {
+                    Some((path, Ok(over))) => {
+                        row.logs.put(over);
+                        tracing::info!("the shard {path} is closed: its window has ended");
+                    }
+                    Some((_, Err(error))) => self.complain(error),
+                    None => {}
                 }
-                Some(Err(error)) => self.complain(error),
-                None => {}
             }
         }
     }
@@ -241,13 +285,19 @@ impl Calendar {
         if self.warned.is_some_and(|last| now.since(last) < DAY) {
             return;
         }
-        let (due, overdue) = (self.is_due(), self.trust_files().is_overdue(now));
-        if due {
-            let end = self.logs.covered(now);
-            tracing::warn!(
-                "nothing takes certificates that end from {end} on: the next shard of the log is missing; \
-                 `mayfly rotate log` makes it"
-            );
+        let late: Vec<&Row> = self.rows().into_iter().filter(|row| self.is_due(row)).collect();
+        let overdue = self.trust_files().is_overdue(now);
+        for row in &late {
+            let end = row.logs.covered(now);
+            match row.folder.kind {
+                Kind::Certificates => tracing::warn!(
+                    "nothing takes certificates that end from {end} on: the next shard of the log is \
+                     missing; `mayfly rotate log` makes it"
+                ),
+                Kind::Signatures => tracing::warn!(
+                    "nothing takes signatures from {end} on: the next shard of the signature log is missing"
+                ),
+            }
         }
         if overdue {
             tracing::warn!(
@@ -255,7 +305,7 @@ impl Calendar {
                  and `mayfly rotate tuf` makes the next one"
             );
         }
-        if due || overdue {
+        if !late.is_empty() || overdue {
             self.warned = Some(now);
         }
     }

@@ -14,11 +14,10 @@ use super::instance::{Instance, Source};
 use super::out::{self, Out};
 use crate::log::audit::Audit;
 use crate::log::mark::{self, MarkError};
-use crate::log::{self, LogError, search};
+use crate::log::{LogError, search};
 use crate::quote::visible;
 use crate::store::index::Index;
 use crate::store::{Head, Store, StoreError, Tile};
-use crate::time::{Clock, SystemClock};
 
 /// Compute everything of the log again from inside, and say what does not hold
 #[derive(Debug, clap::Args)]
@@ -27,7 +26,8 @@ use crate::time::{Clock, SystemClock};
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// Of this shard of the log, named after a year [default: the one of today]
+    /// Of this shard of the log, named after a year; of the signature log's, `tlog/YEAR` [default: the one
+    /// of today of the certificate log]
     #[arg(long, value_name = "YEAR")]
     shard: Option<String>,
     /// Make tiles anew that are not what their entries make them; entries are never touched. Not beside a
@@ -50,7 +50,7 @@ pub struct Args {
 /// [`CommandError::Refused`] when something does not hold; [`CommandError`] when there is no log to be
 /// looked at.
 pub fn run(args: &Args) -> Result<(), CommandError> {
-    let instance = Instance::read(&args.source)?.of_shard(args.shard.as_deref())?;
+    let instance = Instance::read(&args.source)?.of_either_log(args.shard.as_deref())?;
     let store = match args.repair || args.accept_head {
         true => instance.exclusive_store()?,
         false => instance.store()?,
@@ -74,7 +74,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 
 /// Makes the mark anew, if there is none; yields the head that it remembers from now on.
 fn accept(instance: &Instance, store: &dyn Store) -> Result<Option<Head>, CommandError> {
-    match check(instance, store) {
+    match instance.check(store, true) {
         Ok(_) => Ok(None),
         Err(LogError::Mark(MarkError::Missing { path, .. })) => {
             let head = store.head().map_err(CommandError::failed)?;
@@ -85,12 +85,6 @@ fn accept(instance: &Instance, store: &dyn Store) -> Result<Option<Head>, Comman
         }
         Err(error) => Err(CommandError::Failed(format!("this head is not accepted: {error}"))),
     }
-}
-
-fn check(instance: &Instance, store: &dyn Store) -> Result<Head, LogError> {
-    let (owner, path) = (instance.owner(), instance.mark());
-    log::check(store, &owner, Some(&path), SystemClock.now())
-        .map_err(|error| mark::look_beside(error, &instance.shard.mark_beside()))
 }
 
 /// The search index finds what it says it has. Where there is none, or one that does not fit, the next start
@@ -147,10 +141,10 @@ impl Report {
         let mut found = Vec::new();
         progress.set_message("SQLite checks itself");
         found.extend(store.examine().map_err(LogError::Store).err());
-        found.extend(check(instance, store).err());
+        found.extend(instance.check(store, true).err());
         found.extend(check_index(instance, store, head).err());
 
-        let mut audit = Audit::new(head);
+        let mut audit = Audit::of(instance.shard.kind.form(), head);
         let read = Instant::now();
         loop {
             match audit.step(store) {

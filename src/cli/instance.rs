@@ -19,7 +19,7 @@ use crate::config::{self, AuthorityFiles, Config, ConfigError, ConfigErrors, Ove
 use crate::explorer::recorder::Recorder;
 use crate::http::tls::Tls;
 use crate::http::{self, Access};
-use crate::installation::shards::Shard;
+use crate::installation::shards::{self, Shard};
 use crate::installation::succession::{self, Issuer};
 use crate::installation::timestamps;
 use crate::installation::{
@@ -27,25 +27,32 @@ use crate::installation::{
 };
 use crate::issuer::{Issuers, Kind};
 use crate::keyset::Keyset;
+use crate::log::{self, LogError, Wanted, mark};
 use crate::quote::quote;
+use crate::signatures::Signatures;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
-use crate::store::{Epoch, Owner, Store, sqlite};
+use crate::store::{Epoch, Head, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::timestamping::{Key, Timestamping};
 use crate::trust::{LogTrust, Material};
 
+mod signatures;
+
 /// What verifiers need to know of an instance.
-pub(super) fn material(
+pub(super) fn material<'a>(
     url: &str,
-    issuers: &[Issuer],
-    certificate_logs: Vec<LogTrust>,
-    timestamps: &[Key],
+    (issuers, timestamps): (&[Issuer], &[Key]),
+    shards: impl IntoIterator<Item = &'a Shard>,
     now: Timestamp,
 ) -> Material {
+    let (certificates, signatures): (Vec<&Shard>, Vec<_>) =
+        shards.into_iter().partition(|shard| shard.kind == shards::Kind::Certificates);
+    let logs = |shards: Vec<&Shard>| shards.iter().map(|shard| shard.trust(url, now)).collect();
     Material {
         url: url.to_owned(),
         certificate_authorities: succession::trust(issuers, url, now),
-        certificate_logs,
+        certificate_logs: logs(certificates),
+        signature_logs: logs(signatures),
         timestamp_authorities: timestamps.iter().map(|key| key.trust(url)).collect(),
         ..Material::default()
     }
@@ -160,20 +167,42 @@ impl Instance {
         let mut shards = installation.shards.iter();
         let shard = shards.clone().find(|shard| shard.owner.window.holds(newest));
         let shard = shard.or_else(|| shards.next_back()).cloned();
-        let none = InstallationError::NoLog { folder: files.shards };
+        let none = InstallationError::NoLog { folder: files.shards.path };
         let shard = shard.ok_or_else(|| CommandError::failed(none))?;
         Ok(Self { config, installation, shard, now })
     }
 
-    /// The same, about another shard of its log if one is named.
+    /// The same, about another shard of its certificate log if one is named.
     ///
     /// # Errors
     ///
     /// [`CommandError::Usage`] when there is none of that name.
     pub fn of_shard(self, name: Option<&str>) -> Result<Self, CommandError> {
+        self.of(name, |it| &it.shards)
+    }
+
+    /// The same, about a shard of its signature log if one is named (`tlog/2026`), or of its certificate log
+    /// (`2026`).
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Usage`] when there is none of that name.
+    pub fn of_either_log(self, name: Option<&str>) -> Result<Self, CommandError> {
+        match name.filter(|name| name.starts_with("tlog/")) {
+            Some(name) => self.of(Some(name), |it| &it.signatures),
+            None => self.of_shard(name),
+        }
+    }
+
+    fn of(
+        self,
+        name: Option<&str>,
+        shards: fn(&Installation) -> &[Shard],
+    ) -> Result<Self, CommandError> {
         let Some(name) = name else { return Ok(self) };
-        let shards = &self.installation.shards;
-        let Some(shard) = shards.iter().find(|shard| shard.name() == name).cloned() else {
+        let shards = shards(&self.installation);
+        let is_named = |shard: &&Shard| shard.path() == name || shard.name() == name;
+        let Some(shard) = shards.iter().find(is_named).cloned() else {
             let names: Vec<_> = shards.iter().map(Shard::name).collect();
             return Err(CommandError::Usage(format!(
                 "the log has no shard {}; there are {}",
@@ -199,12 +228,10 @@ impl Instance {
 
     /// What verifiers and signers need to know of it.
     pub fn material(&self) -> Material {
-        let shards = self.installation.shards.iter();
-        let logs: Vec<_> = shards.map(|shard| shard.trust(&self.config.url, self.now)).collect();
-        let sign_in = sign_in(&self.config.issuers);
-        let Installation { issuers, timestamps, .. } = &self.installation;
-        let material = material(&self.config.url, issuers, logs, timestamps, self.now);
-        Material { sign_in, ..material }
+        let Installation { issuers, timestamps, shards, signatures, .. } = &self.installation;
+        let shards = shards.iter().chain(signatures);
+        let material = material(&self.config.url, (issuers, timestamps), shards, self.now);
+        Material { sign_in: sign_in(&self.config.issuers), ..material }
     }
 
     /// The log's database, for reading, whether or not a server has it open.
@@ -278,6 +305,7 @@ impl Instance {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let calendar = Calendar::open(&instance, &clock, read_only)?;
         let recorder = instance.recorder(&clock, read_only)?;
+        let signatures = instance.signatures(&clock, calendar.signatures())?;
         let trust = instance.trust();
         let Self { config, installation, .. } = instance;
         let mut timestamps = installation.timestamps;
@@ -302,7 +330,7 @@ impl Instance {
         };
         let authority = Arc::new(authority);
         let unfit = Arc::default();
-        Ok(Running { config, authority, timestamping, trust, calendar, tls, unfit })
+        Ok(Running { config, authority, timestamping, signatures, trust, calendar, tls, unfit })
     }
 
     /// Makes an instance in the configured data folder, and opens it.
@@ -313,6 +341,19 @@ impl Instance {
     pub fn create_and_open(config: Config) -> Result<Running, CommandError> {
         make(&config)?;
         Self::open(config)
+    }
+
+    /// Whether its shard is fit to go on in this store; yields the head. `remembered` is whether the mark is
+    /// asked, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`log::check`].
+    pub fn check(&self, store: &dyn Store, remembered: bool) -> Result<Head, LogError> {
+        let (owner, mark, form) = (self.owner(), self.mark(), self.shard.kind.form());
+        let remembers = remembered.then_some(mark.as_path());
+        log::check(store, Wanted { owner: &owner, form, now: SystemClock.now(), mark: remembers })
+            .map_err(|error| mark::look_beside(error, &self.shard.mark_beside()))
     }
 
     /// The file that remembers the log's newest head.
@@ -434,6 +475,8 @@ pub struct Running {
     pub authority: Arc<authority::Authority>,
     /// The timestamp authority.
     pub timestamping: Arc<Timestamping>,
+    /// Its signature log, and who may log what in it.
+    pub signatures: Signatures,
     /// Its certificate log, as verifiers know it.
     pub trust: LogTrust,
     /// The shards of its log, as they come and end.
@@ -451,6 +494,7 @@ impl Running {
         let app = http::App::new(Arc::clone(&self.authority), trust_files);
         let app = app.with_url(&self.config.url).with_denials(self.config.denials);
         let app = app.with_timestamps(Arc::clone(&self.timestamping));
+        let app = app.with_signatures(self.signatures.clone(), self.rate());
         let (log, records) = self.access();
         http::router(app.with_access(log, records).with_unfit(Arc::clone(&self.unfit)))
     }

@@ -100,17 +100,19 @@ pub async fn serve(
 ) -> Result<(), CommandError> {
     let router = running.router();
     let Running { tls, calendar, authority, .. } = running;
-    let logs = calendar.logs().clone();
+    let (logs, signatures) = (calendar.logs().clone(), calendar.signatures().clone());
     let mut failure = None;
     let end = async {
         tokio::select! {
             () = stop => {}
             error = logs.failed() => failure = Some(error),
+            error = signatures.failed() => failure = Some(error),
             () = calendar.keep(&authority.trust) => {}
         }
     };
     server::serve(listener, router, tls, end).await;
     logs.close().await;
+    signatures.close().await;
     match failure {
         Some(error) => Err(CommandError::Failed(format!(
             "the log failed and the authority stopped, nothing acknowledged is lost: {error}"

@@ -160,6 +160,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         backdate,
         denials,
         log,
+        signatures,
         issuers: _,
         policy: _,
         proxy: _,
@@ -178,5 +179,6 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("denials", format!("{denials:?}")),
         ("log", format!("{:?}", (&log.readers, &log.records, &log.mark, &log.witnesses))),
         ("keep_refusals", format!("{:?}", log.keep_refusals)),
+        ("signatures", format!("{signatures:?}")),
     ]
 }

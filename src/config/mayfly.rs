@@ -10,6 +10,7 @@ use crate::config::issuers::{self, ISSUER, KEYS};
 use crate::config::log::{self, LOG, LogConfig, RECORDS};
 use crate::config::proxy;
 use crate::config::reader::{Cursor, Section, Table};
+use crate::config::signatures::{self, SIGNATURES, Signers};
 use crate::config::trusted::{Trusted, assemble};
 use crate::config::{AuthorityFiles, Config, Denials, Files, Overrides, Proxy, Tls};
 use crate::quote::quote;
@@ -30,6 +31,7 @@ const TOP: Table = Table {
         "denials",
         "log",
         "keep_refusals",
+        "signatures",
     ],
     later: &["limit"],
     strict: true,
@@ -46,7 +48,7 @@ const AUTHORITY: Table = Table {
 };
 
 /// Every map of `mayfly.yaml` whose keys are fixed.
-pub const TABLES: &[Table] = &[TOP, TLS, ISSUER, KEYS, AUTHORITY, LOG, RECORDS];
+pub const TABLES: &[Table] = &[TOP, TLS, ISSUER, KEYS, AUTHORITY, LOG, RECORDS, SIGNATURES];
 
 /// Keys on devices and in clouds: promised, and refused until they work.
 const LATER_KEYS: &[&str] = &["pkcs11:", "awskms://", "gcpkms://", "azurekms://", "hashivault://"];
@@ -92,6 +94,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
     let proxy = proxy::read(&section);
     let denials = section.get("denials").map_or(Some(Denials::Full), read_denials);
     let log = log::read(&section, folder);
+    let signatures = signatures::read(&section);
     let issuers = section.require("issuers").and_then(|cursor| issuers::read(cursor, folder));
     let (issuers, policy, summaries) = assemble(issuers?);
     Some(Config {
@@ -108,6 +111,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         files: Files::default(),
         denials: denials?,
         log: log?,
+        signatures: signatures?,
         warnings: Vec::new(),
         summaries,
     })
@@ -140,6 +144,7 @@ pub(super) fn around(
         files: Files::default(),
         denials: Denials::Full,
         log: LogConfig::default(),
+        signatures: Signers::default(),
         warnings: Vec::new(),
         summaries,
     })

@@ -14,8 +14,8 @@ use super::App;
 use super::problem::Problem;
 use super::protojson::{self, Readable};
 
-/// The longest body that Fulcio's routes take, octets.
-pub const FULCIO: usize = 4 << 20;
+/// The longest body that Fulcio's routes take, and Rekor's: octets.
+pub const LONGEST: usize = 4 << 20;
 
 /// A protobuf message that came as JSON, whatever the content type says.
 pub struct Json<T>(pub T);
@@ -24,7 +24,7 @@ impl<T: Readable, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let bytes = read(request, (FULCIO, |_| Problem::body_too_large())).await?;
+        let bytes = read(request, (LONGEST, |_| Problem::body_too_large())).await?;
         protojson::read(&bytes).map(Self)
     }
 }

@@ -1,6 +1,7 @@
-//! Fulcio's gRPC API and gRPC's own health service, by path on the port that serves HTTP.
+//! Fulcio's gRPC API, Rekor's, and gRPC's own health service, by path on the port that serves HTTP.
 
 use axum::Router;
+use axum::routing::post;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::authority;
@@ -12,6 +13,7 @@ use super::body;
 use super::envelope::{RequestId, Sender};
 
 pub mod fulcio;
+mod rekor;
 
 use fulcio::ca_server::{Ca, CaServer};
 use fulcio::create_signing_certificate_request::Key;
@@ -24,11 +26,16 @@ use fulcio::{
 
 /// The gRPC services, by path.
 pub(super) fn routes(app: &App) -> Router<App> {
-    let authority = CaServer::new(app.clone()).max_decoding_message_size(body::FULCIO);
+    let authority = CaServer::new(app.clone()).max_decoding_message_size(body::LONGEST);
     let health = tonic_health::pb::health_server::HealthServer::new(app.clone());
     Router::new()
         .route_service("/dev.sigstore.fulcio.v2.CA/{method}", authority)
         .route_service("/grpc.health.v1.Health/{method}", health)
+}
+
+/// Rekor's, which takes a signature.
+pub(super) fn signatures() -> Router<App> {
+    Router::new().route(rekor::CREATE_ENTRY, post(rekor::create_entry))
 }
 
 #[async_trait]

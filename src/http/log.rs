@@ -1,4 +1,4 @@
-//! The certificate log over HTTP, in two views: static-ct-api here, RFC 6962 in `rfc6962`.
+//! The logs over HTTP. The certificate log in two views: static-ct-api here, RFC 6962 in `rfc6962`.
 //!
 //! ```text
 //! /ct/<shard>/checkpoint              the signed head, with the cosignatures that it has by now
@@ -11,6 +11,9 @@
 //! /ct/<shard>/ct/v1/add-[pre-]chain   403: this log has one submitter
 //! ```
 //!
+//! A signature log has checkpoint and tiles alone, its entries below `tile/entries/`, and all of it below
+//! `/tlog/<shard>/api/v2/`.
+//!
 //! Whoever may read (`access`) may do so from any origin. What is published never changes and may
 //! be kept for good; what is not there yet will be, so an error may not be kept at all.
 //!
@@ -19,7 +22,7 @@
 use std::convert::Infallible;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::handler::Handler;
 use axum::http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -28,11 +31,9 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use bytes::Bytes;
 
-use crate::authority::succession::Chains;
+use crate::authority::succession::Succession;
 use crate::log::Log;
-use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use crate::tlog::tile::{TileKind, TilePath};
 use problem::Problem;
@@ -49,26 +50,28 @@ const MAX_TILE_LEVEL: u8 = 5;
 #[derive(Clone)]
 struct Served {
     log: Log,
-    /// The answer of `get-roots`.
-    roots: Bytes,
+    /// The authority's chains, to whose roots the entries lead.
+    succession: Succession,
     scheme: &'static str,
-    /// When the authority begins.
-    since: Timestamp,
 }
 
-/// The routes of a log, below the path of its origin: `/ct/<shard>`.
+impl FromRef<Served> for Log {
+    fn from_ref(served: &Served) -> Self {
+        served.log.clone()
+    }
+}
+
+/// The routes of a certificate log, below the path of its origin: `/ct/<shard>`.
 ///
-/// `chains` are the authority's, to whose roots the entries lead; `scheme` that of the log's address. The
+/// `succession` has the authority's chains, to whose roots the entries lead; `scheme` that of the log's address. The
 /// router brings its own state and merges with one of any other.
 pub fn routes<S: Clone + Send + Sync + 'static>(
     log: Log,
-    chains: &Chains,
+    succession: Succession,
     scheme: &'static str,
 ) -> Router<S> {
     let prefix = prefix(log.origin()).to_owned();
-    let roots = rfc6962::get_roots(chains).into();
-    let since = chains.iter().map(|it| it.chain.not_before()).min().unwrap_or_default();
-    let served = Served { log, roots, scheme, since };
+    let served = Served { log, succession, scheme };
     let log = Router::new()
         .route("/checkpoint", readable(checkpoint))
         .route("/checkpoint.cosigned", readable(cosigned))
@@ -82,13 +85,30 @@ pub fn routes<S: Clone + Send + Sync + 'static>(
     if prefix.is_empty() { log } else { Router::new().nest(&prefix, log) }
 }
 
+/// The routes of a shard of the signature log, below `/tlog/<shard>/api/v2`.
+pub fn tiles<S: Clone + Send + Sync + 'static>(log: Log) -> Router<S> {
+    let path = format!("/tlog/{}/api/v2", log.shard());
+    let log = Router::new()
+        .route("/checkpoint", readable(checkpoint))
+        .route("/tile/{*path}", readable(tile))
+        .fallback(async || Problem::NoRoute)
+        .method_not_allowed_fallback(async || Problem::Method)
+        .with_state(log);
+    Router::new().nest(&path, log)
+}
+
 /// The path of an origin: what follows its host, with the slash.
 fn prefix(origin: &str) -> &str {
     origin.find('/').and_then(|slash| origin.get(slash..)).unwrap_or_default()
 }
 
 /// A route that is read: GET and HEAD, and OPTIONS for whoever's script asks before it reads.
-fn readable<H: Handler<T, Served>, T: 'static>(handler: H) -> MethodRouter<Served, Infallible> {
+fn readable<H, T, S>(handler: H) -> MethodRouter<S, Infallible>
+where
+    H: Handler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
     get(handler).options(async || {
         let headers = [
             (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
@@ -99,8 +119,8 @@ fn readable<H: Handler<T, Served>, T: 'static>(handler: H) -> MethodRouter<Serve
     })
 }
 
-async fn checkpoint(State(served): State<Served>) -> Result<Response, Problem> {
-    let checkpoint = served.log.checkpoint().await?;
+async fn checkpoint(State(log): State<Log>) -> Result<Response, Problem> {
+    let checkpoint = log.checkpoint().await?;
     Ok(found(Content::Checkpoint, checkpoint))
 }
 
@@ -110,24 +130,22 @@ async fn cosigned(State(served): State<Served>) -> Result<Response, Problem> {
 }
 
 async fn about(State(served): State<Served>) -> Response {
-    let Served { log, scheme, since, .. } = served;
+    let Served { log, scheme, succession } = served;
+    let chains = succession.all();
+    let since = chains.iter().map(|it| it.chain.not_before()).min().unwrap_or_default();
     found(Content::About, about::log_v3(&log, scheme, since).to_string())
 }
 
-async fn tile(
-    State(served): State<Served>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let path = tile_path(uri.path()).ok_or(Problem::TilePath)?;
-    if path.kind != TileKind::Data {
-        let tile = served.log.tile(path).await?.ok_or(Problem::NoTile)?;
+async fn tile(State(log): State<Log>, uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    let path = tile_path(uri.path(), log.form().tiles()).ok_or(Problem::TilePath)?;
+    if path.kind != log.form().tiles() {
+        let tile = log.tile(path).await?.ok_or(Problem::NoTile)?;
         return Ok(found(Content::Tile, tile));
     }
     let compressed = path.is_full() && accepts_gzip(&headers);
     let tile = match compressed {
-        true => served.log.compressed_tile(path).await?,
-        false => served.log.tile(path).await?,
+        true => log.compressed_tile(path).await?,
+        false => log.tile(path).await?,
     };
     let mut response = found(Content::Tile, tile.ok_or(Problem::NoTile)?);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -175,16 +193,16 @@ async fn issuer(State(served): State<Served>, uri: Uri) -> Result<Response, Prob
     Ok(found(Content::Issuer, der))
 }
 
-/// The tile that a request's path names.
+/// The tile that a request's path names, of hashes or of entries, which are tiles of kind `entries`.
 ///
 /// Attack: the path is taken as it was sent. Decoded first, `x001%2F002` would be a second name of
 /// a tile, which a cache keeps apart from the first.
-fn tile_path(path: &str) -> Option<TilePath> {
+fn tile_path(path: &str, entries: TileKind) -> Option<TilePath> {
     let tile: TilePath = path.strip_prefix("/tile/")?.parse().ok()?;
     match tile.kind {
-        TileKind::Data => Some(tile),
         TileKind::Hashes { level } if level <= MAX_TILE_LEVEL => Some(tile),
-        TileKind::Hashes { .. } | TileKind::Entries => None,
+        TileKind::Data | TileKind::Entries if tile.kind == entries => Some(tile),
+        TileKind::Hashes { .. } | TileKind::Data | TileKind::Entries => None,
     }
 }
 
@@ -247,7 +265,11 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, tile: Option<&str>) {
-        assert_eq!(tile_path(path).map(|tile| tile.to_string()).as_deref(), tile, "{path}");
+        assert_eq!(
+            tile_path(path, TileKind::Data).map(|tile| tile.to_string()).as_deref(),
+            tile,
+            "{path}"
+        );
     }
 
     #[test]

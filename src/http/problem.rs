@@ -120,6 +120,19 @@ impl Problem {
             .closing()
     }
 
+    /// The body is of another media type than those in `sentence`.
+    pub fn media_type(sentence: &str) -> Self {
+        Self::said("MEDIA_TYPE_UNSUPPORTED", Code::InvalidArgument, sentence)
+            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .closing()
+    }
+
+    /// What the log says when it takes no entry.
+    pub fn of_log(error: &LogError) -> Self {
+        let (row, what) = table::log(error);
+        Self::row(row, Message::Ours(what))
+    }
+
     /// The body did not arrive in time.
     pub fn body_too_slow() -> Self {
         let sentence = "the request body did not arrive in time";

@@ -1,6 +1,7 @@
 //! JSON as protobuf has it, read as leniently as gRPC's gateway reads it and no more.
 //!
-//! Field names in lowerCamelCase or as the .proto has them; unknown fields are skipped; `null` is as
+//! Field names in lowerCamelCase or as the .proto has them; unknown fields are skipped, unless a message says
+//! otherwise; `null` is as
 //! good as absent; a field that stands there twice, under whichever names, is an error. Only the
 //! first JSON value is read, and an empty body is an empty message. Messages derive
 //! [`Deserialize`] with every field an `Option`, which gives all of that but the rest, which is here.
@@ -124,6 +125,38 @@ fn decode(text: &str) -> Option<Vec<u8>> {
         return engine.decode(text.replace(['\r', '\n'], "")).ok();
     }
     engine.decode(text).ok()
+}
+
+/// An enum field: its name, or its number in digits.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Named(pub String);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Enum;
+
+        impl Visitor<'_> for Enum {
+            type Value = Named;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name or a whole number")
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Named, E> {
+                Ok(Named(name.to_owned()))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Named, E> {
+                Ok(Named(number.to_string()))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Named, E> {
+                Ok(Named(number.to_string()))
+            }
+        }
+
+        deserializer.deserialize_any(Enum)
+    }
 }
 
 /// An enum field that nobody reads: any name, or a number that fits.

@@ -11,7 +11,10 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use der::Decode;
 use der::asn1::ObjectIdentifier;
 use pkcs8::PrivateKeyInfoRef;
@@ -29,8 +32,10 @@ use super::{Authority, Options};
 use crate::algorithm;
 use crate::certificate::{Chain, Serial};
 use crate::pem;
+use crate::rekor::{Material, Request, Signature, Verifier};
 use crate::signer::Signer;
 use crate::signer::file::FileSigner;
+use crate::store::Epoch;
 use crate::time::Timestamp;
 use crate::tlog::key::PublicKey;
 
@@ -219,6 +224,28 @@ pub(super) fn timestamps(
         private(&format!("{file}.key"), &key, passphrase)?,
         public(&format!("{file}.pem"), certificate(leaf.der()) + &certificate(root.der())),
     ])
+}
+
+/// The first entry of a shard of the signature log: it says whose it is, by a key that nobody keeps.
+pub(super) fn first_entry(origin: &str, shard: &str) -> Result<Vec<u8>, String> {
+    let unmade = |_| "the first entry of the signature log cannot be signed".to_owned();
+    let message = format!("the signature log of {origin}, shard {shard}, begins here\n");
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(unmade)?;
+    let content = key.sign(&SystemRandom::new(), message.as_bytes()).map_err(unmade)?;
+    let spki: PublicKeyX509Der<'_> = key.public_key().as_der().map_err(unmade)?;
+    let material = Material::PublicKey(spki.as_ref().to_vec());
+    let verifier = Verifier { material, key_details: "PKIX_ECDSA_P256_SHA_256".to_owned() };
+    let signature = Signature { content: content.as_ref().to_vec(), verifier };
+    let digest = digest(&SHA256, message.as_bytes()).as_ref().to_vec();
+    let entry = Request::HashedRekord { digest, signature }.check();
+    entry.map(|entry| entry.body().to_vec()).map_err(|error| error.to_string())
+}
+
+/// An epoch that no process has had.
+pub(super) fn epoch() -> Result<Epoch, String> {
+    let mut octets = [0; 16];
+    SystemRandom::new().fill(&mut octets).map_err(|_| "no random numbers".to_owned())?;
+    Ok(Epoch(octets))
 }
 
 fn root(now: Timestamp, name: &str) -> Result<CertificateParams, String> {

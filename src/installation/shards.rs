@@ -1,10 +1,11 @@
-//! The shards of the certificate log on disk: for each one a database and a key of its own.
+//! The shards of the two logs on disk: for each one a database and keys of its own.
 //!
 //! ```text
 //! ct/2026.sqlite   the log of the certificates that end in 2026
 //! ct/2026.key      its key
 //! ct/2026.note.key the key that signs its checkpoints a second time
 //! ct/shards        the names of all that were ever open
+//! tlog/…           the same for the signatures that come in 2026
 //! ```
 //!
 //! Whoever adds one holds the lock of the folder, writes all files into a folder inside, and moves them
@@ -23,7 +24,7 @@ use super::{InstallationError, ceremony, write};
 use crate::algorithm::SignatureAlgorithm;
 use crate::config::LogConfig;
 use crate::ct::window::Window;
-use crate::log::signed::Keys;
+use crate::log::{self, signed::Keys};
 use crate::signer::Signer;
 use crate::signer::file::FileSigner;
 use crate::store::{Owner, sqlite};
@@ -31,6 +32,10 @@ use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 use crate::tlog::note::{self, VerifierKey};
 use crate::trust::LogTrust;
+
+mod kind;
+
+pub use self::kind::{Folder, Kind};
 
 /// How long before nothing takes certificates any more the next shard is made: as long as verifiers may
 /// take to fetch the trust files again.
@@ -50,6 +55,8 @@ const LEDGER_HEAD: &str = "Every shard that this log has; one that is missing is
 /// One shard at rest.
 #[derive(Clone)]
 pub struct Shard {
+    /// Of which log it is.
+    pub kind: Kind,
     /// Its database.
     pub database: PathBuf,
     /// Whose the database says it is.
@@ -62,16 +69,25 @@ pub struct Shard {
 
 impl Shard {
     /// Opens the shard with this database, and its key.
-    fn open(database: &Path, passphrase: Option<&str>) -> Result<Self, InstallationError> {
+    fn open(
+        kind: Kind,
+        database: &Path,
+        passphrase: Option<&str>,
+    ) -> Result<Self, InstallationError> {
         let owner = sqlite::owner(database)?;
         let key = |extension| FileSigner::open(&database.with_extension(extension), passphrase);
         let (signer, note) = (Arc::new(key("key")?), Arc::new(key("note.key")?));
-        Ok(Self { database: database.to_owned(), owner, signer, note })
+        Ok(Self { kind, database: database.to_owned(), owner, signer, note })
     }
 
     /// The year, and what tells it from another shard of that year.
     pub fn name(&self) -> &str {
         self.database.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
+    }
+
+    /// Its name with that of its log's folder: `ct/2026`, `tlog/2026`.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.kind.folder(), self.name())
     }
 
     /// What signs for it.
@@ -87,22 +103,23 @@ impl Shard {
 
     /// Whose it is by its key and the name of its file, at an instance with this URL.
     pub fn ours(&self, url: &str) -> Owner {
-        owner_of(url, self.name(), (self.signer.as_ref(), self.owner.window))
+        let origin = self.kind.origin(url, self.name());
+        owner(origin, self.signer.as_ref(), self.owner.window)
     }
 
-    /// Whether it takes no certificate any more that is issued at `now` or later.
+    /// Whether it takes nothing any more that is issued or comes at `now` or later.
     pub fn is_over(&self, now: Timestamp) -> bool {
         now >= self.owner.window.end
     }
 
     /// The file that remembers its newest head.
     pub fn mark(&self, config: &LogConfig) -> PathBuf {
-        Marks::of(&self.database, config.mark.as_deref()).path(self.name())
+        Marks::of(self, config.mark.as_deref()).path(self.name())
     }
 
     /// Where that file is by default: beside the database.
     pub fn mark_beside(&self) -> PathBuf {
-        Marks::of(&self.database, None).path(self.name())
+        Marks::of(self, None).path(self.name())
     }
 
     /// The file of its search index, whether or not there is one.
@@ -112,7 +129,7 @@ impl Shard {
 
     /// Where it is served, at an instance with this URL.
     pub fn url(&self, url: &str) -> String {
-        format!("{url}/ct/{}", self.name())
+        format!("{url}/{}", self.path())
     }
 
     /// What verifiers need to know of it, at an instance with this URL.
@@ -137,18 +154,26 @@ struct Marks {
 }
 
 impl Marks {
-    /// `ct/2026.mark`, beside the database; `head-2026`, where the configuration says `head`.
-    fn of(database: &Path, configured: Option<&Path>) -> Self {
+    /// `ct/2026.mark`, beside the database; `head-2026` and `head-tlog-2026`, where the configuration says
+    /// `head`.
+    fn of(shard: &Shard, configured: Option<&Path>) -> Self {
         // `mayfly.yaml` and all that it names may be in the folder that we are in.
         let folder = |path: &Path| match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
         let Some(mark) = configured else {
-            return Self { folder: folder(database), before: OsString::new(), after: ".mark" };
+            return Self {
+                folder: folder(&shard.database),
+                before: OsString::new(),
+                after: ".mark",
+            };
         };
         let mut mark = mark.as_os_str().to_owned();
-        mark.push("-");
+        mark.push(match shard.kind {
+            Kind::Certificates => "-",
+            Kind::Signatures => "-tlog-",
+        });
         let mark = Path::new(&mark);
         let before = mark.file_name().unwrap_or_default().to_owned();
         Self { folder: folder(mark), before, after: "" }
@@ -175,15 +200,15 @@ impl Marks {
 /// [`InstallationError::NoLog`] when there is none, [`InstallationError::NoDatabase`] when one is not
 /// whole, [`InstallationError::Forgotten`] when one was there; else why a file cannot be read.
 pub fn read(
-    folder: &Path,
+    folder: &Folder,
     passphrase: Option<&str>,
     known: &[Shard],
 ) -> Result<Vec<Shard>, InstallationError> {
     let mut shards = Vec::new();
-    for database in databases(folder)? {
+    for database in databases(&folder.path)? {
         let shard = match known.iter().find(|shard| shard.database == database) {
             Some(known) => known.clone(),
-            None => Shard::open(&database, passphrase)?,
+            None => Shard::open(folder.kind, &database, passphrase)?,
         };
         shards.push(shard);
     }
@@ -225,13 +250,13 @@ fn ledger(folder: &Path) -> Result<BTreeSet<String>, InstallationError> {
 /// [`InstallationError::Forgotten`] names the mark.
 pub fn remembered(shards: &[Shard], config: &LogConfig) -> Result<(), InstallationError> {
     let Some(shard) = shards.first() else { return Ok(()) };
-    let marks = Marks::of(&shard.database, config.mark.as_deref());
+    let marks = Marks::of(shard, config.mark.as_deref());
     let Ok(entries) = fs::read_dir(&marks.folder) else { return Ok(()) };
     for entry in entries.filter_map(Result::ok) {
         let file = entry.file_name();
         let is_there = |name: &&str| shards.iter().any(|shard| shard.name() == *name);
         if let Some(name) = marks.shard(&file).filter(|name| !is_there(name)) {
-            let (by, name) = (entry.path(), name.to_owned());
+            let (by, name) = (entry.path(), format!("{}/{name}", shard.kind.folder()));
             return Err(InstallationError::Forgotten { by, name });
         }
     }
@@ -243,9 +268,9 @@ pub fn remembered(shards: &[Shard], config: &LogConfig) -> Result<(), Installati
 /// # Errors
 ///
 /// As [`read`].
-pub fn has_others(folder: &Path, known: &[Shard]) -> Result<bool, InstallationError> {
+pub fn has_others(folder: &Folder, known: &[Shard]) -> Result<bool, InstallationError> {
     let is_known = |database| known.iter().any(|shard| shard.database == database);
-    Ok(databases(folder)?.into_iter().any(|database| !is_known(database)))
+    Ok(databases(&folder.path)?.into_iter().any(|database| !is_known(database)))
 }
 
 /// The databases in `folder`, by name.
@@ -345,7 +370,12 @@ pub enum Outcome {
 ///
 /// As [`read`], and what keeps it from being written; then `folder` is as it was, or as the next call
 /// will find it and finish it.
-pub fn extend(folder: &Path, new: New<'_>, until: Timestamp) -> Result<Outcome, InstallationError> {
+pub fn extend(
+    folder: &Folder,
+    new: New<'_>,
+    until: Timestamp,
+) -> Result<Outcome, InstallationError> {
+    let Folder { kind, path: folder } = folder;
     // Also before the look: whoever died may have left one half.
     let Some(adding) = Adding::begin(folder)? else { return Ok(Outcome::Busy) };
     let mut windows = Vec::new();
@@ -359,7 +389,9 @@ pub fn extend(folder: &Path, new: New<'_>, until: Timestamp) -> Result<Outcome, 
     }
     let window = Window::next(&windows, covered);
     let name = name(folder, covered.year())?;
-    adding.add(&|staging| fill(staging, &name, window, new))?;
+    adding.add(&|staging| {
+        fill(&Folder { kind: *kind, path: staging.to_owned() }, &name, window, new)
+    })?;
     Ok(Outcome::Made(name))
 }
 
@@ -373,37 +405,45 @@ fn name(folder: &Path, year: u64) -> Result<String, InstallationError> {
     free.ok_or_else(|| InstallationError::Taken { dir: folder.to_owned() })
 }
 
-/// Writes keys and empty database of a new shard into `folder`, and flushes them.
+/// Writes keys and database of a new shard into `folder`, and flushes them.
 pub(super) fn fill(
-    folder: &Path,
+    folder: &Folder,
     name: &str,
     window: Window,
     new: New<'_>,
 ) -> Result<(), InstallationError> {
+    let Folder { kind, path: folder } = folder;
     let made = ceremony::log_keys(name, new.passphrase).map_err(InstallationError::Ceremony)?;
     for made in &made {
         let path = folder.join(&made.name);
         write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
     }
     let signer = FileSigner::open(&folder.join(format!("{name}.key")), new.passphrase)?;
-    let owner = owner_of(new.url, name, (&signer, window));
-    sqlite::create(&folder.join(format!("{name}.sqlite")), &owner, new.now)?;
+    let owner = owner(kind.origin(new.url, name), &signer, window);
+    let database = folder.join(format!("{name}.sqlite"));
+    sqlite::create(&database, &owner, new.now)?;
+    if *kind == Kind::Signatures {
+        let entry = ceremony::first_entry(&owner.origin, name);
+        let entry = entry.map_err(InstallationError::Ceremony)?;
+        let store = Arc::new(sqlite::open(&database)?);
+        let epoch = ceremony::epoch().map_err(InstallationError::Ceremony)?;
+        log::begin(store, entry, epoch, new.now)?;
+    }
     // Nobody else knows of this folder; where the shard goes there may be one already.
     let lock = folder.join(format!("{name}.sqlite-lock"));
     fs::remove_file(&lock).map_err(|error| InstallationError::io(&lock, &error))
 }
 
 /// The owner of a shard's database.
-fn owner_of(url: &str, name: &str, (key, window): (&dyn Signer, Window)) -> Owner {
-    let host = url.split_once("://").map_or(url, |(_, host)| host);
-    Owner { origin: format!("{host}/ct/{name}"), log_id: log_id(key), window }
+fn owner(origin: String, key: &dyn Signer, window: Window) -> Owner {
+    Owner { origin, log_id: log_id(key), window }
 }
 
 fn log_id(key: &dyn Signer) -> [u8; 32] {
     Hash::of(&[key.public_key()]).0
 }
 
-/// Whether every shard has keys and a window of its own.
+/// Whether every shard has keys of its own, and a window of its own in its log.
 ///
 /// # Errors
 ///
@@ -411,7 +451,7 @@ fn log_id(key: &dyn Signer) -> [u8; 32] {
 /// [`InstallationError::SharedLogKey`], [`InstallationError::Overlap`].
 pub(super) fn check(shards: &[Shard]) -> Result<(), InstallationError> {
     for (at, shard) in shards.iter().enumerate() {
-        let name = || shard.name().to_owned();
+        let name = || shard.path();
         if shard.note.algorithm() != SignatureAlgorithm::Ed25519 {
             return Err(InstallationError::NoteKeyAlgorithm { shard: name() });
         }
@@ -419,7 +459,7 @@ pub(super) fn check(shards: &[Shard]) -> Result<(), InstallationError> {
             return Err(InstallationError::SharedNoteKey { shard: name() });
         }
         for other in shards.iter().skip(at + 1) {
-            let names = || (shard.name().to_owned(), other.name().to_owned());
+            let names = || (shard.path(), other.path());
             // Attack: a head says nothing of its log. Two trees under one key can be shown as one that
             // was forked, and each as the other's.
             if shard.signer.public_key() == other.signer.public_key()
@@ -428,7 +468,7 @@ pub(super) fn check(shards: &[Shard]) -> Result<(), InstallationError> {
                 let (one, other) = names();
                 return Err(InstallationError::SharedLogKey { one, other });
             }
-            if shard.owner.window.overlaps(&other.owner.window) {
+            if shard.kind == other.kind && shard.owner.window.overlaps(&other.owner.window) {
                 let (one, other) = names();
                 return Err(InstallationError::Overlap { one, other });
             }

@@ -27,13 +27,8 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Of a certificate log whose head is `head`.
-    pub fn new(head: Head) -> Self {
-        Self::of(Form::Certificates, head)
-    }
-
-    /// Of a log of that form.
-    pub(super) fn of(form: Form, head: Head) -> Self {
+    /// Of a log of that form, whose head is `head`.
+    pub fn of(form: Form, head: Head) -> Self {
         let (edge, wrong) = Default::default();
         let looked = Entries::new(form, head.timestamp);
         Self { form, head, edge, looked, wrong, octets: 0 }

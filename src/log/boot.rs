@@ -74,7 +74,7 @@ pub fn check(store: &dyn Store, wanted: Wanted<'_>) -> Result<Tree, LogError> {
     if rows != head.size {
         return Err(LogError::Rows { rows, size: head.size });
     }
-    mark.map_or(Ok(()), |mark| mark::check(store, mark, head))?;
+    mark.map_or(Ok(()), |mark| mark::check(store, (mark, form), head))?;
     Ok(Tree { head, frontier, edge })
 }
 

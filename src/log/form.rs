@@ -103,6 +103,14 @@ impl Form {
         }
     }
 
+    /// How many entries a log of this form has when it was just made: see [`super::first`].
+    pub const fn first(self) -> u64 {
+        match self {
+            Self::Certificates => 0,
+            Self::Octets => 1,
+        }
+    }
+
     /// Where a log of this form serves its entries.
     pub const fn tiles(self) -> TileKind {
         match self {

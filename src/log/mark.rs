@@ -42,6 +42,7 @@ use crate::tlog::tls::{self, Reader};
 
 use super::LogError;
 use super::edge::Edge;
+use super::form::Form;
 
 const MAGIC: &[u8] = b"mayfly mark 1\n";
 /// Where the second slot begins: a page of its own, so that writing one does not touch the other.
@@ -95,14 +96,13 @@ pub struct Remembered {
 /// # Errors
 ///
 /// [`LogError::Mark`] with what does not hold; [`LogError::Store`] when the store cannot be read.
-pub fn check(store: &dyn Store, path: &Path, head: Head) -> Result<(), LogError> {
+pub fn check(store: &dyn Store, (path, form): (&Path, Form), head: Head) -> Result<(), LogError> {
     let (origin, size) = (&store.owner().origin, head.size);
     let name = || path.display().to_string();
     let Some(mark) = read(path)? else {
-        return match size {
-            0 => Ok(()),
-            _ => Err(MarkError::Missing { path: name(), size }.into()),
-        };
+        let is_new = size <= form.first();
+        let missing = || MarkError::Missing { path: name(), size }.into();
+        return if is_new { Ok(()) } else { Err(missing()) };
     };
     if mark.origin != *origin {
         let (theirs, ours) = (mark.origin, origin.clone());

@@ -12,6 +12,7 @@ use super::boot::{self, Tree, Wanted};
 use super::edge::Edge;
 use super::form::Form;
 use super::mark::Mark;
+use super::once::Once;
 use super::scrub::{Damage, Scrub};
 use super::sequencer::{Pending, QUEUE, Sequencer};
 use super::signed::{Keys, Newest};
@@ -19,7 +20,7 @@ use super::tiles::Tiles;
 use super::witness::Shown;
 use super::{Log, LogError, READS, Shared, State};
 use crate::store::{Epoch, Head, Owner, Store};
-use crate::time::{Clock, Timestamp};
+use crate::time::Clock;
 use crate::tlog::merkle::Hash;
 
 /// What a log is opened with.
@@ -44,25 +45,23 @@ pub struct Means {
     pub keys: Keys,
     /// Read for each batch.
     pub clock: Arc<dyn Clock>,
-    /// `<host>/ct/<shard>`.
+    /// What its entries look like.
+    pub form: Form,
+    /// `<host>/ct/<shard>` for certificates, the host's name for signatures.
     pub origin: String,
+    /// Which shard of its log it is, `2026`.
+    pub shard: String,
 }
 
-/// Whether a log could go on in `store`, as [`Log::open`] finds out; yields its head. `mark` is the file
-/// that remembers the newest one.
+/// Whether a log could go on in `store`, as [`Log::open`] finds out; yields its head.
 ///
 /// Somebody may be appending meanwhile.
 ///
 /// # Errors
 ///
 /// As [`Log::open`].
-pub fn check(
-    store: &dyn Store,
-    owner: &Owner,
-    mark: Option<&Path>,
-    now: Timestamp,
-) -> Result<Head, LogError> {
-    at_rest(store, Wanted { owner, form: FORM, now, mark }).map(|tree| tree.head)
+pub fn check(store: &dyn Store, wanted: Wanted<'_>) -> Result<Head, LogError> {
+    at_rest(store, wanted).map(|tree| tree.head)
 }
 
 /// What is read while somebody appends is of two states: then it is read again.
@@ -98,7 +97,7 @@ impl Log {
         let damage = Damage::default();
         let scrubbed = Scrub {
             store: Arc::clone(&store),
-            form: FORM,
+            form: means.form,
             published: Arc::clone(&published),
             damage: damage.clone(),
         };
@@ -106,7 +105,7 @@ impl Log {
             store,
             epoch,
             mark,
-            form: FORM,
+            form: means.form,
             clock,
             queue,
             tree,
@@ -171,34 +170,44 @@ struct Engine {
     damage: Damage,
 }
 
-/// What the entries look like.
-const FORM: Form = Form::Certificates;
-
 impl Means {
+    /// Those of a certificate log, which has its shard in its origin.
+    pub fn of_certificates(
+        store: Arc<dyn Store>,
+        keys: Keys,
+        clock: Arc<dyn Clock>,
+        origin: &str,
+    ) -> Self {
+        let shard = origin.rsplit('/').next().unwrap_or_default().to_owned();
+        Self { store, keys, clock, form: Form::Certificates, origin: origin.to_owned(), shard }
+    }
+
     fn check(&self, mark: Option<&Path>) -> Result<(Owner, Tree), LogError> {
         let log_id = Hash::of(&[self.keys.log.public_key()]).0;
         let (origin, window) = (self.origin.clone(), self.store.owner().window);
         let owner = Owner { origin, log_id, window };
-        let wanted = Wanted { owner: &owner, form: FORM, now: self.clock.now(), mark };
+        let wanted = Wanted { owner: &owner, form: self.form, now: self.clock.now(), mark };
         let tree = at_rest(self.store.as_ref(), wanted)?;
         Ok((owner, tree))
     }
 
     fn into_log(self, owner: Owner, engine: Engine) -> Log {
-        let Self { store, keys, clock, .. } = self;
+        let Self { store, keys, clock, form, shard, .. } = self;
         let Engine { queue, published, state, damage } = engine;
         let shared = Shared {
             owner,
-            form: FORM,
+            shard,
+            form,
             store,
             keys,
             clock,
             queue,
             published,
             newest: Newest::default(),
+            once: Once::default(),
             reads: Semaphore::new(READS),
-            tiles: Arc::new(Tiles::new(FORM)),
-            compressed: Arc::new(Tiles::new(FORM)),
+            tiles: Arc::new(Tiles::new(form)),
+            compressed: Arc::new(Tiles::new(form)),
             follower: OnceLock::new(),
             cosigned: OnceLock::new(),
             state,

@@ -163,6 +163,20 @@ impl<'a> Entries<'a> {
     ///
     /// As [`Log::index_of`].
     pub fn index_of(&self, leaf: Hash) -> Result<Option<u64>, LogError> {
+        let found = self.find(leaf)?;
+        if let (None, Some(index)) = (found, self.index) {
+            // A proof that is not given is a word against the log.
+            sample(index, self.store, self.upto()?)?;
+        }
+        Ok(found)
+    }
+
+    /// The same, by the word of an index that was sampled when it was opened.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::index_of`].
+    pub fn find(&self, leaf: Hash) -> Result<Option<u64>, LogError> {
         let upto = self.upto()?;
         let mut end = self.size;
         while end > upto {
@@ -180,8 +194,6 @@ impl<'a> Entries<'a> {
                 return Ok(Some(found));
             }
         }
-        // A proof that is not given is a word against the log.
-        sample(index, self.store, upto)?;
         Ok(None)
     }
 

@@ -1,7 +1,7 @@
-//! The shards of a certificate log: which one takes a certificate, and all of them to be read.
+//! The shards of a log: which one takes an entry, and all of them to be read.
 //!
-//! Each is a log of its own, with a key, an origin and a [`Window`]; a certificate belongs into the one
-//! that holds its notAfter. A shard is added before its window begins, and stays when it has ended.
+//! Each is a log of its own, with a key, a name and a [`Window`]; a certificate belongs into the one that
+//! holds its notAfter, a signature into the one that holds the time when it comes. A shard is added before its window begins, and stays when it has ended.
 
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ impl Shards {
         self.logs.borrow().clone()
     }
 
-    /// The shard for a certificate that ends at `not_after`, which takes it now.
+    /// The shard for a certificate that ends at `not_after`, or for a signature that comes then, which takes
+    /// it now.
     ///
     /// # Errors
     ///
@@ -72,7 +73,7 @@ impl Shards {
     pub fn put(&self, log: Log) {
         self.logs.send_modify(|logs| {
             let mut all = logs.to_vec();
-            all.retain(|other| other.origin() != log.origin());
+            all.retain(|other| other.shard() != log.shard());
             all.push(log);
             *logs = sorted(all);
         });

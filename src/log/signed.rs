@@ -8,11 +8,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
-use super::{Log, LogError, State};
+use super::{Form, Log, LogError, State};
 use crate::signer::{Signer, SignerError};
 use crate::store::Head;
+use crate::tlog::key::PublicKey;
 use crate::tlog::note::{
-    self, Checkpoint, NoteSignature, SignedNote, TYPE_ED25519, rfc6962_signature, tree_head,
+    self, Checkpoint, NoteSignature, SignedNote, TYPE_ED25519, ecdsa_key_id, rfc6962_signature,
+    tree_head,
 };
 use crate::tlog::tls::DigitallySigned;
 
@@ -36,7 +38,8 @@ impl From<Arc<dyn Signer>> for Keys {
 pub struct SignedHead {
     /// The head.
     pub head: Head,
-    /// RFC 6962's tree head signature, TLS `DigitallySigned`.
+    /// By the log key, TLS `DigitallySigned`: RFC 6962's tree head signature in a certificate log; in any
+    /// other that of the note's text.
     pub signature: Vec<u8>,
     /// The checkpoint: a signed note, the first of whose signatures is that one.
     pub note: String,
@@ -102,18 +105,51 @@ impl Log {
 
     async fn sign(&self, head: Head) -> Result<SignedHead, LogError> {
         let Head { size, root, timestamp } = head;
-        let signer = &self.shared.keys.log;
-        let signature = signer.sign(&tree_head(timestamp, size, &root)).await?;
-        let signature = DigitallySigned { algorithm: signer.algorithm(), signature }.encode();
-        let (origin, text) = (self.origin(), self.text(head));
-        let line = rfc6962_signature(origin, &self.log_id(), timestamp, &signature);
+        let (signer, origin, text) = (&self.shared.keys.log, self.origin(), self.text(head));
+        let message = match self.shared.form {
+            Form::Certificates => tree_head(timestamp, size, &root).to_vec(),
+            Form::Octets => text.clone().into_bytes(),
+        };
+        let signature = signer.sign(&message).await?;
+        let signed = DigitallySigned { algorithm: signer.algorithm(), signature };
+        let line = match self.shared.form {
+            Form::Certificates => {
+                rfc6962_signature(origin, &self.log_id(), timestamp, &signed.encode())
+            }
+            Form::Octets => NoteSignature {
+                name: origin.to_owned(),
+                key_id: ecdsa_key_id(&self.log_id()),
+                signature: signed.signature.clone(),
+            },
+        };
+        let signature = signed.encode();
         // The log key's comes first: there are readers that look at no other.
         let mut signatures = vec![line];
         if let Some(key) = &self.shared.keys.note {
             signatures.push(sign_note(key.as_ref(), origin, &text).await?);
         }
-        let note = SignedNote { text, signatures }.to_string();
+        let note = SignedNote { text, signatures };
+        if self.shared.form == Form::Octets {
+            self.check_note(&note)?;
+        }
+        let note = note.to_string();
         Ok(SignedHead { head, signature, note })
+    }
+}
+
+impl Log {
+    /// Verifies what was just signed: a signature that does not hold is answered to callers, who keep it.
+    fn check_note(&self, note: &SignedNote) -> Result<(), LogError> {
+        let Keys { log, note: second } = &self.shared.keys;
+        for key in [Some(log), second.as_ref()].into_iter().flatten() {
+            let verified = PublicKey::from_spki(key.public_key())
+                .is_ok_and(|key| key.verify_note(note).is_ok());
+            if !verified {
+                let wrong = "a checkpoint that was just signed does not verify";
+                return Err(LogError::Signer(SignerError(wrong.into())));
+            }
+        }
+        Ok(())
     }
 }
 

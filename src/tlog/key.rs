@@ -110,6 +110,30 @@ impl PublicKey {
         let timestamp = verified.ok_or(CheckpointError::OtherKey)?;
         Ok((checkpoint, timestamp))
     }
+
+    /// Verifies the checkpoint of a log that signs the text itself: a signature log's, by its ECDSA key or its
+    /// Ed25519 one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::verify_checkpoint`].
+    pub fn verify_note(&self, note: &SignedNote) -> Result<Checkpoint, CheckpointError> {
+        let checkpoint: Checkpoint = note.text.parse()?;
+        let name = &checkpoint.origin;
+        let key_id = match note::ed25519_key(&self.spki) {
+            Some(key) => note::key_id(name, note::TYPE_ED25519, key),
+            None => note::ecdsa_key_id(&self.id()),
+        };
+        let ours = |line: &&NoteSignature| line.name == *name && line.key_id == key_id;
+        let mut verified = Err(CheckpointError::OtherKey);
+        for NoteSignature { signature, .. } in note.signatures.iter().filter(ours) {
+            let signed =
+                DigitallySigned { algorithm: self.algorithm, signature: signature.clone() };
+            let holds = self.verify(note.text.as_bytes(), &signed);
+            verified = Ok(holds.map_err(|_| CheckpointError::Signature)?);
+        }
+        verified.map(|()| checkpoint)
+    }
 }
 
 /// Verifies that the Ed25519 key of this name signed the note: at least once, and each of its signatures

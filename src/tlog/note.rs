@@ -180,6 +180,12 @@ pub fn key_id(name: &str, kind: u8, key: &[u8]) -> [u8; 4] {
     [a, b, c, d]
 }
 
+/// The id of an ECDSA note key: the first 4 octets of SHA-256 of its SPKI, whatever its name.
+pub const fn ecdsa_key_id(spki_hash: &[u8; 32]) -> [u8; 4] {
+    let [a, b, c, d, ..] = *spki_hash;
+    [a, b, c, d]
+}
+
 /// The 32 octets of the Ed25519 key in a DER `SubjectPublicKeyInfo`, if it is one.
 ///
 /// Spec: RFC 8410 §4.
@@ -332,7 +338,7 @@ pub enum NoteError {
     #[error("the third line of the checkpoint must be the root hash, 32 octets in base64")]
     Root,
     /// There is a fourth line.
-    #[error("the checkpoint of a certificate log must have three lines and no extensions")]
+    #[error("the checkpoint must have three lines and no extensions")]
     Extension,
 }
 

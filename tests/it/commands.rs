@@ -347,7 +347,7 @@ fn a_shard_that_a_mark_remembers_is_missed() {
     assert_eq!(line, "", "it serves");
     let said = std::io::read_to_string(server.0.stderr.take().unwrap()).unwrap();
     assert_eq!(server.0.wait().unwrap().code(), Some(1), "{said}");
-    assert!(said.contains("the shard 1999 of the log is missing"), "{said}");
+    assert!(said.contains("the shard ct/1999 of the log is missing"), "{said}");
     assert!(said.contains("head-1999 remembers it"), "{said}");
 }
 

@@ -102,7 +102,7 @@ impl Bench {
     fn means(&self, store: Arc<dyn Store>) -> Means {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Means { store, keys, clock, origin: ORIGIN.into() }
+        Means::of_certificates(store, keys, clock, ORIGIN)
     }
 
     fn open(&self) -> (Log, Arc<FaultyStore>) {
@@ -580,7 +580,7 @@ async fn a_store_of_another_log_is_refused() {
             let keys = (Arc::clone(key) as Arc<dyn Signer>).into();
             let clock = Arc::clone(&bench.clock) as _;
             let (store, origin) = (bench.store().unwrap(), origin.to_owned());
-            let opened = Log::open(opening(Means { store, keys, clock, origin }));
+            let opened = Log::open(opening(Means::of_certificates(store, keys, clock, &origin)));
             let error = opened.err().unwrap();
             assert!(error.to_string().contains(&theirs), "it says whose the store is: {error}");
             assert_eq!(error, LogError::Foreign { theirs, ours });

@@ -67,7 +67,7 @@ impl Bench {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let origin = self.store.owner().origin.clone();
         let key: Arc<dyn Signer> = self.key.clone();
-        Log::open(opening(Means { store, keys: key.into(), clock, origin })).unwrap()
+        Log::open(opening(Means::of_certificates(store, key.into(), clock, &origin))).unwrap()
     }
 
     /// Entry `number`, a second after the one before.

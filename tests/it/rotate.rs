@@ -405,7 +405,9 @@ async fn the_year_turns_while_it_serves() {
     let mut server = Server::start_at("2026-12-02 00:00:01", &bench.source()).unwrap();
     let logs = bench.logs().await;
     assert_eq!(logs.len(), 2);
-    server.comes_to_say("the log has a new shard, 2027");
+    for shard in ["ct/2027", "tlog/2027"] {
+        server.comes_to_say(&format!("the log has a new shard, {shard}"));
+    }
     server.kill();
 
     let eve = Timestamp::from_year(2027).minus(Duration::from_secs(602));
@@ -420,7 +422,9 @@ async fn the_year_turns_while_it_serves() {
     assert_eq!(logged_by(&bench.certificate(midnight).await, &logs), 1);
     let ended = |logs: &[Value]| logs[0]["publicKey"]["validFor"]["end"] == "2027-01-02T00:00:00Z";
     let logs = bench.comes_to(&server, ended).await;
-    server.comes_to_say("/ct/2026 is closed: its window has ended");
+    for shard in ["ct/2026", "tlog/2026"] {
+        server.comes_to_say(&format!("the shard {shard} is closed: its window has ended"));
+    }
     assert_eq!(logged_by(&bench.certificate(midnight).await, &logs), 1);
     let verified = bench.verify();
     assert_eq!(verified.matches(" holds\n").count(), 2, "{verified}");

@@ -107,7 +107,7 @@ impl Bench {
     fn means(&self, at: usize, store: Arc<dyn Store>) -> log::Means {
         let key: Arc<dyn Signer> = self.keys[at].clone();
         let (keys, clock) = (key.into(), self.clock.clone());
-        log::Means { store, keys, clock, origin: origin(YEARS[at]) }
+        log::Means::of_certificates(store, keys, clock, &origin(YEARS[at]))
     }
 
     fn authority(&self, logs: Vec<Log>) -> Arc<Authority> {
@@ -285,8 +285,8 @@ async fn append(log: &Log) -> Result<(), LogError> {
 
 /// What a log says of itself to lists of logs.
 async fn about(bench: &Bench, log: &Log) -> serde_json::Value {
-    let chains = bench.parts.open_read_only().succession.all();
-    let router = mayfly::http::log::routes::<()>(log.clone(), &chains, "https");
+    let chains = bench.parts.open_read_only().succession;
+    let router = mayfly::http::log::routes::<()>(log.clone(), chains, "https");
     let path = log.origin().split_once('/').unwrap().1;
     let request = axum::http::Request::get(format!("/{path}/log.v3.json"));
     let request = request.body(axum::body::Body::empty()).unwrap();

@@ -188,10 +188,15 @@ async fn a_backup_is_evidence_and_not_a_way_back() {
     assert!(code == 1 && err.contains("this head is not accepted"), "{err}");
     assert_eq!(left(bench.folder.path()), names);
 
-    // As docs/operating.md says: these files are enough to look into it.
+    // As docs/operating.md says: these files are enough to look into it, and the signature log as it is.
     let look = bench.path("look");
     fs::create_dir_all(look.join("ct")).unwrap();
     fs::create_dir(look.join("timestamp")).unwrap();
+    fs::create_dir(look.join("tlog")).unwrap();
+    for file in fs::read_dir(bench.path("data").join("tlog")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), look.join("tlog").join(file.file_name())).unwrap();
+    }
     let timestamps = format!("timestamp/{}.pem", SystemClock.now().year());
     for name in ["authority.pem", "authority.key", &timestamps] {
         fs::copy(bench.path("data").join(name), look.join(name)).unwrap();

@@ -103,7 +103,7 @@ impl Bench {
     fn open(&self, shown: Vec<Shown>) -> Result<Log, LogError> {
         let clock = Arc::new(HandClock::at(Timestamp::from_secs(MIDNIGHT), 1));
         let (store, keys) = (Arc::clone(&self.store), self.keys.clone());
-        let means = Means { store, keys, clock, origin: ORIGIN.to_owned() };
+        let means = Means::of_certificates(store, keys, clock, ORIGIN);
         Log::open(Opening { shown, ..opening(means) })
     }
 

@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::Row;
 use crate::authority::succession::{Issuing, Succession};
 use crate::certificate::Chain;
 use crate::certificate::profile::Profile;
 use crate::cli::instance::{Instance, material, random_epoch, with_passphrase};
 use crate::cli::{CommandError, runtime};
 use crate::config::{AuthorityFiles, Config, LogConfig, Proxy};
-use crate::installation::shards::{self, AHEAD, New, Shard};
+use crate::installation::shards::{self, AHEAD, Folder, Kind, New, Shard};
 use crate::installation::succession::{self, Issuer};
 use crate::installation::{self, Files, Installation};
 use crate::log::mark::{self, MarkError};
 use crate::log::scrub::REST;
 use crate::log::witness::{Shown, Witnesses};
-use crate::log::{self, Log, LogError, Means, Opening};
+use crate::log::{self, Log, LogError, Means, Opening, Wanted};
 use crate::signer::Signer;
 use crate::store::{Store, sqlite};
 use crate::time::{Clock, Timestamp};
@@ -127,36 +128,48 @@ impl Place {
         issuers.iter().any(|it| it.chain.not_before() <= now && now < it.chain.not_after())
     }
 
-    /// The shards that are not known yet, open, after the next one was made if it is due.
-    pub(super) fn find(
-        &self,
-        known: &[Shard],
-        due: bool,
-    ) -> Result<Vec<(Shard, Log)>, CommandError> {
+    /// What the configuration says of logs.
+    pub(super) const fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    /// The shards that are not known yet, open, after the next one of each log was made where it is due.
+    pub(super) fn find(&self, wanted: &[(Row, bool)]) -> Result<Vec<(Shard, Log)>, CommandError> {
         // The passphrase may be there at the start only, and for this.
-        if !due
-            && !shards::has_others(&self.installed.shards, known).map_err(CommandError::failed)?
-        {
+        let mut is_needed = false;
+        for (Row { folder, shards, .. }, due) in wanted {
+            is_needed |=
+                *due || shards::has_others(folder, shards).map_err(CommandError::failed)?;
+        }
+        if !is_needed {
             return Ok(Vec::new());
         }
         let now = self.clock.now();
         // By a clock that the chain does not hold at, no year can be told.
-        let due = due && self.holds(now);
+        let tells = self.holds(now);
         let all = with_passphrase(&self.files, |passphrase| {
-            if due {
-                let new = New { url: &self.url, passphrase, now };
-                // What another one makes meanwhile is found at the next look.
-                shards::extend(&self.installed.shards, new, now.plus(AHEAD))?;
+            let mut all = Vec::new();
+            for (Row { folder, shards, .. }, due) in wanted {
+                if *due && tells {
+                    let new = New { url: &self.url, passphrase, now };
+                    // What another one makes meanwhile is found at the next look.
+                    shards::extend(folder, new, now.plus(AHEAD))?;
+                }
+                all.extend(shards::read(folder, passphrase, shards)?);
             }
-            shards::read(&self.installed.shards, passphrase, known)
+            Ok(all)
         })?;
         for Issuer { chain, signer, .. } in self.issuers.load().iter() {
             let Some(signer) = signer else { continue };
             installation::check(chain, signer.as_ref(), &all).map_err(CommandError::failed)?;
         }
-        self.remember(&all)?;
-        let is_new = |shard: &Shard| known.iter().all(|one| one.database != shard.database);
+        let known = wanted.iter().flat_map(|(row, _)| &row.shards);
+        let is_new = |shard: &Shard| known.clone().all(|one| one.database != shard.database);
         let found: Vec<Shard> = all.into_iter().filter(is_new).collect();
+        for (Row { folder, .. }, _) in wanted {
+            let of_it = found.iter().filter(|shard| shard.kind == folder.kind).cloned();
+            self.remember(folder, &of_it.collect::<Vec<_>>())?;
+        }
         let logs = self.open_all(&found)?;
         Ok(found.into_iter().zip(logs).collect())
     }
@@ -170,7 +183,9 @@ impl Place {
     /// What witnesses have seen of the shards that are to be appended to.
     fn shown(&self, shards: &[Shard]) -> Result<Vec<Shown>, CommandError> {
         let now = self.clock.now();
-        let open = shards.iter().filter(|shard| !shard.is_over(now));
+        // All shards of the signature log have one name, by which witnesses would take them for one log.
+        let cosigned = shards.iter().filter(|shard| shard.kind == Kind::Certificates);
+        let open = cosigned.filter(|shard| !shard.is_over(now));
         let logs: Vec<_> = open.map(|it| (it.ours(&self.url).origin, it.keys())).collect();
         match self.witnesses()? {
             Some(witnesses) if !logs.is_empty() => wait(witnesses.shown(&logs)),
@@ -186,11 +201,11 @@ impl Place {
     }
 
     /// Keeps the names of shards that are about to be opened.
-    pub(super) fn remember(&self, shards: &[Shard]) -> Result<(), CommandError> {
+    pub(super) fn remember(&self, folder: &Folder, shards: &[Shard]) -> Result<(), CommandError> {
         if self.read_only {
             return Ok(());
         }
-        shards::remember(&self.installed.shards, shards).map_err(CommandError::failed)
+        shards::remember(&folder.path, shards).map_err(CommandError::failed)
     }
 
     /// Opens a shard, and looks after its search index.
@@ -224,7 +239,9 @@ impl Place {
             CommandError::failed(mark::look_beside(error, &shard.mark_beside()))
         })?;
         // Only once the store is known to be this log's and whole.
-        for certificate in self.issuers.load().iter().flat_map(|issuer| issuer.chain.ders()) {
+        let issuers = self.issuers.load();
+        let chains = issuers.iter().filter(|_| shard.kind == Kind::Certificates);
+        for certificate in chains.flat_map(|issuer| issuer.chain.ders()) {
             store.put_issuer(certificate).map_err(CommandError::failed)?;
         }
         Ok(log)
@@ -234,8 +251,10 @@ impl Place {
     fn warn_of_old(&self, shard: &Shard) -> Result<(), CommandError> {
         let store = sqlite::open_read_only(&shard.database).map_err(CommandError::failed)?;
         let (owner, mark) = (shard.ours(&self.url), shard.mark(&self.log));
+        let (form, now, mark) = (shard.kind.form(), self.clock.now(), Some(mark.as_path()));
+        let wanted = Wanted { owner: &owner, form, now, mark };
         if let Err(error @ LogError::Mark(MarkError::Ahead { .. } | MarkError::Forked { .. })) =
-            log::check(&store, &owner, Some(&mark), self.clock.now())
+            log::check(&store, wanted)
         {
             tracing::warn!("what is served for reading is not the newest: {error}");
         }
@@ -253,12 +272,13 @@ impl Place {
 
     fn means(&self, shard: &Shard, store: Arc<dyn Store>) -> Means {
         let (keys, clock) = (shard.keys(), Arc::clone(&self.clock));
-        Means { store, keys, clock, origin: shard.ours(&self.url).origin }
+        let (form, shard, origin) =
+            (shard.kind.form(), shard.name().to_owned(), shard.ours(&self.url).origin);
+        Means { store, keys, clock, form, origin, shard }
     }
 
-    pub(super) fn material(&self, shards: &[Shard]) -> Material {
-        let now = self.clock.now();
-        let logs: Vec<_> = shards.iter().map(|shard| shard.trust(&self.url, now)).collect();
-        material(&self.url, &self.issuers.load(), logs, &self.timestamps, now)
+    pub(super) fn material<'a>(&self, shards: impl IntoIterator<Item = &'a Shard>) -> Material {
+        let issuers = self.issuers.load();
+        material(&self.url, (&issuers, &self.timestamps), shards, self.clock.now())
     }
 }

@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 use crate::cli::CommandError;
 use crate::cli::instance::{self, Instance};
 use crate::config::Config;
-use crate::installation;
 use crate::installation::shards::Shard;
+use crate::installation::{self, Installation};
 use crate::keyset::Keyset;
 use crate::keyset::fetch::FetchError;
 use crate::keyset::probe::{Fault, Probe, Step};
-use crate::log::{self, LogError, mark};
+use crate::log::{self, LogError, Wanted, mark};
 use crate::signer::Signer;
 use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
@@ -95,8 +95,9 @@ async fn instance(config: Config) -> Vec<Line> {
     }
     match Instance::at_rest(config) {
         Ok(instance) => {
-            for shard in &instance.installation.shards {
-                let name = shard.name();
+            let Installation { shards, signatures, .. } = &instance.installation;
+            for shard in shards.iter().chain(signatures) {
+                let name = shard.path();
                 lines.push(signing_key(&format!("log key {name}"), shard.signer.as_ref()).await);
                 lines.push(store(shard, &instance.config));
             }
@@ -132,11 +133,14 @@ async fn signing_key(what: &str, signer: &dyn Signer) -> Line {
 
 /// A shard can be read, and goes on from the head that it has.
 fn store(shard: &Shard, config: &Config) -> Line {
-    let what = format!("log {}", shard.name());
+    let what = format!("log {}", shard.path());
     let (owner, path) = (shard.ours(&config.url), shard.mark(&config.log));
     let checked = sqlite::open_read_only(&shard.database)
         .map_err(LogError::Store)
-        .and_then(|store| log::check(&store, &owner, Some(&path), SystemClock.now()))
+        .and_then(|store| {
+            let (form, now, mark) = (shard.kind.form(), SystemClock.now(), Some(path.as_path()));
+            log::check(&store, Wanted { owner: &owner, form, now, mark })
+        })
         .map_err(|error| mark::look_beside(error, &shard.mark_beside()));
     match checked {
         Ok(head) => Line::holds(what, format!("{} entries, root {}", head.size, head.root)),

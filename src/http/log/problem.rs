@@ -17,12 +17,12 @@ use crate::quote::quote;
 pub enum Problem {
     /// No such route.
     #[error(
-        "this log serves checkpoint, checkpoint.cosigned, log.v3.json, tile/…, issuer/… (https://c2sp.org/static-ct-api) and ct/v1/get-… (RFC 6962)"
+        "a certificate log serves checkpoint, checkpoint.cosigned, log.v3.json, tile/…, issuer/… (https://c2sp.org/static-ct-api) and ct/v1/get-… (RFC 6962), a signature log api/v2/checkpoint and api/v2/tile/… (https://c2sp.org/tlog-tiles)"
     )]
     NoRoute,
     /// Not the path of a tile.
     #[error(
-        "this is not the path of a tile: write tile/<level>/<index> or tile/data/<index>, the index in groups of three digits (x001/x234/067), and .p/<1 to 255> behind it for a partial tile"
+        "this is not the path of a tile: write tile/<level>/<index>, or tile/data/<index> in a certificate log and tile/entries/<index> in a signature log, the index in groups of three digits (x001/x234/067), and .p/<1 to 255> behind it for a partial tile"
     )]
     TilePath,
     /// Nobody cosigns, or not yet.

@@ -143,7 +143,7 @@ async fn entry_and_proof(State(served): State<Served>, uri: Uri) -> Result<Respo
 }
 
 async fn roots(State(served): State<Served>) -> Response {
-    found(Content::Roots, served.roots.clone())
+    found(Content::Roots, get_roots(&served.succession.all()))
 }
 
 async fn shut() -> Problem {
@@ -151,7 +151,7 @@ async fn shut() -> Problem {
 }
 
 /// The body of `get-roots`.
-pub(super) fn get_roots(chains: &Chains) -> String {
+fn get_roots(chains: &Chains) -> String {
     let roots = chains.iter().filter_map(|issuing| issuing.chain.ders().last());
     let roots: BTreeSet<String> = roots.map(|der| BASE64_STANDARD.encode(der)).collect();
     serde_json::json!({ "certificates": roots }).to_string()

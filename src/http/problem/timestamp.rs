@@ -1,6 +1,5 @@
 //! Problems of those who want a timestamp.
 
-use axum::http::StatusCode;
 use tonic::Code;
 
 use crate::timestamp::RequestError;
@@ -14,8 +13,7 @@ impl Problem {
     pub fn not_a_timestamp_query() -> Self {
         let sentence = "send a time-stamp request (RFC 3161) as application/timestamp-query, or as \
                         application/json; Content-Type must say which";
-        Self::said("MEDIA_TYPE_UNSUPPORTED", Code::InvalidArgument, sentence)
-            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        Self::media_type(sentence)
     }
 
     /// The request is not one that gets a timestamp.

@@ -14,10 +14,15 @@ fn new<'a>(now: Timestamp) -> New<'a> {
     New { url: URL, passphrase: None, now }
 }
 
+/// A folder of shards of the certificate log.
+fn at(path: &Path) -> Folder {
+    Folder { kind: Kind::Certificates, path: path.to_owned() }
+}
+
 /// A folder with the shard of 2026.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fill(folder.path(), "2026", Window::year(NOW), new(NOW)).unwrap();
+    fill(&at(folder.path()), "2026", Window::year(NOW), new(NOW)).unwrap();
     folder
 }
 
@@ -33,14 +38,14 @@ const BOTH: [&str; 6] =
     ["2026.key", "2026.note.key", "2026.sqlite", "2027.key", "2027.note.key", "2027.sqlite"];
 
 fn shards(folder: &Path) -> Vec<(String, Window)> {
-    let shards = read(folder, None, &[]).unwrap();
+    let shards = read(&at(folder), None, &[]).unwrap();
     super::check(&shards).unwrap();
     shards.iter().map(|shard| (shard.name().to_owned(), shard.owner.window)).collect()
 }
 
 /// At `now`, makes a shard if nothing takes certificates that end [`AHEAD`] of it.
 fn look(folder: &Path, now: Timestamp) -> Outcome {
-    extend(folder, new(now), now.plus(AHEAD)).unwrap()
+    extend(&at(folder), new(now), now.plus(AHEAD)).unwrap()
 }
 
 #[test]
@@ -54,7 +59,7 @@ fn the_next_one_is_made_thirty_days_ahead() {
     let next = Window::year(year.end);
     assert_eq!(shards(folder.path()), [("2026".into(), year), ("2027".into(), next)]);
     assert_eq!(names(folder.path()), BOTH);
-    let made = read(folder.path(), None, &[]).unwrap();
+    let made = read(&at(folder.path()), None, &[]).unwrap();
     assert_eq!(made[1].ours(URL), made[1].owner);
     assert_eq!(made[1].owner.origin, "ca.example.com/ct/2027");
 }
@@ -64,7 +69,7 @@ fn a_gap_is_filled_under_a_name_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let year = Window::year(NOW);
     let half = Window { end: NOW, ..year };
-    fill(folder.path(), "2026", half, new(NOW)).unwrap();
+    fill(&at(folder.path()), "2026", half, new(NOW)).unwrap();
     assert_eq!(look(folder.path(), NOW), Outcome::Made("2026-2".into()));
     let rest = Window { start: NOW, ..year };
     assert_eq!(shards(folder.path()), [("2026".into(), half), ("2026-2".into(), rest)]);
@@ -77,7 +82,7 @@ fn a_gap_is_filled_under_a_name_of_its_own() {
 #[test]
 fn a_shard_that_a_mark_remembers_is_missed() {
     let folder = folder();
-    let shards = read(folder.path(), None, &[]).unwrap();
+    let shards = read(&at(folder.path()), None, &[]).unwrap();
     let marks = tempfile::tempdir().unwrap();
     let elsewhere = LogConfig { mark: Some(marks.path().join("head")), ..LogConfig::default() };
     let places = [
@@ -89,7 +94,7 @@ fn a_shard_that_a_mark_remembers_is_missed() {
         fs::write(mark.with_file_name("notes"), "").unwrap();
         assert_eq!(remembered(&shards, &config), Ok(()));
         fs::write(&mark, "").unwrap();
-        let forgotten = InstallationError::Forgotten { by: mark, name: "2025".into() };
+        let forgotten = InstallationError::Forgotten { by: mark, name: "ct/2025".into() };
         assert_eq!(remembered(&shards, &config), Err(forgotten));
     }
 }
@@ -98,7 +103,7 @@ fn a_shard_that_a_mark_remembers_is_missed() {
 fn a_shard_of_which_nothing_is_left_is_missed() {
     let folder = folder();
     look(folder.path(), Window::year(NOW).end);
-    let shards = read(folder.path(), None, &[]).unwrap();
+    let shards = read(&at(folder.path()), None, &[]).unwrap();
     remember(folder.path(), &shards[..1]).unwrap();
     remember(folder.path(), &shards).unwrap();
     let ledger = folder.path().join("shards");
@@ -108,27 +113,27 @@ fn a_shard_of_which_nothing_is_left_is_missed() {
         fs::remove_file(folder.path().join(name)).unwrap();
     }
     let forgotten = InstallationError::Forgotten { by: ledger.clone(), name: "2026".into() };
-    assert_eq!(read(folder.path(), None, &[]).err(), Some(forgotten.clone()));
-    assert_eq!(extend(folder.path(), new(NOW), NOW), Err(forgotten.clone()));
+    assert_eq!(read(&at(folder.path()), None, &[]).err(), Some(forgotten.clone()));
+    assert_eq!(extend(&at(folder.path()), new(NOW), NOW), Err(forgotten.clone()));
     // One that is not there never leaves the ledger by itself.
     remember(folder.path(), &shards[1..]).unwrap();
-    assert_eq!(read(folder.path(), None, &[]).err(), Some(forgotten));
+    assert_eq!(read(&at(folder.path()), None, &[]).err(), Some(forgotten));
     fs::write(&ledger, text.replace("2026\n", "")).unwrap();
-    assert_eq!(read(folder.path(), None, &[]).unwrap().len(), 1);
+    assert_eq!(read(&at(folder.path()), None, &[]).unwrap().len(), 1);
     fs::remove_file(&ledger).unwrap();
-    assert_eq!(read(folder.path(), None, &[]).unwrap().len(), 1, "from before there was one");
+    assert_eq!(read(&at(folder.path()), None, &[]).unwrap().len(), 1, "from before there was one");
 }
 
 #[test]
 fn keys_are_encrypted_as_the_others_are() {
     let folder = folder();
     let new = New { passphrase: Some("geheim"), ..new(NOW) };
-    let made = extend(folder.path(), new, Window::year(NOW).end).unwrap();
+    let made = extend(&at(folder.path()), new, Window::year(NOW).end).unwrap();
     assert_eq!(made, Outcome::Made("2027".into()));
     let key = fs::read_to_string(folder.path().join("2027.key")).unwrap();
     assert!(key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{key}");
-    assert!(read(folder.path(), Some("geheim"), &[]).is_ok());
-    assert!(matches!(read(folder.path(), None, &[]), Err(InstallationError::Key(_))));
+    assert!(read(&at(folder.path()), Some("geheim"), &[]).is_ok());
+    assert!(matches!(read(&at(folder.path()), None, &[]), Err(InstallationError::Key(_))));
 }
 
 #[test]
@@ -136,7 +141,7 @@ fn of_many_who_make_the_next_one_one_does() {
     let folder = folder();
     let until = Window::year(NOW).end;
     let mut made: Vec<_> = std::thread::scope(|scope| {
-        let one = || extend(folder.path(), new(NOW), until).unwrap();
+        let one = || extend(&at(folder.path()), new(NOW), until).unwrap();
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -154,7 +159,7 @@ fn goes_on_where_somebody_died() {
         let folder = folder();
         let whole = folder.path().join(place::WHOLE);
         fs::create_dir(&whole).unwrap();
-        fill(&whole, "2027", Window::year(Window::year(NOW).end), new(NOW)).unwrap();
+        fill(&at(&whole), "2027", Window::year(Window::year(NOW).end), new(NOW)).unwrap();
         let key = fs::read(whole.join("2027.key")).unwrap();
         for name in moved {
             fs::rename(whole.join(name), folder.path().join(name)).unwrap();
@@ -181,14 +186,14 @@ fn a_folder_may_have_any_name_and_a_log_may_be_open() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("a b?#%20é");
     fs::create_dir(&folder).unwrap();
-    fill(&folder, "2026", Window::year(NOW), new(NOW)).unwrap();
+    fill(&at(&folder), "2026", Window::year(NOW), new(NOW)).unwrap();
     let _open = sqlite::open(&folder.join("2026.sqlite")).unwrap();
     assert_eq!(shards(&folder), [("2026".into(), Window::year(NOW))]);
 }
 
 #[track_caller]
 fn refused(folder: &Path, word: &str) {
-    let read = read(folder, None, &[]).and_then(|shards| super::check(&shards));
+    let read = read(&at(folder), None, &[]).and_then(|shards| super::check(&shards));
     let error = read.unwrap_err().to_string();
     assert!(error.contains(word), "{error}");
 }
@@ -206,7 +211,7 @@ fn halves_and_doubles_are_refused() {
     fs::remove_file(path(&folder, "2027.sqlite")).unwrap();
     refused(folder.path(), "2027.key: the database that belongs to this key is missing");
     // Nor is a second history begun under its name.
-    let again = extend(folder.path(), new(NOW), Window::year(NOW).end);
+    let again = extend(&at(folder.path()), new(NOW), Window::year(NOW).end);
     assert!(matches!(again, Err(InstallationError::NoDatabase { .. })), "{again:?}");
 
     let folder = two();
@@ -215,19 +220,19 @@ fn halves_and_doubles_are_refused() {
 
     let folder = two();
     fs::copy(path(&folder, "2026.key"), path(&folder, "2027.key")).unwrap();
-    refused(folder.path(), "the shards 2026 and 2027 of the log have the same key");
+    refused(folder.path(), "the shards ct/2026 and ct/2027 of the log have the same key");
 
     let folder = two();
     fs::copy(path(&folder, "2026.note.key"), path(&folder, "2027.note.key")).unwrap();
-    refused(folder.path(), "the shards 2026 and 2027 of the log have the same key");
+    refused(folder.path(), "the shards ct/2026 and ct/2027 of the log have the same key");
 
     let folder = two();
-    fill(folder.path(), "2027b", Window::year(Window::year(NOW).end), new(NOW)).unwrap();
-    refused(folder.path(), "the shards 2027 and 2027b of the log take the same certificates");
+    fill(&at(folder.path()), "2027b", Window::year(Window::year(NOW).end), new(NOW)).unwrap();
+    refused(folder.path(), "the shards ct/2027 and ct/2027b of the log take the same entries");
 
     let empty = tempfile::tempdir().unwrap();
-    refused(empty.path(), "the log of this instance is missing");
-    refused(&empty.path().join("ct"), "the log of this instance is missing");
+    refused(empty.path(), "a log of this instance is missing");
+    refused(&empty.path().join("ct"), "a log of this instance is missing");
 }
 
 #[test]
@@ -246,7 +251,7 @@ fn what_belongs_to_others_is_no_shard() {
 
 #[test]
 fn timestamps_count_well_beyond_the_window() {
-    let shard = read(folder().path(), None, &[]).unwrap().remove(0);
+    let shard = read(&at(folder().path()), None, &[]).unwrap().remove(0);
     let Window { start, end } = shard.owner.window;
     let trust = shard.trust(URL, end.minus(DAY));
     assert_eq!((trust.since, trust.until), (start.minus(DAY), None));

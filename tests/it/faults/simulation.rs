@@ -245,7 +245,7 @@ impl<'a> History<'a> {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
         let (store, origin) = (Arc::new(process), ORIGIN.to_owned());
-        Log::open(opening(Means { store, keys, clock, origin }))
+        Log::open(opening(Means::of_certificates(store, keys, clock, &origin)))
     }
 
     /// Starts; what is refused is refused for a reason.

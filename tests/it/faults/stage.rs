@@ -157,7 +157,7 @@ impl Stage {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
         let (store, origin) = (faulty.clone(), ORIGIN.to_owned());
-        let opening = opening(Means { store, keys, clock, origin });
+        let opening = opening(Means::of_certificates(store, keys, clock, &origin));
         let log = Log::open(Opening { mark: Some(self.mark()), ..opening })?;
         Ok((log, faulty))
     }

@@ -56,7 +56,7 @@ impl TestAuthority {
         let shared: Arc<dyn Clock> = clock.clone();
         let (keys, clock_of_log) = (shard.signer.into(), Arc::clone(&shared));
         let origin = shard.owner.origin;
-        let means = Means { store, keys, clock: clock_of_log, origin };
+        let means = Means::of_certificates(store, keys, clock_of_log, &origin);
         let log = Log::open(opening(means)).unwrap();
 
         let (refusals, month) = (data.join("refusals.sqlite"), Duration::from_secs(30 * 86_400));

@@ -249,7 +249,7 @@ fn authority(parts: &Parts, note_key: &Arc<LogKey>) -> Authority {
     let clock: Arc<dyn Clock> = parts.clock.clone();
     let origin = authority.logs.all()[0].origin().to_owned();
     let keys = Keys { log, note: Some(note) };
-    let means = Means { store: parts.store.clone(), keys, clock, origin };
+    let means = Means::of_certificates(parts.store.clone(), keys, clock, &origin);
     authority.logs.put(Log::open(opening(means)).unwrap());
     authority
 }

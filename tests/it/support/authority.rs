@@ -123,7 +123,7 @@ impl Parts {
     pub fn means(&self) -> Means {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let key = Arc::clone(&self.log_key) as Arc<dyn Signer>;
-        Means { store, keys: key.into(), clock, origin: ORIGIN.to_owned() }
+        Means::of_certificates(store, key.into(), clock, ORIGIN)
     }
 
     fn with(&self, log: Log) -> Authority {
