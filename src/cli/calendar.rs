@@ -8,6 +8,8 @@
 //!   a chain of the authority is there that is not known yet → the same, and it issues when it begins
 //! ```
 //!
+//! Before a shard is opened its witnesses are asked what they have seen of it, and from then on to cosign it.
+//!
 //! A shard that was taken up stays, whatever becomes of its files: verifiers need its key.
 
 use std::sync::Arc;

@@ -230,7 +230,7 @@ pub(super) struct Cosigned {
     round: watch::Sender<Option<Arc<Round>>>,
     /// The newest that enough of them have cosigned.
     complete: watch::Sender<Option<Arc<Round>>>,
-    /// Since when there have been rounds that are not complete.
+    /// Since when there have been rounds that are not complete. Held while one of the two above changes.
     waiting: Mutex<Option<Timestamp>>,
 }
 
@@ -263,8 +263,9 @@ impl Cosigned {
 
     /// Asks all witnesses about this head from now on.
     fn begin(&self, signed: Arc<SignedHead>, text: String, began: Timestamp) {
-        self.waiting().get_or_insert(began);
         let round = Round { signed, text, began, lines: Mutex::default() };
+        let mut waiting = self.waiting();
+        waiting.get_or_insert(began);
         self.round.send_replace(Some(Arc::new(round)));
     }
 
@@ -272,22 +273,17 @@ impl Cosigned {
     fn add(&self, round: &Arc<Round>, place: usize, line: NoteSignature) {
         let mut lines = round.lines();
         lines.insert(place, line);
-        let is_complete = self.policy.is_met(|place| lines.contains_key(&place));
+        let is_enough = self.policy.is_met(|place| lines.contains_key(&place));
         drop(lines);
-        if !is_complete {
+        let mut waiting = self.waiting();
+        let is_newer = |than: &Round| round.signed.head.size > than.signed.head.size;
+        if !is_enough || !self.complete.borrow().as_deref().is_none_or(is_newer) {
             return;
         }
-        let is_newer = |than: &Round| round.signed.head.size > than.signed.head.size;
-        self.complete.send_if_modified(|complete| {
-            let goes = complete.as_deref().is_none_or(is_newer);
-            if goes {
-                *complete = Some(Arc::clone(round));
-            }
-            goes
-        });
-        let newest = self.round.borrow().clone();
-        *self.waiting() =
-            newest.filter(|it| it.signed.head != round.signed.head).map(|it| it.began);
+        self.complete.send_replace(Some(Arc::clone(round)));
+        let newest = self.round.borrow();
+        let later = newest.as_ref().filter(|it| it.signed.head != round.signed.head);
+        *waiting = later.map(|it| it.began);
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Timestamp>> {
@@ -359,5 +355,66 @@ impl Log {
     pub fn wants_witnesses(&self, now: Timestamp) -> bool {
         let since = self.shared.cosigned.get().and_then(|cosigned| *cosigned.waiting());
         since.is_some_and(|since| now.since(since) >= LATE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlog::cosignature::TYPE_COSIGNATURE;
+    use crate::tlog::note::VerifierKey;
+
+    const START: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    /// Two witnesses, of which one is enough.
+    fn cosigned() -> Cosigned {
+        let line = |number: u8| {
+            let (name, kind, key) = (format!("w{number}"), TYPE_COSIGNATURE, vec![number; 32]);
+            format!("witness {number} {}\n", VerifierKey { name, kind, key })
+        };
+        let text = format!("{}{}group either any 1 2\nquorum either\n", line(1), line(2));
+        Cosigned::of(Arc::new(Policy::parse(&text).unwrap()))
+    }
+
+    /// A round for a head of so many entries, begun so many seconds after the start.
+    fn begin(cosigned: &Cosigned, size: u64) -> Arc<Round> {
+        let head = Head { size, root: Hash::EMPTY, timestamp: START };
+        let signed = SignedHead { head, signature: Vec::new(), note: String::new() };
+        cosigned.begin(Arc::new(signed), String::new(), START.plus(Duration::from_secs(size)));
+        cosigned.round.borrow().clone().unwrap()
+    }
+
+    fn line() -> NoteSignature {
+        NoteSignature { name: "w".into(), key_id: [0; 4], signature: vec![0] }
+    }
+
+    #[track_caller]
+    fn check(cosigned: &Cosigned, complete: Option<u64>, waiting: Option<u64>) {
+        let newest = cosigned.complete.borrow().as_ref().map(|round| round.signed.head.size);
+        let since = cosigned.waiting().map(|since| since.since(START).as_secs());
+        assert_eq!((newest, since), (complete, waiting));
+    }
+
+    #[test]
+    fn what_is_complete_never_goes_back_and_what_is_not_is_waited_for() {
+        let cosigned = cosigned();
+        check(&cosigned, None, None);
+        let first = begin(&cosigned, 1);
+        begin(&cosigned, 2);
+        check(&cosigned, None, Some(1));
+        let third = begin(&cosigned, 3);
+        // An answer that took its time.
+        cosigned.add(&first, 0, line());
+        check(&cosigned, Some(1), Some(3));
+        cosigned.add(&third, 0, line());
+        check(&cosigned, Some(3), None);
+        cosigned.add(&first, 1, line());
+        check(&cosigned, Some(3), None);
+        assert_eq!(cosigned.cosignatures(third.signed.head).lines().count(), 1);
+        assert_eq!(cosigned.cosignatures(first.signed.head), "", "it is not the newest");
+        cosigned.add(&third, 1, line());
+        assert_eq!(cosigned.cosignatures(third.signed.head).lines().count(), 2);
+        begin(&cosigned, 4);
+        check(&cosigned, Some(3), Some(4));
     }
 }

@@ -215,8 +215,9 @@ async fn p20_what_may_be_kept_never_changes_and_what_may_change_is_not_kept() {
         let caching = if whole { "public, max-age=86400" } else { "public, max-age=60" };
         assert_eq!(growing.caching(), caching);
         let next = TilePath { kind: TileKind::Data, index: size / 256, width: 256 };
-        for path in [format!("tile/{next}"), format!("issuer/{}", Hash::EMPTY), "x".to_owned()] {
-            let missing = log.get(&path).await;
+        let (tile, issuer) = (format!("tile/{next}"), format!("issuer/{}", Hash::EMPTY));
+        for path in [&tile, &issuer, "checkpoint.cosigned", "x"] {
+            let missing = log.get(path).await;
             assert_eq!((missing.status, missing.caching()), (404, "no-store"), "{path}");
         }
         let beyond = format!("ct/v1/get-sth-consistency?first=1&second={}", size + 1);
