@@ -15,6 +15,7 @@ use crate::log::{Log, LogError};
 use crate::quote::quote;
 use crate::tlog::key::{KeyError, PublicKey};
 
+mod cores;
 mod keys;
 mod source;
 mod visit;
@@ -87,7 +88,7 @@ async fn verify_one(
     let log_id = key.as_ref().map(PublicKey::id);
     let earlier = last.map(|last| last.of_same_log(&state, &origin, log_id)).transpose()?;
 
-    let judge = Judge::new(head, earlier)?;
+    let judge = Judge::new(head, earlier)?.spread(cores::spread);
     source.read_ahead(judge.tiles());
     let progress = out::progress(&origin, head.size, "");
     let verdict =

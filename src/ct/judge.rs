@@ -137,6 +137,12 @@ pub enum Unjudged<E> {
     Unread(E),
 }
 
+/// Holds entries to their issuers; yields how many could not be checked.
+pub type Check<'a> = &'a (dyn Fn(&[LoggedEntry]) -> Result<u64, Fault> + Sync);
+
+/// How entries get to a [`Check`]: all at once, or in parts that several cores work at.
+pub type Spread = fn(&[LoggedEntry], Check<'_>) -> Result<u64, Fault>;
+
 /// A judgement under way.
 #[derive(Debug)]
 pub struct Judge {
@@ -153,6 +159,7 @@ pub struct Judge {
     missing: BTreeSet<Hash>,
     compared: u64,
     unchecked: u64,
+    spread: Spread,
 }
 
 /// What an issuing certificate says about the certificates below it.
@@ -190,9 +197,15 @@ impl Judge {
             missing: BTreeSet::new(),
             compared: 0,
             unchecked: 0,
+            spread: |entries, check| check(entries),
         };
         judge.compare_with_earlier()?;
         Ok(judge)
+    }
+
+    /// The same judgement, with the checks of entries spread so: their signatures are most of its work by far.
+    pub fn spread(self, spread: Spread) -> Self {
+        Self { spread, ..self }
     }
 
     /// The tiles that are still to come, in the order in which they are wanted.
@@ -229,9 +242,12 @@ impl Judge {
             self.compared += 1;
         }
         if self.missing.is_empty() {
-            for entry in mem::take(&mut self.held) {
-                self.check_entry(&entry)?;
-            }
+            let held = mem::take(&mut self.held);
+            let issuers = &self.issuers;
+            let check = |part: &[LoggedEntry]| -> Result<u64, Fault> {
+                part.iter().map(|entry| check_entry(issuers, entry)).sum()
+            };
+            self.unchecked += (self.spread)(&held, &check)?;
         }
         Ok(())
     }
@@ -316,19 +332,6 @@ impl Judge {
         Ok(())
     }
 
-    fn check_entry(&mut self, entry: &LoggedEntry) -> Result<(), Fault> {
-        let issuer = entry.logged.chain().first().and_then(|first| self.issuers.get(&Hash(*first)));
-        let Some(Some(issuer)) = issuer else {
-            self.unchecked += 1;
-            return Ok(());
-        };
-        let checked = issuer
-            .check(&entry.logged)
-            .map_err(|error| Fault::Certificate { index: entry.index, error })?;
-        self.unchecked += u64::from(!checked);
-        Ok(())
-    }
-
     fn compare_with_earlier(&self) -> Result<(), Fault> {
         match self.earlier {
             Some(Sighting { size, root, .. })
@@ -343,6 +346,18 @@ impl Judge {
     fn level(&mut self, level: u8) -> &mut Vec<Hash> {
         self.levels.entry(level).or_default()
     }
+}
+
+/// Holds an entry to its issuer; yields 1 when it could not be checked.
+fn check_entry(
+    issuers: &BTreeMap<Hash, Option<Issuer>>,
+    entry: &LoggedEntry,
+) -> Result<u64, Fault> {
+    let issuer = entry.logged.chain().first().and_then(|first| issuers.get(&Hash(*first)));
+    let Some(Some(issuer)) = issuer else { return Ok(1) };
+    let checked = issuer.check(&entry.logged);
+    let checked = checked.map_err(|error| Fault::Certificate { index: entry.index, error })?;
+    Ok(u64::from(!checked))
 }
 
 impl Issuer {
