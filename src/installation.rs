@@ -516,6 +516,17 @@ pub enum InstallationError {
         /// Whose.
         shard: String,
     },
+    /// The second key of another shard.
+    #[error(
+        "{shard}.note.key holds the key that signs the checkpoints of {other}.sqlite; put each key back \
+         under the name of its own shard"
+    )]
+    SwappedNoteKey {
+        /// Where it is.
+        shard: String,
+        /// Whose it is.
+        other: String,
+    },
 }
 
 impl InstallationError {

@@ -65,6 +65,8 @@ pub struct Shard {
     pub signer: Arc<dyn Signer>,
     /// The Ed25519 key for its checkpoints.
     pub note: Arc<dyn Signer>,
+    /// Which one that was when the shard was made.
+    made_with: Option<[u8; 32]>,
 }
 
 impl Shard {
@@ -77,7 +79,8 @@ impl Shard {
         let owner = sqlite::owner(database)?;
         let key = |extension| FileSigner::open(&database.with_extension(extension), passphrase);
         let (signer, note) = (Arc::new(key("key")?), Arc::new(key("note.key")?));
-        Ok(Self { kind, database: database.to_owned(), owner, signer, note })
+        let made_with = sqlite::note_key(database)?;
+        Ok(Self { kind, database: database.to_owned(), owner, signer, note, made_with })
     }
 
     /// The year, and what tells it from another shard of that year.
@@ -418,10 +421,11 @@ pub(super) fn fill(
         let path = folder.join(&made.name);
         write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
     }
-    let signer = FileSigner::open(&folder.join(format!("{name}.key")), new.passphrase)?;
+    let key = |kind| FileSigner::open(&folder.join(format!("{name}.{kind}")), new.passphrase);
+    let (signer, note) = (key("key")?, key("note.key")?);
     let owner = owner(kind.origin(new.url, name), &signer, window);
     let database = folder.join(format!("{name}.sqlite"));
-    sqlite::create(&database, &owner, new.now)?;
+    sqlite::create_for_note_key(&database, (&owner, log_id(&note)), new.now)?;
     if *kind == Kind::Signatures {
         let entry = ceremony::first_entry(&owner.origin, name);
         let entry = entry.map_err(InstallationError::Ceremony)?;
@@ -448,6 +452,7 @@ fn log_id(key: &dyn Signer) -> [u8; 32] {
 /// # Errors
 ///
 /// [`InstallationError::NoteKeyAlgorithm`], [`InstallationError::SharedNoteKey`],
+/// [`InstallationError::SwappedNoteKey`],
 /// [`InstallationError::SharedLogKey`], [`InstallationError::Overlap`].
 pub(super) fn check(shards: &[Shard]) -> Result<(), InstallationError> {
     for (at, shard) in shards.iter().enumerate() {
@@ -457,6 +462,13 @@ pub(super) fn check(shards: &[Shard]) -> Result<(), InstallationError> {
         }
         if shard.note.public_key() == shard.signer.public_key() {
             return Err(InstallationError::SharedNoteKey { shard: name() });
+        }
+        // Another one altogether may be meant, where the first was lost.
+        let theirs = Some(log_id(shard.note.as_ref()));
+        let mut others = shards.iter().filter(|other| other.database != shard.database);
+        if let Some(other) = others.find(|other| other.made_with == theirs) {
+            let other = other.path();
+            return Err(InstallationError::SwappedNoteKey { shard: name(), other });
         }
         for other in shards.iter().skip(at + 1) {
             let names = || (shard.path(), other.path());

@@ -18,7 +18,7 @@ use rusqlite::{Transaction, TransactionBehavior};
 use super::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
-pub use creation::create;
+pub use creation::{create, create_for_note_key};
 use files::Files;
 use readers::Readers;
 
@@ -30,11 +30,13 @@ mod journal;
 mod owner;
 mod readers;
 
-pub use owner::owner;
 use owner::recognise;
+pub use owner::{note_key, owner};
 
 /// What the tables look like; a file of another format is refused.
 const FORMAT: i64 = 1;
+/// Where the note key's hash stands, if it does.
+const NOTE_KEY: &str = "note key";
 /// `Mayf`, SQLite's `application_id`: tells our files from other people's.
 const APPLICATION: i32 = 0x4d61_7966;
 /// 3.51.3, the first without the WAL-reset bug, by which two connections could damage the file.

@@ -137,6 +137,29 @@ fn keys_are_encrypted_as_the_others_are() {
 }
 
 #[test]
+fn a_note_key_is_not_taken_for_that_of_another_shard() {
+    let folder = folder();
+    look(folder.path(), Window::year(NOW).end);
+    let path = |name: &str| folder.path().join(name);
+    let check = || super::check(&read(&at(folder.path()), None, &[]).unwrap());
+    let (one, other) = (path("2026.note.key"), path("2027.note.key"));
+    fs::rename(&one, path("aside")).unwrap();
+    fs::rename(&other, &one).unwrap();
+    fs::rename(path("aside"), &other).unwrap();
+    let error = check().unwrap_err();
+    let swapped =
+        InstallationError::SwappedNoteKey { shard: "ct/2026".into(), other: "ct/2027".into() };
+    assert_eq!(error, swapped);
+    let said = error.to_string();
+    assert!(said.contains("ct/2026.note.key") && said.contains("ct/2027.sqlite"), "{said}");
+    // Where its own is lost, a shard may have one that nobody had before.
+    let elsewhere = self::folder();
+    fs::rename(&one, &other).unwrap();
+    fs::copy(elsewhere.path().join("2026.note.key"), &one).unwrap();
+    assert_eq!(check(), Ok(()));
+}
+
+#[test]
 fn of_many_who_make_the_next_one_one_does() {
     let folder = folder();
     let until = Window::year(NOW).end;

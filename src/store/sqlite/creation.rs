@@ -8,8 +8,8 @@ use std::path::Path;
 use rusqlite::{TransactionBehavior, params};
 
 use super::{
-    APPLICATION, FORMAT, PAGE_OCTETS, at, beside, connect, harden, integer, journal, lock,
-    sync_directory,
+    APPLICATION, FORMAT, NOTE_KEY, PAGE_OCTETS, at, beside, connect, harden, integer, journal,
+    lock, sync_directory,
 };
 use crate::store::{Head, Owner, StoreError};
 use crate::time::Timestamp;
@@ -22,6 +22,23 @@ use crate::tlog::merkle::Hash;
 /// [`StoreError::Exists`] when there is anything at `path`; [`StoreError::InUse`] when somebody else is
 /// making it; [`StoreError::Backend`] when the disk says no. Then nothing is left at `path`.
 pub fn create(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
+    make(path, (owner, None), now)
+}
+
+/// The same, remembering which second key signs the checkpoints of the log: SHA-256 of its SPKI.
+///
+/// # Errors
+///
+/// As [`create`].
+pub fn create_for_note_key(
+    path: &Path,
+    (owner, note_key): (&Owner, [u8; 32]),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    make(path, (owner, Some(note_key)), now)
+}
+
+fn make(path: &Path, owner: (&Owner, Option<[u8; 32]>), now: Timestamp) -> Result<(), StoreError> {
     let _lock = lock(path)?;
     // Crash: SQLite would replay an old write-ahead log into the new file, should one have been left.
     for taken in [path.to_owned(), beside(path, "wal"), beside(path, "journal")] {
@@ -45,7 +62,11 @@ pub fn create(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreErr
 }
 
 /// Writes the tables, the owner and the empty head into the empty file at `path`.
-fn fill(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
+fn fill(
+    path: &Path,
+    (owner, note_key): (&Owner, Option<[u8; 32]>),
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let mut connection = connect(path)?;
     connection.pragma_update(None, "page_size", PAGE_OCTETS)?;
     harden(&connection, path)?;
@@ -58,6 +79,9 @@ fn fill(path: &Path, owner: &Owner, now: Timestamp) -> Result<(), StoreError> {
     meta.execute(params!["log id", owner.log_id.as_slice()])?;
     meta.execute(params!["window start", integer(owner.window.start.as_millis())?])?;
     meta.execute(params!["window end", integer(owner.window.end.as_millis())?])?;
+    if let Some(note_key) = note_key {
+        meta.execute(params![NOTE_KEY, note_key.as_slice()])?;
+    }
     drop(meta);
     let head = Head { size: 0, root: Hash::EMPTY, timestamp: now };
     transaction.execute(

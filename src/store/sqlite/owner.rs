@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{APPLICATION, FORMAT, Owner, StoreError, at, hash, meta, natural, pragma};
+use super::{APPLICATION, FORMAT, NOTE_KEY, Owner, StoreError, at, hash, meta, natural, pragma};
 use crate::ct::window::Window;
 use crate::store::reader;
 use crate::time::Timestamp;
@@ -15,11 +15,34 @@ use crate::time::Timestamp;
 ///
 /// As [`super::open_read_only`].
 pub fn owner(path: &Path) -> Result<Owner, StoreError> {
+    look(path, |connection| recognise(connection, path))
+}
+
+/// Which second key signs the checkpoints of the log at `path`: SHA-256 of its SPKI, where that was known when
+/// the log was made. Leaves nothing beside it.
+///
+/// # Errors
+///
+/// As [`owner`].
+pub fn note_key(path: &Path) -> Result<Option<[u8; 32]>, StoreError> {
+    look(path, |connection| {
+        recognise(connection, path)?;
+        let sql = "SELECT value FROM meta WHERE name = ?1";
+        let id: Option<Vec<u8>> =
+            connection.query_row(sql, [NOTE_KEY], |row| row.get(0)).optional()?;
+        id.map(|id| Ok(hash(&id)?.0)).transpose()
+    })
+}
+
+fn look<T>(
+    path: &Path,
+    look: impl Fn(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     if !path.is_file() {
         return Err(StoreError::Missing(path.display().to_string()));
     }
     let real = path.canonicalize().map_err(at(path))?;
-    let read = |connection| recognise(&connection, path);
+    let read = |connection| look(&connection);
     // The owner was there, whole, before the file had its name, and is never written again. Crash: where the
     // disk was full the file may be shorter than it says, and the rest of it still in the write-ahead log.
     reader::open_immutable(&real).and_then(read).or_else(|_| reader::open(&real).and_then(read))
