@@ -28,8 +28,8 @@ use crate::tlog::merkle::Hash;
 const PAGE: usize = 64;
 const MOST_ENTRIES: usize = 256;
 const MOST_CANDIDATES: usize = 4096;
-/// How many of the newest entries are read for a search by the first letters of a word, before the index is
-/// asked: of letters that many entries have it would gather all of them first, which takes seconds.
+/// How many of the newest entries are read for a search by letters that very many words begin with, before
+/// the index is asked: it gathers all entries first that have one of those, which takes seconds.
 const STARTS: u64 = 1000;
 /// How many entries an index is asked for before its silence is believed.
 const SAMPLE: u64 = 16;
@@ -203,14 +203,18 @@ impl<'a> Entries<'a> {
     ///
     /// [`LogError::Store`], [`LogError::Index`] or [`LogError::Record`] when those cannot be read.
     pub fn search(self, search: &'a Search, before: u64) -> Result<Issued<'a>, LogError> {
-        let clues = search.terms.clues();
+        let mut clues = search.terms.clues();
         let before = self.end(search.until, before.min(self.size))?;
-        let is_start = |clue: &Clue| matches!(clue, Clue::Start(_));
-        let read = if clues.iter().flatten().any(is_start) { STARTS } else { 0 };
-        let upto = match clues.is_empty() {
+        let mut upto = match clues.is_empty() {
             true => 0,
-            false => self.upto()?.min(before.saturating_sub(read)),
+            false => self.upto()?.min(before),
         };
+        if let Some(index) = self.index {
+            clues = index.spelled(clues).map_err(LogError::Index)?;
+        }
+        if clues.iter().flatten().any(|clue| matches!(clue, Clue::Start(_))) {
+            upto = upto.min(before.saturating_sub(STARTS));
+        }
         let waiting = VecDeque::new();
         Ok(Issued { entries: self, search, clues, upto, waiting, page: PAGE, before })
     }

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::beside::{self, Beside, Kind};
 use super::{Owner, StoreError};
@@ -18,7 +18,7 @@ use crate::tlog::merkle::Hash;
 /// The index of a certificate log: `Mayi`.
 const KIND: Kind = Kind {
     application: 0x4d61_7969,
-    format: 1,
+    format: 2,
     schema: "
     -- Whose index it is, how many entries it has, and the leaf hash of the last one: one row.
     CREATE TABLE state (
@@ -30,8 +30,12 @@ const KIND: Kind = Kind {
     ) STRICT;
     CREATE VIRTUAL TABLE words
         USING fts5(word, content='', columnsize=0, detail=none, tokenize='ascii');
+    CREATE VIRTUAL TABLE spelled USING fts5vocab(words, instance);
     INSERT INTO words (words, rank) VALUES ('automerge', 8);",
 };
+
+/// How many words that begin alike are looked for one by one.
+const ALIKE: usize = 64;
 
 /// A search index.
 pub struct Index {
@@ -127,6 +131,25 @@ impl Index {
         Ok(transaction.commit()?)
     }
 
+    /// The same clues, with words in the place of the letters that they begin with, where there are few.
+    ///
+    /// Of a word FTS5 reads what it is asked for, of letters first everything: which entries have any of the
+    /// words that begin so, whatever the range, and those may be nearly all.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    pub fn spelled(&self, clues: Vec<Vec<Clue>>) -> Result<Vec<Vec<Clue>>, StoreError> {
+        self.database.read(|connection| {
+            let spelled = |clue| spelled(connection, clue);
+            let row = |row: Vec<Clue>| {
+                let row = row.into_iter().map(spelled).collect::<Result<Vec<_>, _>>();
+                row.map(|row| row.concat())
+            };
+            clues.into_iter().map(row).collect()
+        })
+    }
+
     /// The entries in `range` with every one of these clues, newest first, at most `limit`.
     ///
     /// # Errors
@@ -138,6 +161,10 @@ impl Index {
         range: Range<u64>,
         limit: usize,
     ) -> Result<Vec<u64>, StoreError> {
+        // Of no words nothing has one.
+        if clues.iter().any(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
         self.database.read(|connection| {
             let sql = "SELECT rowid FROM words WHERE words MATCH ?1 AND rowid >= ?2 AND rowid < ?3
                        ORDER BY rowid DESC LIMIT ?4";
@@ -156,6 +183,26 @@ fn upto(connection: &Connection) -> Result<Upto, StoreError> {
         let (size, last): (i64, Option<[u8; 32]>) = (row.get(0)?, row.get(1)?);
         Ok(Upto { size: size.cast_unsigned(), last: last.map(Hash) })
     })?)
+}
+
+/// The words that a clue stands for; the clue itself where there are too many.
+fn spelled(connection: &Connection, clue: Clue) -> Result<Vec<Clue>, StoreError> {
+    let Clue::Start(letters) = &clue else { return Ok(vec![clue]) };
+    let sql = "SELECT term FROM spelled WHERE term >= ?1 LIMIT 1";
+    let mut next = connection.prepare_cached(sql)?;
+    let (mut words, mut from) = (Vec::new(), letters.clone());
+    loop {
+        let word: Option<String> = next.query_row([&from], |row| row.get(0)).optional()?;
+        match word.filter(|word| word.starts_with(letters)) {
+            None => return Ok(words),
+            Some(_) if words.len() == ALIKE => return Ok(vec![clue]),
+            Some(word) => {
+                // Behind it, and before all that begin with it.
+                from = format!("{word}\u{1}");
+                words.push(Clue::Word(word));
+            }
+        }
+    }
 }
 
 /// FTS5's words for: one of every row. Clues are letters and digits, so that quotes hold them.
@@ -215,6 +262,28 @@ mod tests {
         assert_eq!(index.find(&clues, 0..3, 9).unwrap(), [2]);
         assert_eq!(index.find(&clues, 3..9, 9).unwrap(), [3]);
         assert_eq!(index.find(&clues, 0..9, 1).unwrap(), [3]);
+    }
+
+    #[test]
+    fn the_words_that_begin_so_are_looked_for_where_they_are_few() {
+        let (_folder, index) = index();
+        let many: String = (0..ALIKE).map(|number| format!(" b{number}")).collect();
+        index.add(0, &words(&["app apple äpp", "apply or", "ap", &many]), Hash([1; 32])).unwrap();
+        index.add(4, &words(&["application", "app"]), Hash([1; 32])).unwrap();
+        let (word, start) = (Clue::word, Clue::start);
+        let clues = vec![vec![start("app"), word("or")], vec![start("nothing")], vec![start("b")]];
+        let spelled = index.spelled(clues.clone()).unwrap();
+        let app = ["app", "apple", "application", "apply", "or"].map(Clue::word).to_vec();
+        assert_eq!(spelled[..2], [app, vec![]]);
+        assert_eq!(spelled[2].len(), ALIKE);
+        for row in clues {
+            let spelled = index.spelled(vec![row.clone()]).unwrap();
+            let found = index.find(&[row], 0..9, 9).unwrap();
+            assert_eq!(index.find(&spelled, 0..9, 9).unwrap(), found);
+        }
+        index.add(6, &words(&["bb"]), Hash([1; 32])).unwrap();
+        let letters = vec![vec![start("b")]];
+        assert_eq!(index.spelled(letters.clone()).unwrap(), letters);
     }
 
     #[test]

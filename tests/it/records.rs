@@ -207,6 +207,24 @@ async fn what_the_index_finds_is_what_reading_finds() {
     assert!(found == 1 && read < 20, "{read} entries were read for one");
 }
 
+/// By the first letters of a few words no more is read than by those words.
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_the_words_that_begin_so() {
+    let bench = Bench::new();
+    let log = bench.open();
+    for rule in ["zulu", "zulus"] {
+        let (entry, attempt) = bench.entry(1);
+        log.append(entry, Attempt { rule: Some(rule.into()), ..attempt }).await.unwrap();
+    }
+    bench.fill(&log, 2..300).await;
+    log.keep_index(bench.index()).unwrap();
+    wait(&log, 300);
+    for (terms, expected) in [("zul*", 2), ("zulus*", 1), ("rule=zulu*", 2), ("zum*", 0)] {
+        let (found, read) = check(&log, terms);
+        assert_eq!((found, read), (expected, expected), "{terms}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn times_are_ranges_of_the_log() {
     let bench = Bench::new();
