@@ -36,6 +36,7 @@ mod reader;
 mod rules;
 mod shared;
 mod signatures;
+mod timestamps;
 mod trusted;
 
 pub use crate::config::changes::Changes;
@@ -46,6 +47,7 @@ pub use crate::config::mayfly::TABLES;
 pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
 pub use crate::config::signatures::Signers;
+pub use crate::config::timestamps::{Patrons, TimestampConfig};
 
 use crate::config::address::Address;
 use crate::config::fulcio::Repeated;
@@ -84,6 +86,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Whose signatures the signature log takes.
     pub signatures: Signers,
+    /// Who gets timestamps, and by what the clock is judged.
+    pub timestamps: TimestampConfig,
     /// What is odd in the file and harmless: one sentence each, with file and line.
     pub warnings: Vec<String>,
     /// The issuers in words, in the order of the file.

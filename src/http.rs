@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::authority;
 use crate::authority::{Authority, IssueError, Issued};
-use crate::config::{Denials, Readers};
+use crate::config::{Denials, Patrons, Readers};
 use crate::explorer::Explorer;
 use crate::log::shards::Shards;
 use crate::signatures::{Admission, Signatures};
@@ -35,6 +35,7 @@ mod envelope;
 pub mod grpc;
 mod health;
 pub mod log;
+mod patrons;
 mod problem;
 mod protojson;
 pub mod rate;
@@ -55,6 +56,7 @@ pub use envelope::Peer;
 use answers::Answers;
 use envelope::{RequestId, RequestIds};
 use health::Health;
+use patrons::Welcome;
 use problem::Problem;
 use rate::Rate;
 use room::Room;
@@ -80,7 +82,7 @@ pub struct App {
     scheme: &'static str,
     unfit: Arc<AtomicBool>,
     explorer: Explorer,
-    timestamping: Option<Arc<Timestamping>>,
+    timestamps: Option<(Arc<Timestamping>, Welcome)>,
     log_access: Access,
     records_access: Access,
     rate: Option<Arc<Rate>>,
@@ -92,6 +94,7 @@ struct Shared {
     health: Health,
     ids: RequestIds,
     room: Room,
+    issued: patrons::Issued,
 }
 
 impl App {
@@ -104,6 +107,7 @@ impl App {
             health: Health::default(),
             ids: RequestIds::default(),
             room: Room::default(),
+            issued: patrons::Issued::default(),
         };
         let exchanges = Arc::new(Semaphore::new(EXCHANGES));
         let explorer = Explorer::new(authority.logs.clone(), authority.recorder.clone());
@@ -120,7 +124,7 @@ impl App {
             scheme: "https",
             unfit: Arc::default(),
             explorer,
-            timestamping: None,
+            timestamps: None,
             log_access: Access::to_log(&Readers::Nobody, false),
             records_access: Access::to_records(&Readers::Nobody, false),
         }
@@ -147,9 +151,14 @@ impl App {
         Self { log_access, records_access, ..self }
     }
 
-    /// The same doors, with one for timestamps.
-    pub fn with_timestamps(self, timestamping: Arc<Timestamping>) -> Self {
-        Self { timestamping: Some(timestamping), ..self }
+    /// The same doors, with one for timestamps: for `patrons`, at an instance for this machine alone or not.
+    pub fn with_timestamps(
+        self,
+        timestamping: Arc<Timestamping>,
+        (patrons, is_local): (Patrons, bool),
+    ) -> Self {
+        let welcome = Welcome::to_timestamps(patrons, is_local, &self.shared.issued);
+        Self { timestamps: Some((timestamping, welcome)), ..self }
     }
 
     /// The same doors, with another bound to the exchanges that may be under way at once.
@@ -175,13 +184,16 @@ impl App {
     /// A [`Problem`]: the authority's error, or that we are too busy or too slow.
     async fn issue(&self, request: authority::Request) -> Result<Issued, Problem> {
         let _place = self.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
-        let id = request.caller.request_id.clone();
+        let (id, client) = (request.caller.request_id.clone(), request.caller.client);
         let exchange = tokio::time::timeout(self.patience, self.authority.issue(request));
         let outcome = exchange.await.map_err(|_| {
             tracing::error!(request = id, "the exchange took too long and was given up");
             Problem::too_slow()
         })?;
         self.shared.health.note(&outcome, self.authority.clock.as_ref());
+        if outcome.is_ok() {
+            self.shared.issued.note(client).await;
+        }
         outcome.map_err(|error| Problem::of(error, self.denials))
     }
 }
@@ -197,7 +209,7 @@ pub fn router(app: App) -> Router {
     let Authority { logs, succession, .. } = app.authority.as_ref();
     let log = shards::certificates(logs.clone(), succession.clone(), app.scheme)
         .merge(shards::signatures(&app.signatures));
-    let timestamps = app.timestamping.clone().map(timestamp::routes).unwrap_or_default();
+    let timestamps = app.timestamps.clone().map(timestamp::routes).unwrap_or_default();
     let routes = Router::new()
         .merge(fulcio())
         .merge(timestamps)

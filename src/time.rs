@@ -4,7 +4,8 @@
 //! needs the time takes it as an argument; only the shell asks a [`Clock`], once per request.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// A point in time: milliseconds since the Unix epoch, leap seconds not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +104,12 @@ impl fmt::Display for Timestamp {
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// How long it has been since some point, which stays: by a clock that only counts and that nobody sets,
+    /// where there is one.
+    fn counted(&self) -> Duration {
+        self.now().since(Timestamp::default())
+    }
 }
 
 /// The clock of the operating system.
@@ -114,6 +121,12 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one door to the system clock")]
+    fn counted(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
     }
 }
 

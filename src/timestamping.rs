@@ -11,12 +11,15 @@ use arc_swap::ArcSwap;
 
 use crate::algorithm::SignatureAlgorithm;
 use crate::authority::Serials;
-use crate::log::LogError;
-use crate::log::shards::Shards;
 use crate::signer::{Signer, SignerError};
 use crate::time::{Clock, Timestamp};
 use crate::timestamp::{Chain, Profile, Request, ValidityError};
 use crate::trust::AuthorityTrust;
+
+mod ntp;
+pub mod watch;
+
+use self::watch::{ClockError, Watch};
 
 /// Where it answers, at an instance's URL.
 pub const PATH: &str = "/api/v1/timestamp";
@@ -56,17 +59,18 @@ pub struct Timestamping {
     keys: ArcSwap<Chains>,
     clock: Arc<dyn Clock>,
     serials: Serials,
-    logs: Vec<Shards>,
+    watch: Watch,
 }
 
 impl Timestamping {
-    /// One with these keys. The newest heads of `logs` tell when `clock` is behind.
-    pub fn new(
-        keys: &[Key],
-        (clock, serials): (Arc<dyn Clock>, Serials),
-        logs: Vec<Shards>,
-    ) -> Self {
-        Self { keys: ArcSwap::from_pointee(chains(keys)), clock, serials, logs }
+    /// One with these keys, as long as `clock` stands up to `watch`.
+    pub fn new(keys: &[Key], (clock, serials): (Arc<dyn Clock>, Serials), watch: Watch) -> Self {
+        Self { keys: ArcSwap::from_pointee(chains(keys)), clock, serials, watch }
+    }
+
+    /// Keeps an eye on the clock, for ever.
+    pub async fn keep(&self) {
+        self.watch.keep(&self.clock, &self.serials).await;
     }
 
     /// Signs with these keys from now on.
@@ -80,8 +84,7 @@ impl Timestamping {
     ///
     /// [`StampError`]; none is the caller's fault.
     pub async fn stamp(&self, request: &Request) -> Result<Vec<u8>, StampError> {
-        let now = self.clock.now();
-        self.check_clock(now)?;
+        let now = self.watch.read(self.clock.as_ref())?;
         let key = self.current(now)?;
         let stamp = key.profile.stamp(request, (self.serials)(), now)?;
         let signature = key.signer.sign(stamp.signed()).await?;
@@ -105,8 +108,7 @@ impl Timestamping {
     ///
     /// Why it would not.
     pub fn ready(&self) -> Result<(), StampError> {
-        let now = self.clock.now();
-        self.check_clock(now)?;
+        let now = self.watch.read(self.clock.as_ref())?;
         self.current(now)?.profile.check(now)?;
         Ok(())
     }
@@ -116,10 +118,6 @@ impl Timestamping {
         let keys = self.keys.load();
         let mut begun = keys.iter().filter(|(chain, _)| chain.not_before() <= now);
         begun.find_map(|(_, key)| key.clone()).ok_or(StampError::Keyless)
-    }
-
-    fn check_clock(&self, now: Timestamp) -> Result<(), StampError> {
-        self.logs.iter().try_for_each(|logs| logs.check_clock(now)).map_err(StampError::Clock)
     }
 }
 
@@ -159,6 +157,6 @@ pub enum StampError {
     #[error(transparent)]
     Signer(#[from] SignerError),
     /// The clock is not to be trusted.
-    #[error("{0}")]
-    Clock(LogError),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
 }

@@ -33,6 +33,7 @@ use crate::signatures::Signatures;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Head, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
+use crate::timestamping::watch::Watch;
 use crate::timestamping::{Key, Timestamping};
 use crate::trust::{LogTrust, Material};
 
@@ -315,9 +316,9 @@ impl Instance {
             false => timestamps::check(&timestamps, &Files::in_dir(&config.data).timestamps)
                 .map_err(CommandError::failed)?,
         }
-        let logs = vec![calendar.logs().clone()];
+        let watch = Watch::new(vec![calendar.logs().clone()], config.timestamps.ntp.clone());
         let (time, serials) = (Arc::clone(&clock), random_serials());
-        let timestamping = Arc::new(Timestamping::new(&timestamps, (time, serials), logs));
+        let timestamping = Arc::new(Timestamping::new(&timestamps, (time, serials), watch));
         let keyset = Keyset::through(&config.proxy, config.issuers.clone());
         let keyset = keyset.map_err(CommandError::failed)?;
         let authority = authority::Authority {
@@ -493,7 +494,8 @@ impl Running {
         let trust_files = self.calendar.trust_files().clone();
         let app = http::App::new(Arc::clone(&self.authority), trust_files);
         let app = app.with_url(&self.config.url).with_denials(self.config.denials);
-        let app = app.with_timestamps(Arc::clone(&self.timestamping));
+        let patrons = (self.config.timestamps.from, self.config.is_local());
+        let app = app.with_timestamps(Arc::clone(&self.timestamping), patrons);
         let app = app.with_signatures(self.signatures.clone(), self.rate());
         let (log, records) = self.access();
         http::router(app.with_access(log, records).with_unfit(Arc::clone(&self.unfit)))

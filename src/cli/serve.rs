@@ -99,7 +99,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {
     let router = running.router();
-    let Running { tls, calendar, authority, .. } = running;
+    let Running { tls, calendar, authority, timestamping, .. } = running;
     let (logs, signatures) = (calendar.logs().clone(), calendar.signatures().clone());
     let mut failure = None;
     let end = async {
@@ -108,6 +108,7 @@ pub async fn serve(
             error = logs.failed() => failure = Some(error),
             error = signatures.failed() => failure = Some(error),
             () = calendar.keep(&authority.trust) => {}
+            () = timestamping.keep() => {}
         }
     };
     server::serve(listener, router, tls, end).await;

@@ -161,6 +161,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         denials,
         log,
         signatures,
+        timestamps,
         issuers: _,
         policy: _,
         proxy: _,
@@ -180,5 +181,6 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("log", format!("{:?}", (&log.readers, &log.records, &log.mark, &log.witnesses))),
         ("keep_refusals", format!("{:?}", log.keep_refusals)),
         ("signatures", format!("{signatures:?}")),
+        ("timestamps", format!("{timestamps:?}")),
     ]
 }

@@ -11,6 +11,7 @@ use crate::config::log::{self, LOG, LogConfig, RECORDS};
 use crate::config::proxy;
 use crate::config::reader::{Cursor, Section, Table};
 use crate::config::signatures::{self, SIGNATURES, Signers};
+use crate::config::timestamps::{self, TIMESTAMPS, TimestampConfig};
 use crate::config::trusted::{Trusted, assemble};
 use crate::config::{AuthorityFiles, Config, Denials, Files, Overrides, Proxy, Tls};
 use crate::quote::quote;
@@ -32,6 +33,7 @@ const TOP: Table = Table {
         "log",
         "keep_refusals",
         "signatures",
+        "timestamps",
     ],
     later: &["limit"],
     strict: true,
@@ -48,7 +50,8 @@ const AUTHORITY: Table = Table {
 };
 
 /// Every map of `mayfly.yaml` whose keys are fixed.
-pub const TABLES: &[Table] = &[TOP, TLS, ISSUER, KEYS, AUTHORITY, LOG, RECORDS, SIGNATURES];
+pub const TABLES: &[Table] =
+    &[TOP, TLS, ISSUER, KEYS, AUTHORITY, LOG, RECORDS, SIGNATURES, TIMESTAMPS];
 
 /// Keys on devices and in clouds: promised, and refused until they work.
 const LATER_KEYS: &[&str] = &["pkcs11:", "awskms://", "gcpkms://", "azurekms://", "hashivault://"];
@@ -95,6 +98,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
     let denials = section.get("denials").map_or(Some(Denials::Full), read_denials);
     let log = log::read(&section, folder);
     let signatures = signatures::read(&section);
+    let timestamps = timestamps::read(&section);
     let issuers = section.require("issuers").and_then(|cursor| issuers::read(cursor, folder));
     let (issuers, policy, summaries) = assemble(issuers?);
     Some(Config {
@@ -112,6 +116,7 @@ pub(super) fn read(root: &Cursor<'_>, folder: &Path, overrides: &Overrides) -> O
         denials: denials?,
         log: log?,
         signatures: signatures?,
+        timestamps: timestamps?,
         warnings: Vec::new(),
         summaries,
     })
@@ -145,6 +150,7 @@ pub(super) fn around(
         denials: Denials::Full,
         log: LogConfig::default(),
         signatures: Signers::default(),
+        timestamps: TimestampConfig::default(),
         warnings: Vec::new(),
         summaries,
     })

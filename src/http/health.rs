@@ -98,7 +98,7 @@ async fn troubles(app: &App) -> Vec<Trouble> {
     troubles
 }
 
-/// What will keep us from issuing before long.
+/// What will keep us from issuing before long, or keeps us from what is not issuing.
 fn warnings(app: &App) -> Vec<Trouble> {
     let authority: &Authority = &app.authority;
     let now = authority.clock.now();
@@ -118,13 +118,16 @@ fn warnings(app: &App) -> Vec<Trouble> {
         reason: "the newest checkpoints of the log are not cosigned; certificates are issued all the same",
     };
     let wanting = authority.logs.all().iter().any(|log| log.wants_witnesses(now));
+    let stamping = app.timestamps.as_ref().map(|(timestamping, _)| timestamping.ready());
+    let stamping = stamping.and_then(Result::err).map(|error| problem::unstamped(&error));
     let rows = [
         (covered <= now.plus(AHEAD), shard),
         (app.unfit.load(Ordering::Relaxed), file),
         (app.shared.trust_files.is_overdue(now), repository),
         (wanting, witnesses),
     ];
-    rows.into_iter().filter_map(|(counts, trouble)| counts.then_some(trouble)).collect()
+    let rows = rows.into_iter().filter_map(|(counts, trouble)| counts.then_some(trouble));
+    rows.chain(stamping.map(|reason| Trouble { part: "timestamps", reason })).collect()
 }
 
 /// Fulcio's answer to `/healthz`.

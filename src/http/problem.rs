@@ -23,10 +23,12 @@ use tonic::Code;
 use crate::authority::{IssueError, Refusal};
 use crate::config::Denials;
 use crate::log::LogError;
+use crate::timestamping::StampError;
 
 use super::RequestId;
 
 mod metadata;
+mod open;
 mod reading;
 mod rpc;
 mod table;
@@ -112,27 +114,6 @@ impl Problem {
         Self::said("REQUEST_TOO_LARGE", Code::InvalidArgument, sentence).closing()
     }
 
-    /// The body is longer than this route of ours takes.
-    pub fn too_large(octets: usize) -> Self {
-        let sentence = format!("the request body is too large: this route takes {octets} octets");
-        Self::said("REQUEST_TOO_LARGE", Code::InvalidArgument, sentence)
-            .with_status(StatusCode::PAYLOAD_TOO_LARGE)
-            .closing()
-    }
-
-    /// The body is of another media type than those in `sentence`.
-    pub fn media_type(sentence: &str) -> Self {
-        Self::said("MEDIA_TYPE_UNSUPPORTED", Code::InvalidArgument, sentence)
-            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-            .closing()
-    }
-
-    /// What the log says when it takes no entry.
-    pub fn of_log(error: &LogError) -> Self {
-        let (row, what) = table::log(error);
-        Self::row(row, Message::Ours(what))
-    }
-
     /// The body did not arrive in time.
     pub fn body_too_slow() -> Self {
         let sentence = "the request body did not arrive in time";
@@ -172,14 +153,6 @@ impl Problem {
             Row("OVERLOADED", Code::Unavailable, SOON),
             Message::Ours("more requests are under way than this instance takes at once"),
         )
-    }
-
-    /// More requests from one address than it may send.
-    pub fn too_often(wait: Duration) -> Self {
-        let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
-        let sentence = format!("too many requests from your address; come again in {seconds} s");
-        let row = Row("TOO_OFTEN", Code::ResourceExhausted, Some(Duration::from_secs(seconds)));
-        Self::row(row, Message::Said(sentence))
     }
 
     /// The exchange took longer than anybody waits.
@@ -310,6 +283,11 @@ fn status(code: Code) -> StatusCode {
         Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// Why nothing is stamped, in words for strangers.
+pub fn unstamped(error: &StampError) -> &'static str {
+    timestamp::unstamped(error).1
 }
 
 /// Why the log takes no entries, in words for strangers.

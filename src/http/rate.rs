@@ -77,8 +77,10 @@ impl Rate {
     }
 }
 
+/// The one address by which its subscriber is counted.
+///
 /// Attack: whoever has one IPv6 address has 2^64 of them.
-fn subscriber(address: IpAddr) -> IpAddr {
+pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

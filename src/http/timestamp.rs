@@ -10,13 +10,14 @@
 //!
 //! Spec: RFC 3161 §3.4; sigstore/timestamp-authority, `openapi.yaml`.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -26,19 +27,30 @@ use crate::timestamping::{PATH, StampError, Timestamping};
 use super::answers;
 use super::body;
 use super::cors;
+use super::patrons::{self, Welcome};
 use super::problem::Problem;
+use super::rate::{self, Rate};
 
 /// How many octets a request may have.
 const LONGEST_DER: usize = 4096;
 const LONGEST_JSON: usize = 1024;
 
+/// How many timestamps one address gets in a second, and for how many seconds at once: a hundred builds
+/// behind one address may end together.
+const RATE: NonZeroU32 = NonZeroU32::new(20).unwrap();
+const BURST: NonZeroU32 = NonZeroU32::new(30).unwrap();
+
 /// The routes of the timestamps.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(
-    timestamping: Arc<Timestamping>,
+    (timestamping, welcome): (Arc<Timestamping>, Welcome),
 ) -> Router<S> {
-    // With a fallback of their own, methods that are none of these get through the layer, too: preflights.
+    let rate = Arc::new(Rate::per_second(RATE, BURST));
+    // With a fallback of their own, methods that are none of these get through the layers, too: preflights.
+    let stamp = post(stamp)
+        .layer(from_fn_with_state(welcome, patrons::guard))
+        .layer(from_fn_with_state(rate, rate::guard));
     Router::new()
-        .route(PATH, post(stamp).fallback(wrong_method))
+        .route(PATH, stamp.fallback(wrong_method))
         .route(&format!("{PATH}/certchain"), get(chain).fallback(wrong_method))
         .route_layer(from_fn(cors::answer))
         .with_state(timestamping)
@@ -51,6 +63,7 @@ async fn stamp(
     let form = Form::of(request.headers()).ok_or_else(Problem::not_a_timestamp_query)?;
     let request = form.read(request).await?;
     let reply = timestamping.stamp(&request).await.map_err(failed)?;
+    tracing::debug!("stamped");
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/timestamp-reply")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),

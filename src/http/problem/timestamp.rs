@@ -32,20 +32,25 @@ impl Problem {
 
     /// There is no timestamp, through our own fault.
     pub fn unstamped(error: &StampError) -> Self {
-        let (row, what) = match error {
-            StampError::Keyless | StampError::Validity(_) => (
-                Row("TIMESTAMPS_NOT_VALID", Code::Unavailable, NEVER),
-                "the certificate of the timestamps does not hold at this time",
-            ),
-            StampError::Signer(_) => (
-                Row("SIGNER_UNAVAILABLE", Code::Unavailable, LATER),
-                "the key of the timestamps cannot be used at present",
-            ),
-            StampError::Clock(_) => (
-                Row("CLOCK_WRONG", Code::Unavailable, LATER),
-                "the clock of this instance is not to be trusted, and no time is attested by it",
-            ),
-        };
+        let (row, what) = unstamped(error);
         Self::row(row, Message::Ours(what))
+    }
+}
+
+/// Our faults, each in words for strangers.
+pub fn unstamped(error: &StampError) -> (Row, &'static str) {
+    match error {
+        StampError::Keyless | StampError::Validity(_) => (
+            Row("TIMESTAMPS_NOT_VALID", Code::Unavailable, NEVER),
+            "there is no key for timestamps whose certificate holds at this time",
+        ),
+        StampError::Signer(_) => (
+            Row("SIGNER_UNAVAILABLE", Code::Unavailable, LATER),
+            "the key of the timestamps cannot be used at present",
+        ),
+        StampError::Clock(_) => (
+            Row("CLOCK_WRONG", Code::Unavailable, LATER),
+            "the clock of this instance is not to be trusted, and no time is attested by it",
+        ),
     }
 }

@@ -54,7 +54,7 @@ fn an_unknown_key_shows_the_known_ones_and_a_later_one_says_so() {
         "lifetime: 10m",
         "lifetimes: 10m",
         &[
-            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, proxy, no_proxy, issuers, authority, lifetime, backdate, denials, log, keep_refusals, signatures",
+            "mayfly.yaml:10: lifetimes: unknown key; known here: url, listen, data, tls, proxy, no_proxy, issuers, authority, lifetime, backdate, denials, log, keep_refusals, signatures, timestamps",
         ],
     );
     check(

@@ -20,6 +20,7 @@ use mayfly::signer::Signer;
 use mayfly::store::{Store as _, sqlite};
 use mayfly::time::{Clock, Timestamp};
 use mayfly::timestamping::Timestamping;
+use mayfly::timestamping::watch::Watch;
 use tempfile::TempDir;
 
 use crate::support::issuer::{FakeIssuer, MIDNIGHT};
@@ -68,7 +69,8 @@ impl TestAuthority {
         let serials: Serials = Arc::new(move || serial(count.fetch_add(1, Ordering::SeqCst)));
         let logs = Shards::new(vec![log]);
         let by = (Arc::clone(&shared), Arc::clone(&serials));
-        let timestamping = Timestamping::new(&opened.timestamps, by, vec![logs.clone()]);
+        let timestamping =
+            Timestamping::new(&opened.timestamps, by, Watch::new(vec![logs.clone()], Vec::new()));
         let authority = Authority {
             clock: shared,
             serials,

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mayfly::algorithm::SignatureAlgorithm;
 use mayfly::cli::verify::{self, VerifyArgs, check_served};
-use mayfly::config::Readers;
+use mayfly::config::{Patrons, Readers};
 use mayfly::http::grpc::fulcio::create_signing_certificate_request::Key;
 use mayfly::http::grpc::fulcio::signing_certificate::Certificate;
 use mayfly::http::grpc::fulcio::{
@@ -59,7 +59,7 @@ async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<
     let issuer = FakeIssuer::start().await;
     let authority = TestAuthority::trusting(&issuer, signer);
     let app = App::new(Arc::clone(&authority.authority), &Material::default());
-    let app = app.with_timestamps(Arc::clone(&authority.timestamping));
+    let app = app.with_timestamps(Arc::clone(&authority.timestamping), (Patrons::Anyone, false));
     let readers = Access::to_log(&Readers::Anyone, false);
     let app = app.with_access(readers, Access::to_records(&Readers::Anyone, false));
     let server = Running::start_with(router(app), tls, Limits::default()).await;
@@ -67,6 +67,12 @@ async fn start_with(signer: fn(Arc<dyn Signer>) -> Arc<dyn Signer>, tls: Option<
 }
 
 impl Test {
+    /// A request for a certificate that is granted, over HTTP.
+    pub fn signing_request(&self) -> String {
+        let caller = Caller::of(&self.issuer);
+        caller.signing_request(&caller.token, "a")
+    }
+
     /// Asks for a certificate by gRPC.
     async fn create(
         &self,
@@ -104,6 +110,17 @@ impl Caller {
             key_pem: format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"),
             proof: proof.as_ref().to_vec(),
         }
+    }
+
+    /// A request for a certificate under this id, over HTTP, with another token.
+    fn signing_request(&self, token: &str, id: &str) -> String {
+        let mut key = json!({ "publicKey": { "content": self.key_pem } });
+        key["proofOfPossession"] = json!(STANDARD.encode(&self.proof));
+        let credentials = json!({ "oidcIdentityToken": token });
+        let body = json!({ "credentials": credentials, "publicKeyRequest": key }).to_string();
+        let head =
+            format!("POST /api/v2/signingCert HTTP/1.1\r\nhost: test\r\nx-request-id: {id}\r\n");
+        head + &format!("content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
     }
 
     fn request(&self) -> CreateSigningCertificateRequest {
@@ -192,14 +209,8 @@ async fn records() {
         ("d", &String::new()),
     ]) {
         test.authority.clock.set(Timestamp::from_secs(MIDNIGHT + second));
-        let mut key = json!({ "publicKey": { "content": caller.key_pem } });
-        key["proofOfPossession"] = json!(STANDARD.encode(&caller.proof));
-        let credentials = json!({ "oidcIdentityToken": token });
-        let body = json!({ "credentials": credentials, "publicKeyRequest": key }).to_string();
-        let head =
-            format!("POST /api/v2/signingCert HTTP/1.1\r\nhost: test\r\nx-request-id: {id}\r\n");
-        let rest = format!("content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
-        let answer = test.server.ask((head + &rest).as_bytes()).await;
+        let request = caller.signing_request(token, id);
+        let answer = test.server.ask(request.as_bytes()).await;
         assert_eq!(answer.status == 200, id == "a" || id == "c", "{id}: {}", answer.text());
     }
     // They are kept by a thread of its own.

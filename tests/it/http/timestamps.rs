@@ -6,7 +6,16 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use std::sync::Arc;
+
+use mayfly::config::Patrons;
+use mayfly::http::{App, router};
+use mayfly::time::Timestamp;
+use mayfly::trust::Material;
+
 use super::doors::{Test, start};
+use super::wire::Running;
+use crate::support::issuer::MIDNIGHT;
 
 /// Somebody with a file and OpenSSL.
 struct Judge {
@@ -107,4 +116,63 @@ async fn openssl_reads_them() {
     ] {
         assert!(text.contains(line), "no {line:?} in\n{text}");
     }
+}
+
+const GOOD: &str = "{\"artifactHash\":\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\",\"hashAlgorithm\":\"sha256\"}";
+
+/// Asks for a timestamp in JSON; yields the status and the body.
+async fn ask(server: &Running, body: &str) -> (u16, String) {
+    let head = "POST /api/v1/timestamp HTTP/1.1\r\nhost: test\r\nconnection: close\r\n";
+    let rest =
+        format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let answer = server.ask((head.to_owned() + &rest).as_bytes()).await;
+    (answer.status, answer.text())
+}
+
+#[tokio::test]
+async fn a_clock_behind_the_log_attests_nothing() {
+    let test = start().await;
+    assert_eq!(ask(&test.server, GOOD).await.0, 200);
+    test.authority.clock.set(Timestamp::from_secs(MIDNIGHT - 2));
+    let (status, said) = ask(&test.server, GOOD).await;
+    assert!(status == 503 && said.contains("CLOCK_WRONG"), "{status} {said}");
+    let ready = test.server.get("/readyz").await.text();
+    assert!(ready.contains("\"part\":\"timestamps\""), "{ready}");
+    test.authority.clock.set(Timestamp::from_secs(MIDNIGHT));
+    assert_eq!(ask(&test.server, GOOD).await.0, 200);
+}
+
+/// The rate comes before all else, so that nothing is learned by asking often.
+#[tokio::test]
+async fn whoever_comes_too_often_is_told_when_to_come_again() {
+    let test = start().await;
+    let mut asked = 0;
+    let said = loop {
+        let (status, said) = ask(&test.server, "{}").await;
+        asked += 1;
+        match status {
+            429 => break said,
+            400 => assert!(asked < 5000, "as often as one likes"),
+            other => panic!("{other}: {said}"),
+        }
+    };
+    assert!(
+        asked > 600 && said.contains("TOO_OFTEN") && said.contains("come again in 1 s"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn where_it_is_said_only_holders_of_a_certificate_get_them() {
+    let test = start().await;
+    let app = App::new(Arc::clone(&test.authority.authority), &Material::default());
+    let timestamping = Arc::clone(&test.authority.timestamping);
+    let server =
+        Running::start(router(app.with_timestamps(timestamping, (Patrons::Local, false)))).await;
+    let (status, said) = ask(&server, GOOD).await;
+    assert!(status == 403 && said.contains("`timestamps.from` in mayfly.yaml says"), "{said}");
+    let issued = server.ask(test.signing_request().as_bytes()).await;
+    assert_eq!(issued.status, 200, "{}", issued.text());
+    assert_eq!(ask(&server, GOOD).await.0, 200);
+    assert_eq!(server.get("/api/v1/timestamp/certchain").await.status, 200);
 }

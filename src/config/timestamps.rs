@@ -1,0 +1,76 @@
+//! `timestamps`: who gets them, and by what the clock is judged.
+
+use crate::config::reader::{Cursor, Section, Table};
+use crate::quote::quote;
+
+pub(super) const TIMESTAMPS: Table =
+    Table { section: "timestamps", keys: &["from", "ntp"], later: &[], strict: true };
+
+/// More NTP servers than anybody needs.
+const SERVERS: usize = 16;
+
+/// Whose requests are taken, where no token is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Patrons {
+    /// Anyone's, where the instance is for this machine alone; theirs who were just issued a certificate,
+    /// elsewhere.
+    #[default]
+    Local,
+    /// Anyone's.
+    Anyone,
+    /// Theirs who were just issued a certificate.
+    Issued,
+}
+
+impl Patrons {
+    /// Whether anyone's are, at an instance for this machine alone or not.
+    pub fn are_all(self, is_local: bool) -> bool {
+        match self {
+            Self::Anyone => true,
+            Self::Issued => false,
+            Self::Local => is_local,
+        }
+    }
+
+    /// Reads `anyone` or `issued`.
+    pub(super) fn read(cursor: &Cursor<'_>) -> Option<Self> {
+        match cursor.text()? {
+            "anyone" => Some(Self::Anyone),
+            "issued" => Some(Self::Issued),
+            other => cursor.fail(format!("expected anyone or issued, got {}", quote(other))),
+        }
+    }
+}
+
+/// What a file says of timestamps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimestampConfig {
+    /// Who gets them.
+    pub from: Patrons,
+    /// The NTP servers that must agree with the clock, `host` or `host:port`.
+    pub ntp: Vec<String>,
+}
+
+/// Reads the key from the top of the file.
+pub(super) fn read(top: &Section<'_>) -> Option<TimestampConfig> {
+    let Some(cursor) = top.get("timestamps") else { return Some(TimestampConfig::default()) };
+    let section = cursor.section(&TIMESTAMPS)?;
+    let from = section.get("from").map_or(Some(Patrons::default()), Patrons::read);
+    let ntp = section.get("ntp").map_or(Some(Vec::new()), servers);
+    Some(TimestampConfig { from: from?, ntp: ntp? })
+}
+
+fn servers(cursor: &Cursor<'_>) -> Option<Vec<String>> {
+    let servers = cursor.texts()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    if let Some(odd) = servers.iter().find(|it| it.is_empty() || !it.chars().all(plain)) {
+        return cursor.fail(format!(
+            "expected the names of NTP servers such as ntp.example.com, got {}",
+            quote(odd)
+        ));
+    }
+    if servers.len() > SERVERS {
+        return cursor.fail(format!("expected at most {SERVERS} NTP servers"));
+    }
+    Some(servers)
+}
