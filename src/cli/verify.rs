@@ -1,6 +1,6 @@
 //! `mayfly log verify`: the judge, from outside.
 //!
-//! Reads a static-ct-api log as anybody can, over HTTP or from a folder, and holds all of it to
+//! Reads a static-ct-api log, or one of other tiles, as anybody can, over HTTP or from a folder, and holds all of it to
 //! itself and to what was seen at the last visit; [`crate::ct::judge`] does the judging.
 
 use std::io;
@@ -10,10 +10,11 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::out;
-use crate::ct::judge::{Fault, Judge, Resource, Sighting, Verdict};
+use crate::ct::judge::{self, Fault, Judge, Resource, Sighting, Verdict};
 use crate::log::{Log, LogError};
 use crate::quote::quote;
-use crate::tlog::key::{KeyError, PublicKey};
+use crate::tlog::key::{CheckpointError, KeyError, PublicKey};
+use crate::tlog::merkle::Hash;
 
 mod cores;
 mod keys;
@@ -31,8 +32,8 @@ use visit::Visit;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Example:\n  mayfly log verify https://ca.example.com --key log.pub")]
 pub struct VerifyArgs {
-    /// The address of an instance or of one log of it (`https://ca.example.com/ct/2026`), or a
-    /// folder with a log's files
+    /// The address of an instance or of one log of it (`https://ca.example.com/ct/2026`,
+    /// `https://ca.example.com/tlog/2026/api/v2`), or a folder with a log's files
     #[arg(value_name = "URL|DIR", default_value = "http://127.0.0.1:5555")]
     pub log: String,
     /// The log's public key, PEM or DER; without it the trusted_root.json served with the log is
@@ -58,8 +59,9 @@ pub struct VerifyArgs {
 /// [`VerifyError`]; its [`VerifyError::exit_code`] says whether the log or the command is wrong.
 pub async fn run(args: &VerifyArgs, out: &mut dyn io::Write) -> Result<(), VerifyError> {
     let place = Source::open(&args.log, args.token_file.as_deref())?;
-    let logs = keys::logs(&place).await?;
-    if logs.len() > 1 && (args.key.is_some() || args.state.is_some()) {
+    let is_one = args.key.is_some() || args.state.is_some();
+    let logs = keys::logs(&place, is_one).await?;
+    if logs.len() > 1 && is_one {
         return Err(VerifyError::ManyLogs(logs.join(", ")));
     }
     for prefix in logs {
@@ -82,13 +84,15 @@ async fn verify_one(
 
     let state = match state {
         Some(state) => state,
-        None => visit::default_path(&origin)?,
+        None => visit::default_path(&name(&origin, key.as_ref()))?,
     };
     let last = Visit::load(&state)?;
     let log_id = key.as_ref().map(PublicKey::id);
     let earlier = last.map(|last| last.of_same_log(&state, &origin, log_id)).transpose()?;
 
-    let judge = Judge::new(head, earlier)?.spread(cores::spread);
+    let note = checkpoint.parse().map_err(CheckpointError::Note).map_err(Fault::Checkpoint)?;
+    let judge = Judge::of(judge::entries(&note, key.as_ref()), head, earlier)?;
+    let judge = judge.spread(cores::spread);
     source.read_ahead(judge.tiles());
     let progress = out::progress(&origin, head.size, "");
     let verdict =
@@ -98,6 +102,12 @@ async fn verify_one(
 
     Visit::new(&origin, log_id, head).save(&state)?;
     Ok(Report { origin, verdict, key: keys.from(key.is_some()), earlier })
+}
+
+/// Under which name a visit is kept: a signature log's shards have one origin, and a key each.
+fn name(origin: &str, key: Option<&PublicKey>) -> String {
+    let id = key.filter(|_| !origin.contains('/')).map(|key| Hash(key.id()).to_string());
+    id.map_or_else(|| origin.to_owned(), |id| format!("{origin}/{id}"))
 }
 
 /// Hands the judge every file that it wants.

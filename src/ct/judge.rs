@@ -1,4 +1,4 @@
-//! The judge: recomputes everything of a certificate log from its public files.
+//! The judge: recomputes everything of a log from its public files.
 //!
 //! A [`Judge`] holds a head to what the log serves: each entry to its place, its issuers and its
 //! precertificate, each hash of each tile to the entries below it, the root to all of them, and all
@@ -11,6 +11,8 @@
 //! …
 //! tile/data/255   tile/0/255   tile/1/000    a tile as soon as all below it is known
 //! ```
+//!
+//! A log of other entries (`tile/entries/`) is the same without issuers: what its entries say is for others.
 //!
 //! One bit changed in any of these files is found: leaf hashes cover what the tree covers; the
 //! precertificate, which it does not cover, is held to the logged TBS and to its signature.
@@ -28,9 +30,10 @@ use super::entry::{self, Entry, Logged, LoggedEntry};
 use super::precertificate::Parts;
 use crate::time::Timestamp;
 use crate::tlog::key::{CheckpointError, PublicKey};
-use crate::tlog::merkle::{Frontier, Hash};
-use crate::tlog::note::{Checkpoint, SignedNote};
+use crate::tlog::merkle::{Frontier, Hash, leaf_hash};
+use crate::tlog::note::{self, Checkpoint, SignedNote};
 use crate::tlog::tile::{self, TileKind, TilePath};
+use crate::tlog::tls::Reader;
 
 mod fault;
 mod tiles;
@@ -83,12 +86,26 @@ impl Sighting {
     pub fn of(checkpoint: &str, key: Option<&PublicKey>) -> Result<(String, Self), Fault> {
         let note: SignedNote = checkpoint.parse().map_err(CheckpointError::Note)?;
         let (checkpoint, timestamp) = match key {
+            Some(key) if entries(&note, Some(key)) == TileKind::Entries => {
+                (key.verify_note(&note)?, None)
+            }
             Some(key) => key.verify_checkpoint(&note).map(|(head, at)| (head, Some(at)))?,
             None => (note.text.parse::<Checkpoint>().map_err(CheckpointError::Note)?, None),
         };
         let Checkpoint { origin, size, root } = checkpoint;
         Ok((origin, Self { size, root, timestamp }))
     }
+}
+
+/// What the tiles of entries of a log are, by its checkpoint: a certificate log's key signs tree heads, any
+/// other's the text. Where the key is not known, by the name: a signature log has its host's alone.
+pub fn entries(note: &SignedNote, key: Option<&PublicKey>) -> TileKind {
+    let origin = note.text.lines().next().unwrap_or_default();
+    let is_text = match key.map(PublicKey::id) {
+        Some(id) => note.signatures.iter().any(|line| line.key_id == note::ecdsa_key_id(&id)),
+        None => !origin.contains('/'),
+    };
+    if is_text { TileKind::Entries } else { TileKind::Data }
 }
 
 /// What holds when nothing was found wrong.
@@ -178,6 +195,15 @@ impl Judge {
     /// [`Fault::Shrunk`], [`Fault::Rewound`], [`Fault::Forked`] when the heads alone contradict
     /// each other.
     pub fn new(head: Sighting, earlier: Option<Sighting>) -> Result<Self, Fault> {
+        Self::of(TileKind::Data, head, earlier)
+    }
+
+    /// The same of a log with these tiles of entries.
+    ///
+    /// # Errors
+    ///
+    /// As [`Judge::new`].
+    pub fn of(entries: TileKind, head: Sighting, earlier: Option<Sighting>) -> Result<Self, Fault> {
         if let Some(earlier) = earlier {
             if earlier.size > head.size {
                 return Err(Fault::Shrunk { earlier: earlier.size, now: head.size });
@@ -189,7 +215,7 @@ impl Judge {
         let judge = Self {
             head,
             earlier,
-            tiles: tiles(head.size),
+            tiles: Tiles::of(head.size, entries),
             frontier: Frontier::default(),
             levels: BTreeMap::new(),
             issuers: BTreeMap::new(),
@@ -237,7 +263,8 @@ impl Judge {
         } else if let Some(path) = self.tiles.next() {
             match path.kind {
                 TileKind::Hashes { level } => self.take_hashes(path, level, bytes)?,
-                TileKind::Data | TileKind::Entries => self.take_entries(path, bytes)?,
+                TileKind::Data => self.take_entries(path, bytes)?,
+                TileKind::Entries => self.take_octets(path, bytes)?,
             }
             self.compared += 1;
         }
@@ -283,6 +310,19 @@ impl Judge {
             self.take_entry(index, entry)?;
         }
         if rest.is_empty() { Ok(()) } else { Err(Fault::TrailingBytes(path)) }
+    }
+
+    fn take_octets(&mut self, path: TilePath, bytes: &[u8]) -> Result<(), Fault> {
+        let mut reader = Reader::new(bytes);
+        for _ in 0..path.width {
+            let index = self.frontier.size();
+            let octets = reader.opaque16();
+            let octets = octets.map_err(|error| Fault::Entry { index, error: error.into() })?;
+            self.frontier.push(leaf_hash(octets));
+            self.level(0).push(leaf_hash(octets));
+            self.compare_with_earlier()?;
+        }
+        reader.end().map_err(|_| Fault::TrailingBytes(path))
     }
 
     fn take_entry(&mut self, index: u64, entry: LoggedEntry) -> Result<(), Fault> {

@@ -12,19 +12,35 @@ use super::source::{ReadError, Source};
 use crate::tlog::key::{KeyError, PublicKey};
 use crate::tlog::note::{self, SignedNote};
 
-/// The part of a `trusted_root.json` that is about certificate logs.
+/// The part of a `trusted_root.json` that is about logs.
 #[derive(Deserialize)]
 struct TrustedRoot {
     #[serde(default)]
-    ctlogs: Vec<CtLog>,
+    ctlogs: Vec<Trusted>,
+    #[serde(default)]
+    tlogs: Vec<Trusted>,
 }
+
+impl TrustedRoot {
+    /// Every log of both kinds.
+    fn into_logs(self) -> Vec<Trusted> {
+        let signatures = self.tlogs.into_iter().map(|log| Trusted { tiles: TILES, ..log });
+        self.ctlogs.into_iter().chain(signatures).collect()
+    }
+}
+
+/// Where a signature log has its tiles, below its address.
+const TILES: &str = "/api/v2";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct CtLog {
+struct Trusted {
     #[serde(default)]
     base_url: String,
     public_key: TrustedKey,
+    /// What follows its address in that of its files.
+    #[serde(skip)]
+    tiles: &'static str,
 }
 
 #[derive(Deserialize)]
@@ -33,15 +49,15 @@ struct TrustedKey {
     raw_bytes: String,
 }
 
-impl CtLog {
-    /// The path of the log below its host, without slashes at its ends.
+impl Trusted {
+    /// The path of the log's files below its host, without slashes at its ends.
     ///
     /// Attack: only the path is taken, so that no other host is ever asked.
-    fn path(&self) -> Option<&str> {
+    fn path(&self) -> Option<String> {
         let (_, rest) = self.base_url.split_once("://")?;
         let path = rest.split_once('/').map_or("", |(_, path)| path).trim_matches('/');
         let is_plain = |segment: &str| !matches!(segment, "" | "." | "..");
-        (path.is_empty() || path.split('/').all(is_plain)).then_some(path)
+        (path.is_empty() || path.split('/').all(is_plain)).then(|| format!("{path}{}", self.tiles))
     }
 
     fn key(&self) -> Option<PublicKey> {
@@ -51,29 +67,24 @@ impl CtLog {
 }
 
 /// The logs at a place, each by its path below it: the place itself when it is a log, those of its
-/// `trusted_root.json` otherwise.
-pub(super) async fn logs(place: &Source) -> Result<Vec<String>, VerifyError> {
+/// `trusted_root.json` otherwise. Of `is_one` alone that of the certificates is meant.
+pub(super) async fn logs(place: &Source, is_one: bool) -> Result<Vec<String>, VerifyError> {
     match place.fetch("checkpoint").await {
         Ok(_) => return Ok(vec![String::new()]),
         Err(ReadError::Absent(_)) => {}
         Err(error) => return Err(error.into()),
     }
     let trusted = trusted_root(place).await?;
-    let mut logs: Vec<String> = trusted
-        .iter()
-        .filter_map(CtLog::path)
-        .filter(|p| !p.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let wanted = trusted.iter().filter(|log| !is_one || log.tiles.is_empty());
+    let mut logs: Vec<String> =
+        wanted.filter_map(Trusted::path).filter(|path| !path.is_empty()).collect();
     logs.dedup();
     if logs.is_empty() { Err(VerifyError::NoLog(place.to_string())) } else { Ok(logs) }
 }
 
-async fn trusted_root(place: &Source) -> Result<Vec<CtLog>, VerifyError> {
+async fn trusted_root(place: &Source) -> Result<Vec<Trusted>, VerifyError> {
     match place.fetch("trusted_root.json").await {
-        Ok(bytes) => {
-            Ok(serde_json::from_slice(&bytes).map_or(Vec::new(), |root: TrustedRoot| root.ctlogs))
-        }
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_or(Vec::new(), TrustedRoot::into_logs)),
         Err(ReadError::Absent(_)) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
@@ -101,7 +112,7 @@ impl Keys {
         for place in places.into_iter().flatten() {
             let trusted = trusted_root(&place).await?;
             if !trusted.is_empty() {
-                return Ok(Self::Served(trusted.iter().filter_map(CtLog::key).collect()));
+                return Ok(Self::Served(trusted.iter().filter_map(Trusted::key).collect()));
             }
         }
         Ok(Self::Served(Vec::new()))
@@ -117,6 +128,7 @@ impl Keys {
                     let id = key.id();
                     note.signatures.iter().any(|line| {
                         line.key_id == note::key_id(&line.name, note::TYPE_RFC6962, &id)
+                            || line.key_id == note::ecdsa_key_id(&id)
                     })
                 };
                 keys.iter().find(signs).cloned()

@@ -6,6 +6,8 @@ use crate::tlog::tile::{TileKind, TilePath, width_at};
 #[derive(Clone, Debug)]
 pub struct Tiles {
     size: u64,
+    /// What its tiles of entries are.
+    entries: TileKind,
     /// The tile of entries, and its hash tile, that comes next or is being finished.
     index: u64,
     step: Step,
@@ -18,12 +20,17 @@ enum Step {
     Hashes(u8),
 }
 
-/// Every tile of a log of `size` entries, each after all that it is computed from.
+/// Every tile of a certificate log of `size` entries, each after all that it is computed from.
 pub const fn tiles(size: u64) -> Tiles {
-    Tiles { size, index: 0, step: Step::Entries }
+    Tiles::of(size, TileKind::Data)
 }
 
 impl Tiles {
+    /// Those of a log with these tiles of entries.
+    pub const fn of(size: u64, entries: TileKind) -> Self {
+        Self { size, entries, index: 0, step: Step::Entries }
+    }
+
     /// The hash tile of `level` that the present tile of entries completes, or ends.
     fn completed(&self, level: u8) -> Option<TilePath> {
         let kind = TileKind::Hashes { level };
@@ -43,7 +50,7 @@ impl Iterator for Tiles {
         loop {
             match self.step {
                 Step::Entries => {
-                    let tile = TilePath::at(self.size, TileKind::Data, self.index)?;
+                    let tile = TilePath::at(self.size, self.entries, self.index)?;
                     self.step = Step::Hashes(0);
                     return Some(tile);
                 }
