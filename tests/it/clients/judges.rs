@@ -1,6 +1,7 @@
 //! The log of the real binary, judged by other people's code: Sunlight's client reads it as
-//! static-ct-api has it, ct-go's as RFC 6962 has it, and they must find the same. And a log that Tessera
-//! wrote, judged by ours.
+//! static-ct-api has it, ct-go's as RFC 6962 has it, and they must find the same; Rekor's own code makes the
+//! entries of its signature log again, and Torchwood's client reads them. And a log that Tessera wrote, judged
+//! by ours.
 
 use std::fs;
 use std::path::PathBuf;
@@ -46,6 +47,22 @@ async fn sunlight_and_ct_go_find_one_true_log_and_every_changed_bit() {
     let second = judges.visit(&[]);
     assert_succeeds(&second);
     assert!(said(&second).contains("holds: 420 entries"), "{}", said(&second));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rekors_code_makes_the_same_entries_and_torchwood_reads_them_all() {
+    let Some(program) = installed("judges", ".cache/bin/signatures") else { return };
+    let instance = Instance::start().await;
+    let visit =
+        |more: &[&str]| run(Command::new(&program).args(["-url", &instance.url]).args(more));
+    let first = visit(&[]);
+    assert_succeeds(&first);
+    // One entry of its own, six kinds of keys, and an envelope.
+    assert!(said(&first).contains("holds: 8 entries"), "{}", said(&first));
+    for question in ["/log/entries", "/checkpoint", "/tile/0/", "/tile/entries/"] {
+        let flipped = visit(&["-flip", question]);
+        assert!(!flipped.status.success(), "nobody noticed a changed bit of {question}");
+    }
 }
 
 /// Tessera writes partial tiles beside full ones, and a signature that nobody here knows.
