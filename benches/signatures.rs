@@ -137,7 +137,7 @@ fn open(data: &std::path::Path) -> Signatures {
     let means = Means { store, keys, clock: Arc::clone(&clock), form, origin, shard: name };
     let (epoch, mark, scrub) =
         (Epoch([1; 16]), Some(shard.mark_beside()), Duration::from_secs(3600));
-    let log = Log::open(Opening { means, epoch, mark, scrub }).expect("a log");
+    let log = Log::open(Opening { means, epoch, mark, shown: Vec::new(), scrub }).expect("a log");
     log.keep_index(shard.index()).expect("a thread");
     Signatures { clock, logs: Shards::new(vec![log]), admits: Admission::Anyone }
 }

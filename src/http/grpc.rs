@@ -13,7 +13,7 @@ use super::body;
 use super::envelope::{RequestId, Sender};
 
 pub mod fulcio;
-mod rekor;
+pub mod rekor;
 
 use fulcio::ca_server::{Ca, CaServer};
 use fulcio::create_signing_certificate_request::Key;

@@ -9,5 +9,6 @@ mod files;
 mod grpc;
 mod script;
 mod server;
+mod signatures;
 mod timestamps;
 mod wire;

@@ -185,8 +185,12 @@ async fn the_keys_and_the_log_of_the_instance_are_tried() {
     let (code, out) = bench.check(&bench.yaml(""), &[]);
     assert_eq!(code, Some(0), "{out}");
     let year = SystemClock.now().year();
-    let log =
-        [format!("log key {year}   ok "), format!("log {year}       ok      0 entries, root")];
+    let log = [
+        format!("key ct/{year}    ok "),
+        format!("log ct/{year}    ok      0 entries, root"),
+        format!("key tlog/{year}  ok "),
+        format!("log tlog/{year}  ok      1 entries, root"),
+    ];
     let authority = ["chain          ok ", "authority key  ok "].map(str::to_owned);
     for line in authority.into_iter().chain(log) {
         assert!(out.contains(&line), "no {line:?} in:\n{out}");

@@ -97,8 +97,8 @@ async fn instance(config: Config) -> Vec<Line> {
         Ok(instance) => {
             let Installation { shards, signatures, .. } = &instance.installation;
             for shard in shards.iter().chain(signatures) {
-                let name = shard.path();
-                lines.push(signing_key(&format!("log key {name}"), shard.signer.as_ref()).await);
+                let path = shard.path();
+                lines.push(signing_key(&format!("key {path}"), shard.signer.as_ref()).await);
                 lines.push(store(shard, &instance.config));
             }
         }

@@ -164,7 +164,7 @@ impl Series {
         // The more shards, the more calls there are before the first one under load.
         let each = match self.run {
             Run::First => 1,
-            Run::Load => 5 * shard::databases(&instance.data).len(),
+            Run::Load => 10 * shard::databases(&instance.data).len(),
         };
         for callers in [1, 2] {
             instance.load(&server, callers, each).join_all().await;

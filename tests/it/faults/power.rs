@@ -427,8 +427,8 @@ async fn what_a_failed_sync_left_is_never_built_upon() {
     for (number, on) in [(1, ""), (1, "+"), (4, ""), (4, "+")] {
         let instance = Instance::new().await;
         let mut events = record(&instance, &[], (1, 3), "TERM").await;
-        // Each shard has some of its own before it is served.
-        let number = shard::databases(&instance.data).len() * 4 + number;
+        // Each shard of either log has some of its own before it is served.
+        let number = shard::databases(&instance.data).len() * 11 + number;
         let inject = format!("inject=fdatasync:error=EIO:when={number}{on}");
         let before = events.len();
         events.extend(record(&instance, &["-e", &inject], (2, 40), "").await);

@@ -31,7 +31,7 @@ pub struct TestAuthority {
     pub authority: Arc<Authority>,
     pub timestamping: Arc<Timestamping>,
     pub clock: Arc<HandClock>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestAuthority {
@@ -88,14 +88,26 @@ impl TestAuthority {
             recorder,
         };
         let (authority, timestamping) = (Arc::new(authority), Arc::new(timestamping));
-        Self { authority, timestamping, clock, _folder: folder }
+        Self { authority, timestamping, clock, folder }
     }
-}
 
-impl TestAuthority {
     /// The chain that it issues by.
     pub fn chain(&self) -> Arc<Chain> {
         Arc::clone(&self.authority.succession.at(self.clock.now()).chain)
+    }
+
+    /// Its signature log, opened; of two at once the second fails.
+    pub fn signature_log(&self) -> Log {
+        let data = self.folder.path().join("data");
+        let now = Timestamp::from_secs(MIDNIGHT);
+        let shard = installation::open(&data, None, now).unwrap().signatures.remove(0);
+        let store = Arc::new(sqlite::open(&shard.database).unwrap());
+        let (keys, clock, form) = (shard.keys(), self.clock.clone(), shard.kind.form());
+        let (origin, name) = (shard.owner.origin.clone(), shard.name().to_owned());
+        let means = Means { store, keys, clock, form, origin, shard: name };
+        let log = Log::open(opening(means)).unwrap();
+        log.keep_index(shard.index()).unwrap();
+        log
     }
 }
 

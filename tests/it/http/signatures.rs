@@ -24,6 +24,7 @@ use mayfly::time::Timestamp;
 use mayfly::tlog::key::PublicKey;
 use mayfly::tlog::merkle::{Hash, leaf_hash, verify_inclusion};
 use mayfly::tlog::note::SignedNote;
+use mayfly::trust::Material;
 use serde_json::{Value, json};
 use tonic::{Code, Request};
 
@@ -78,11 +79,11 @@ impl Bench {
 async fn serve(authority: &TestAuthority, issued: bool, rate: Option<Rate>) -> (Log, Running) {
     let log = authority.signature_log();
     let shared = Arc::clone(&authority.authority);
-    let issuing = Reading::of(&shared.chain.ders()[0]).unwrap();
+    let issuing = Reading::of(&authority.chain().ders()[0]).unwrap();
     let admits = if issued { Admission::Issued(Arc::new(issuing)) } else { Admission::Anyone };
     let (clock, logs) = (authority.clock.clone(), Shards::new(vec![log.clone()]));
     let readers = || Access::to_log(&Readers::Anyone, false);
-    let app = App::new(shared, String::new()).with_access(readers(), readers());
+    let app = App::new(shared, &Material::default()).with_access(readers(), readers());
     let app = app.with_signatures(Signatures { clock, logs, admits }, rate);
     (log, Running::start(router(app)).await)
 }
