@@ -159,7 +159,7 @@ impl Problem {
     pub fn too_slow() -> Self {
         Self::row(
             Row("TOO_SLOW", Code::Unavailable, LATER),
-            Message::Ours("the certificate was not ready in time"),
+            Message::Ours("the answer was not ready in time"),
         )
     }
 

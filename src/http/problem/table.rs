@@ -78,22 +78,22 @@ pub fn log(error: &LogError) -> (Row, &'static str) {
     match error {
         LogError::Full => (
             Row("LOG_FULL", Code::Unavailable, SOON),
-            "the log has more certificates waiting than it can write",
+            "the log has more entries waiting than it can write",
         ),
         LogError::Closed => {
             (Row("SHUTTING_DOWN", Code::Unavailable, SOON), "this instance is shutting down")
         }
         LogError::ReadOnly => (
             Row("READ_ONLY", Code::Unavailable, NEVER),
-            "this instance serves its log for reading only, and issues nothing",
+            "this instance serves its logs for reading only: it issues and logs nothing",
         ),
         LogError::Damaged(_) => (
             Row("LOG_DAMAGED", Code::Unavailable, NEVER),
-            "the log of this instance was found damaged, and nothing is issued until a person has looked at it",
+            "the log of this instance was found damaged: nothing is issued or logged until a person has looked at it",
         ),
         LogError::Clock { .. } => (
             Row("CLOCK_WRONG", Code::Unavailable, LATER),
-            "the clock of this instance is wrong, and nothing is issued by a wrong clock",
+            "the clock of this instance is wrong: nothing is issued or logged by a wrong clock",
         ),
         LogError::Foreign { .. }
         | LogError::Rows { .. }
@@ -113,7 +113,7 @@ pub fn log(error: &LogError) -> (Row, &'static str) {
         | LogError::Uncovered { .. }
         | LogError::Died => (
             Row("LOG_UNAVAILABLE", Code::Unavailable, LATER),
-            "the log cannot be written at present, and nothing is issued without it",
+            "the log cannot be written at present, and nothing is issued or taken without it",
         ),
     }
 }
