@@ -80,6 +80,28 @@ impl Script {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_sigstore_crate_gets_certificates_over_both_apis() {
+    let Some(program) = installed("sigstore-rs", ".cache/bin/sigstore-rs") else { return };
+    let instance = Instance::start().await;
+    let (artifact, chain) = (instance.file("artifact"), instance.file("chain.pem"));
+    fs::write(&artifact, "an artifact").unwrap();
+    let ask = |api: &str, caller: &Caller| {
+        let mut command = Command::new(&program);
+        command.args([api, &instance.url, &caller.token, &caller.challenge]);
+        run(command.arg(&artifact).arg(&chain))
+    };
+    // What it sends over v2 has room for an e-mail address and nothing else.
+    for (api, caller) in
+        [("v1", instance.alice()), ("v1", instance.workflow()), ("v2", instance.alice())]
+    {
+        assert_succeeds(&ask(api, &caller));
+        let chain = judge::blocks(&fs::read_to_string(&chain).unwrap());
+        judge(&instance, &chain, &caller, &judge::spki(&chain[0]));
+    }
+    assert_refuses(&ask("v1", &instance.stranger()), UNKNOWN_ISSUER);
+}
+
 /// The trusted root, but with another key for the certificate log.
 fn with_another_log(trusted_root: &Path) -> String {
     let mut root: Value = serde_json::from_slice(&fs::read(trusted_root).unwrap()).unwrap();

@@ -102,6 +102,13 @@ pub fn blocks(pem: &str) -> Vec<String> {
     pem.split_inclusive(end).map(str::to_owned).collect()
 }
 
+/// DER `SubjectPublicKeyInfo` of a certificate in PEM.
+pub fn spki(pem: &str) -> Vec<u8> {
+    let der = der(pem);
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+    certificate.public_key().raw.to_vec()
+}
+
 fn der(pem: &str) -> Vec<u8> {
     Pem::iter_from_buffer(pem.as_bytes()).next().unwrap().unwrap().contents
 }

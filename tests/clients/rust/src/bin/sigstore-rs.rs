@@ -15,7 +15,7 @@ use sigstore::fulcio::{FulcioClient, TokenProvider};
 use sigstore::oauth::IdentityToken;
 use x509_cert::Certificate;
 use x509_cert::builder::{Builder, RequestBuilder};
-use x509_cert::der::{DecodePem, Encode, EncodePem, pem::LineEnding};
+use x509_cert::der::{Encode, EncodePem, pem::LineEnding};
 use x509_cert::name::Name;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -34,7 +34,9 @@ async fn main() -> Outcome<()> {
         _ => v2(client, &IdentityToken::try_from(token.as_str())?, &artifact).await?,
     };
     // An error that it was answered, it takes for a certificate.
-    let leaf = Certificate::from_pem(&pem).map_err(|error| format!("{error}: {pem}"))?;
+    let certificates = Certificate::load_pem_chain(pem.as_bytes());
+    let certificates = certificates.map_err(|error| format!("{error}: {pem}"))?;
+    let leaf = certificates.first().ok_or_else(|| format!("no certificate: {pem}"))?;
     let spki = leaf.tbs_certificate().subject_public_key_info().to_der()?;
     let key = CosignVerificationKey::try_from_der(&spki)?;
     key.verify_signature(Signature::Raw(&signature), &artifact)?;
