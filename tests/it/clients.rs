@@ -3,11 +3,15 @@
 //! `tests/run` installs the clients into `tests/clients/.cache`. A test whose client is not there says
 //! so on stderr and passes; with `CI=true` it fails.
 
+mod circle;
+mod gitsign;
 mod grpc;
+mod images;
 mod instance;
 mod judge;
 mod judges;
 mod recorded;
+mod stock;
 
 use std::fs;
 use std::io::Write;
@@ -113,7 +117,7 @@ fn with_another_log(trusted_root: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn cosign_2_signs_and_verifies_over_the_v1_api() {
+async fn cosign_2_signs_and_verifies_the_old_way_over_the_v1_api() {
     let Some(cosign) = installed("cosign-2", ".cache/bin/cosign-2") else { return };
     let instance = Instance::start().await;
     let trust = instance.trust();
@@ -154,6 +158,7 @@ impl Cosign<'_> {
             .arg(verb)
             .env("HOME", self.instance.file("home"))
             .env("SIGSTORE_ROOT_FILE", self.instance.file("trust/ca.pem"))
+            .env("SIGSTORE_TSA_CERTIFICATE_FILE", self.instance.file("trust/tsa.pem"))
             .env("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", &self.ct_key);
         command
     }
@@ -163,7 +168,9 @@ impl Cosign<'_> {
         fs::write(&artifact, "an artifact").unwrap();
         let mut command = self.command("sign-blob");
         command.args(["--yes", "--tlog-upload=false", "--fulcio-url", &self.instance.url]);
-        command.args(["--identity-token", &caller.token]);
+        command.args(["--identity-token", &caller.token, "--timestamp-server-url"]);
+        command.arg(format!("{}/api/v1/timestamp", self.instance.url));
+        command.arg("--rfc3161-timestamp").arg(self.instance.file("timestamp"));
         command.arg("--output-certificate").arg(self.instance.file("certificate"));
         command.arg("--output-signature").arg(self.instance.file("signature")).arg(artifact);
         run(&mut command)
@@ -171,7 +178,10 @@ impl Cosign<'_> {
 
     fn verify(&self, caller: &Caller) -> Output {
         let mut command = self.command("verify-blob");
-        command.args(["--insecure-ignore-tlog", "--certificate-identity", &caller.identity]);
+        // The old format holds entries of the first signature-log API alone: there is none to look for.
+        command.args(["--insecure-ignore-tlog", "--use-signed-timestamps"]);
+        command.arg("--rfc3161-timestamp").arg(self.instance.file("timestamp"));
+        command.args(["--certificate-identity", &caller.identity]);
         command.args(["--certificate-oidc-issuer", &caller.issuer]);
         command.arg("--certificate").arg(self.instance.file("certificate"));
         command.arg("--signature").arg(self.instance.file("signature"));

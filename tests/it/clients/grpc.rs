@@ -51,6 +51,14 @@ pub async fn call(url: &str, tls_ca: &str, message: &[u8]) -> Answer {
     answer(response.expect("an answer within the client's 60 s").unwrap()).await
 }
 
+/// Fetches a path of the instance at `url`.
+pub async fn get(url: &str, tls_ca: &str, path: &str) -> Bytes {
+    let request = Request::get(format!("{url}{path}")).body(Full::default()).unwrap();
+    let response = client(tls_ca).request(request).await.unwrap();
+    assert_eq!(response.status(), 200, "{path}");
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
 async fn answer(response: Response<hyper::body::Incoming>) -> Answer {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/grpc");

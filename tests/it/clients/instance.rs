@@ -25,6 +25,7 @@ pub struct Instance {
 }
 
 /// Somebody with a token, and what their certificate must say.
+#[derive(Clone)]
 pub struct Caller {
     pub token: String,
     pub issuer: String,
@@ -51,7 +52,8 @@ impl Instance {
         Self::launch(issuer, folder, source, format!("http://127.0.0.1:{port}"))
     }
 
-    /// An instance with TLS, by a file of our own; the CA of its server certificate is in [`Self::tls_ca`].
+    /// An instance with TLS, by a file of our own, that takes signatures as one beyond loopback does; the CA
+    /// of its server certificate is in [`Self::tls_ca`].
     pub async fn start_with_tls() -> Self {
         let issuer = FakeIssuer::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -264,13 +266,22 @@ fn mayfly_config(url: &str, port: &str, issuer: &FakeIssuer) -> String {
 listen: 127.0.0.1:{port}
 data: data
 tls: {{ certificate: tls.crt, key: tls.key }}
+signatures: {{ from: issued }}
 issuers:
   - url: {}
     type: email
     audiences: [ sigstore ]
     ca: issuer.pem
     allow: anybody
+  - url: {}
+    type: ci
+    ca: issuer.pem
+    constants: {{ url: https://github.com }}
+    san: \"{{{{ .url }}}}/{{{{ .job_workflow_ref }}}}\"
+    extensions: {{ build-signer-digest: job_workflow_sha }}
+    allow: anybody
 ",
-        issuer.url()
+        issuer.url(),
+        ci(issuer)
     )
 }
