@@ -272,12 +272,12 @@ fn strings(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
 }
 
-fn clients() -> PathBuf {
+pub fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
 /// Yields a file of a client; says it when the client is not installed, and fails where all must be.
-fn installed(client: &str, file: &str) -> Option<PathBuf> {
+pub fn installed(client: &str, file: &str) -> Option<PathBuf> {
     let path = clients().join(file);
     if path.exists() {
         return Some(path);

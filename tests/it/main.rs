@@ -30,4 +30,5 @@ mod moving;
 mod upkeep;
 mod witness;
 mod clients;
+mod tuf;
 mod verify;

@@ -148,7 +148,7 @@ impl Bench {
 }
 
 /// The whole answer, as it comes.
-fn raw(url: &str, path: &str) -> String {
+pub fn raw(url: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -1,6 +1,6 @@
 //! The real binary, started as a user would start it, and killed as no user would.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -76,25 +76,11 @@ impl Server {
         Self::run(Command::new("bash").args(["-c", &script, binary]).args(arguments))
     }
 
-    /// The same by a clock that stands at `time` when it starts; none where libfaketime is not installed,
-    /// and `CI=true` allows no such gap.
+    /// The same by a clock that stands at `time` when it starts; none where there is no such clock.
     #[track_caller]
     pub fn start_at(time: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Self> {
-        let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-        let mut libraries = folders.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
-        let Some(library) = libraries.find(|path| path.is_file()) else {
-            assert!(
-                std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-                "libfaketime is not installed, and CI=true allows no gaps"
-            );
-            let _ = writeln!(std::io::stderr(), "skipped: libfaketime is not installed");
-            return None;
-        };
         let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        // Timeouts go by the other clock, which the kernel reads too.
-        let real = ["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC"].map(|name| (name, "1"));
-        command.env("FAKETIME", format!("@{time}")).env("TZ", "UTC").envs(real);
-        command.env("LD_PRELOAD", library).arg("serve").args(arguments);
+        command.envs(clock_at(time)?).arg("serve").args(arguments);
         Some(Self::run(&mut command))
     }
 
@@ -174,6 +160,26 @@ impl Drop for Server {
 pub fn send(signal: &str, id: u32) -> bool {
     let sent = Command::new("kill").args(["-s", signal, &id.to_string()]).output();
     sent.expect("there is a kill").status.success()
+}
+
+/// The environment in which a clock stands at `time` when a program starts; none where libfaketime is not
+/// installed, and `CI=true` allows no such gap.
+pub fn clock_at(time: &str) -> Option<Vec<(&'static str, OsString)>> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut libraries = folders.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+    let Some(library) = libraries.find(|path| path.is_file()) else {
+        assert!(
+            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+            "libfaketime is not installed, and CI=true allows no gaps"
+        );
+        let _ = writeln!(std::io::stderr(), "skipped: libfaketime is not installed");
+        return None;
+    };
+    let clock = [("FAKETIME", format!("@{time}").into()), ("TZ", "UTC".into())];
+    // Timeouts go by the other clock, which the kernel reads too.
+    let real = ["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC"];
+    let real = real.map(|name| (name, "1".into()));
+    Some(clock.into_iter().chain(real).chain([("LD_PRELOAD", library.into())]).collect())
 }
 
 /// A port of 127.0.0.1 that was free a moment ago.
