@@ -213,7 +213,7 @@ fn valid_for(since: Timestamp, until: Option<Timestamp>) -> Value {
 }
 
 /// Organization and common name of a certificate.
-fn subject(der: &[u8]) -> Value {
+pub fn subject(der: &[u8]) -> Value {
     let certificate = x509_cert::Certificate::from_der(der);
     let name = certificate.map(|it| it.tbs_certificate().subject().clone()).unwrap_or_default();
     let attribute = |oid: ObjectIdentifier| {

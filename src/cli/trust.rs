@@ -11,6 +11,10 @@ use super::out::Out;
 use crate::pem;
 use crate::trust::{self, LogTrust, Material};
 
+mod snippets;
+
+use snippets::Tool;
+
 /// `mayfly trust …`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -43,6 +47,19 @@ pub enum Command {
         #[command(flatten)]
         source: Source,
     },
+    /// Print what to paste into a client's configuration
+    #[command(
+        after_help = "Examples:\n  mayfly trust snippets cosign gitsign --config mayfly.yaml\n  \
+        mayfly trust snippets policy-controller --config mayfly.yaml > mayfly-trust.yaml"
+    )]
+    Snippets {
+        /// For whom [default: all]
+        #[arg(value_enum)]
+        tools: Vec<Tool>,
+        /// Which instance.
+        #[command(flatten)]
+        source: Source,
+    },
 }
 
 /// Runs `mayfly trust …`.
@@ -60,6 +77,9 @@ pub fn run(command: Command) -> Result<(), CommandError> {
                 true => out.line(format_args!("{root:#}")),
                 false => out.print(show(&root, &instance, &out)),
             }
+        }
+        Command::Snippets { tools, source } => {
+            Out::stdout().print(snippets::text(&tools, &Instance::read(&source)?)?)
         }
         Command::Export { directory, source } => {
             let instance = Instance::read(&source)?;
