@@ -40,6 +40,7 @@ pub mod timestamps;
 
 pub use self::ceremony::Curve;
 use self::ceremony::{Made, Secrecy};
+pub use self::place::is_vacant;
 use self::repository::{Repository, RepositoryError};
 use self::shards::{Folder, Kind, New, Shard};
 use self::succession::Issuer;
@@ -145,41 +146,6 @@ pub struct Installation {
     pub signatures: Vec<Shard>,
     /// The keys of the timestamp authority.
     pub timestamps: Vec<Key>,
-    /// The TUF repository.
-    pub repository: Repository,
-}
-
-/// Whether there is no installation in `dir` yet, or no `dir`. `lost+found` of a fresh file system is
-/// nothing, and neither is what somebody left who died while making one.
-///
-/// # Errors
-///
-/// [`InstallationError::Io`] when it cannot be read, [`InstallationError::Dangling`] when it is a link
-/// to nowhere.
-pub fn is_vacant(dir: &Path) -> Result<bool, InstallationError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return nowhere(dir),
-        Err(error) => return Err(InstallationError::io(dir, &error)),
-    };
-    let mut vacant = true;
-    for entry in entries {
-        let name = entry.map_err(|error| InstallationError::io(dir, &error))?.file_name();
-        if name == place::WHOLE {
-            return Ok(true);
-        }
-        let unfinished = name.as_encoded_bytes().starts_with(place::STAGING.as_bytes());
-        vacant &= unfinished || name == "lost+found";
-    }
-    Ok(vacant)
-}
-
-/// `dir` is not there; a link to it may be.
-fn nowhere(dir: &Path) -> Result<bool, InstallationError> {
-    match fs::read_link(dir) {
-        Ok(target) => Err(InstallationError::Dangling { link: dir.to_owned(), target }),
-        Err(_) => Ok(true),
-    }
 }
 
 /// Makes a new installation in `dir`, which must be empty or not there.
@@ -219,6 +185,7 @@ fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), Installa
     }
     timestamps::fill(&files.timestamps, options.organization(), (now, passphrase))?;
     repository::fill(&files.repository, passphrase, now)?;
+    Repository::open(&files.repository, passphrase)?;
     open_files(&files, passphrase, now).map(drop)
 }
 
@@ -267,8 +234,7 @@ pub fn open_files(
     let signatures = shards::read(&files.signatures, passphrase, &[])?;
     check(&chain, authority.as_ref(), &[&shards[..], &signatures].concat())?;
     let timestamps = timestamps::read(&files.timestamps, passphrase)?;
-    let repository = Repository::open(&files.repository, passphrase)?;
-    Ok(Installation { chain, authority, issuers, shards, signatures, timestamps, repository })
+    Ok(Installation { chain, authority, issuers, shards, signatures, timestamps })
 }
 
 /// Opens an authority that may have no log yet, and checks it.
@@ -780,13 +746,7 @@ mod tests {
 
     #[test]
     fn says_which_file_is_missing() {
-        let others = [
-            "tuf/1.root.json",
-            "tuf/1.online.key",
-            "tlog/2026.key",
-            "tlog/2026.note.key",
-            "tlog/2026.sqlite",
-        ];
+        let others = ["tlog/2026.key", "tlog/2026.note.key", "tlog/2026.sqlite"];
         for name in ["authority.pem", "authority.key", LOG_KEY, NOTE_KEY].into_iter().chain(others)
         {
             let (_parent, dir) = installation();

@@ -301,11 +301,12 @@ impl Metadata {
         self.statement.role.file(self.version)
     }
 
-    /// Whether it says this, and need not be signed anew yet.
+    /// Whether it says this, and need not be signed anew yet. By a clock that was set back it was signed later than
+    /// now, and would outlive its term.
     pub fn still_says(&self, statement: &Statement, now: Timestamp) -> bool {
         let Term { valid, renewed_after, .. } = self.statement.role.term();
-        let renewed = self.expires.minus(valid.saturating_sub(renewed_after));
-        self.statement == *statement && now < renewed
+        let signed = self.expires.minus(valid);
+        self.statement == *statement && signed <= now && now < signed.plus(renewed_after)
     }
 
     /// From when on it is about to expire.
@@ -548,6 +549,7 @@ mod tests {
             let before = Timestamp::from_secs(day(renewed).as_secs() - 1);
             assert!(metadata.still_says(&statement, before));
             assert!(!metadata.still_says(&statement, day(renewed)));
+            assert!(!metadata.still_says(&statement, NOW.minus(Duration::from_secs(1))));
             assert_eq!((metadata.overdue(), metadata.expires()), (day(overdue), day(expires)));
             assert!(!metadata.still_says(&Statement::targets(&Targets::new()), NOW));
         }

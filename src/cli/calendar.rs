@@ -99,7 +99,7 @@ impl Calendar {
             signatures: Row::open(&place, tlog, signatures)?,
             witnesses: place.witnesses()?,
             cosigning: JoinSet::new(),
-            publisher: Publisher::new(instance, read_only),
+            publisher: Publisher::open(instance, read_only)?,
             succession: place.succession(&instance.installation),
             sign_in: sign_in(&instance.config.issuers),
             place,

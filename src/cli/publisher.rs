@@ -41,19 +41,22 @@ struct Keeper {
 
 impl Publisher {
     /// Publishes for this instance, nothing yet; or, `read_only`, what another one has signed.
-    pub fn new(instance: &Instance, read_only: bool) -> Self {
-        let keeper = Keeper {
-            repository: Mutex::new(instance.installation.repository.clone()),
-            folder: Files::in_dir(&instance.config.data).repository,
-            authority: instance.config.authority.clone(),
-            read_only,
-        };
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] says what is wrong with the repository.
+    pub fn open(instance: &Instance, read_only: bool) -> Result<Self, CommandError> {
+        let authority = instance.config.authority.clone();
+        let folder = Files::in_dir(&instance.config.data).repository;
+        let repository =
+            with_passphrase(&authority, |passphrase| Repository::open(&folder, passphrase))?;
+        let keeper = Keeper { repository: Mutex::new(repository), folder, authority, read_only };
+        Ok(Self {
             files: TrustFiles::from(&Material::default()),
             keeper: Arc::new(keeper),
             published: Published::default(),
             broken: None,
-        }
+        })
     }
 
     /// The files, as they come to be.
@@ -104,7 +107,7 @@ impl Keeper {
             *repository = with_passphrase(&self.authority, |passphrase| {
                 Repository::open(&self.folder, passphrase)
             })?;
-            let (version, expires) = repository.root();
+            let (version, expires) = (repository.root().version(), repository.root().expires());
             tracing::info!("the TUF repository has new keys: root {version}, until {expires}");
         }
         if !self.read_only {

@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::out::Out;
+use crate::installation::Files;
+use crate::installation::repository;
 use crate::pem;
 use crate::trust::{self, LogTrust, Material};
 
@@ -95,14 +97,18 @@ pub fn run(command: Command) -> Result<(), CommandError> {
             for (name, file) in material.files() {
                 write(&directory, name, format!("{file:#}\n"))?;
             }
-            let root = instance.installation.repository.first_root();
-            let root = root.map_err(CommandError::failed)?;
-            write(&directory, "root.json", root)?;
+            write(&directory, "root.json", first_root(&instance)?)?;
             write(&directory, "ca.pem", instance.certificates().concat())?;
             write(&directory, "ct.pem", trust::public_key_pem(&instance.trust().public_key))?;
             keys(&material).into_iter().try_for_each(|(name, pem)| write(&directory, name, pem))
         }
     }
+}
+
+/// The first root of the TUF repository, by which clients begin.
+fn first_root(instance: &Instance) -> Result<Vec<u8>, CommandError> {
+    let folder = Files::in_dir(&instance.config.data).repository;
+    repository::first_root(&folder).map_err(CommandError::failed)
 }
 
 /// What cosign reads from files of their own, of what there is.

@@ -17,12 +17,45 @@ use std::path::Path;
 
 use tempfile::{TempDir, TempPath};
 
-use super::{InstallationError, is_vacant};
+use super::InstallationError;
 
 /// What is being built inside a folder is called so, with something random behind it.
-pub(super) const STAGING: &str = ".mayfly-";
+const STAGING: &str = ".mayfly-";
 /// What was built inside a folder, and is about to move up.
 pub(super) const WHOLE: &str = ".mayfly-whole";
+
+/// Whether there is no installation in `dir` yet, or no `dir`. `lost+found` of a fresh file system is
+/// nothing, and neither is what somebody left who died while making one.
+///
+/// # Errors
+///
+/// [`InstallationError::Io`] when it cannot be read, [`InstallationError::Dangling`] when it is a link
+/// to nowhere.
+pub fn is_vacant(dir: &Path) -> Result<bool, InstallationError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return nowhere(dir),
+        Err(error) => return Err(InstallationError::io(dir, &error)),
+    };
+    let mut vacant = true;
+    for entry in entries {
+        let name = entry.map_err(|error| InstallationError::io(dir, &error))?.file_name();
+        if name == WHOLE {
+            return Ok(true);
+        }
+        let unfinished = name.as_encoded_bytes().starts_with(STAGING.as_bytes());
+        vacant &= unfinished || name == "lost+found";
+    }
+    Ok(vacant)
+}
+
+/// `dir` is not there; a link to it may be.
+fn nowhere(dir: &Path) -> Result<bool, InstallationError> {
+    match fs::read_link(dir) {
+        Ok(target) => Err(InstallationError::Dangling { link: dir.to_owned(), target }),
+        Err(_) => Ok(true),
+    }
+}
 
 /// Writes everything that a folder is to hold into an empty one, and flushes it.
 pub(super) type Fill<'a> = &'a dyn Fn(&Path) -> Result<(), InstallationError>;

@@ -87,18 +87,9 @@ impl Repository {
         self.folder.join(Role::Root.file(self.root.version() + 1)).exists()
     }
 
-    /// The first root, by which clients begin.
-    ///
-    /// # Errors
-    ///
-    /// [`InstallationError::Io`] when it cannot be read.
-    pub fn first_root(&self) -> Result<Vec<u8>, InstallationError> {
-        read(&self.folder.join(Role::Root.file(1)))
-    }
-
-    /// Version of the newest root, and when it expires.
-    pub fn root(&self) -> (u64, Timestamp) {
-        (self.root.version(), self.root.expires())
+    /// Its newest root.
+    pub const fn root(&self) -> &Metadata {
+        &self.root
     }
 
     /// Signs what does not say what it should, or was signed too long ago.
@@ -133,15 +124,16 @@ impl Repository {
     ///
     /// [`InstallationError::Io`] when it cannot be read.
     pub fn published(&self) -> Result<Published, InstallationError> {
-        let mut files = BTreeMap::from([("root.json".to_owned(), self.first_root()?)]);
+        let mut files = BTreeMap::from([("root.json".to_owned(), first_root(&self.folder)?)]);
         for name in names(&self.folder)? {
             if Role::of_file(&name).is_some() || name == Role::Timestamp.file(0) {
-                files.insert(name.clone(), read(&self.folder.join(name))?);
+                files.extend(read_listed(&self.folder.join(&name))?.map(|text| (name, text)));
             }
         }
         let targets = self.folder.join(TARGETS);
         for name in names(&targets)?.into_iter().filter(|name| name != UNFINISHED) {
-            files.insert(format!("{TARGETS}/{name}"), read(&targets.join(name))?);
+            let text = read_listed(&targets.join(&name))?;
+            files.extend(text.map(|text| (format!("{TARGETS}/{name}"), text)));
         }
         let InForce { targets, snapshot, timestamp } = self.in_force();
         let overdue = |it: Option<Metadata>| it.map_or(Timestamp::default(), |it| it.overdue());
@@ -290,8 +282,21 @@ fn signed(
     Ok(metadata.document(&signatures))
 }
 
-/// Follows the roots from the first one, each of which the one before vouches for.
-fn newest_root(folder: &Path) -> Result<Metadata, InstallationError> {
+/// The first root of the repository in `folder`, by which clients begin.
+///
+/// # Errors
+///
+/// [`InstallationError::Io`] when it cannot be read.
+pub fn first_root(folder: &Path) -> Result<Vec<u8>, InstallationError> {
+    read(&folder.join(Role::Root.file(1)))
+}
+
+/// Follows the roots from the first one, each of which the one before vouches for, to the newest.
+///
+/// # Errors
+///
+/// [`RepositoryError::Missing`] when there is none, [`RepositoryError::Metadata`] when one does not hold.
+pub fn newest_root(folder: &Path) -> Result<Metadata, InstallationError> {
     let mut newest: Option<Metadata> = None;
     loop {
         let version = newest.as_ref().map_or(1, |root| root.version() + 1);
@@ -341,6 +346,14 @@ fn put(path: &Path, contents: &[u8]) -> Result<(), InstallationError> {
 
 fn read(path: &Path) -> Result<Vec<u8>, InstallationError> {
     fs::read(path).map_err(|error| InstallationError::io(path, &error))
+}
+
+/// The same of a file that was there a moment ago: the one who signs may have removed it beside one who reads.
+fn read_listed(path: &Path) -> Result<Option<Vec<u8>>, InstallationError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some).map_err(|error| InstallationError::io(path, &error)),
+    }
 }
 
 fn remove(path: &Path) -> Result<(), InstallationError> {
@@ -539,13 +552,13 @@ mod tests {
     fn each_root_is_vouched_for_by_the_one_before() {
         let (_parent, folder) = repository();
         let first = open(&folder);
-        assert_eq!((first.root().0, first.is_superseded()), (1, false));
+        assert_eq!((first.root().version(), first.is_superseded()), (1, false));
         assert_eq!(rotate(&folder, None, NOW), Ok(2));
         assert!(first.is_superseded());
         assert_eq!(rotate(&folder, None, NOW), Ok(3));
         let third = open(&folder);
-        assert_eq!(third.root(), (3, NOW.plus(DAY.saturating_mul(3652))));
-        assert_eq!(third.first_root(), first.first_root());
+        assert_eq!(third.root().version(), 3);
+        assert_eq!(third.root().expires(), NOW.plus(DAY.saturating_mul(3652)));
         third.renew(&files("a"), NOW).unwrap();
         assert_eq!(versions(&third)[2], NOW.as_secs() / 60);
         assert_eq!(versions(&first), [0; 3], "the keys of the first root sign nothing any more");

@@ -145,7 +145,8 @@ fn a_first_start_under_an_authority_that_is_there_makes_a_log_alone() {
     let mut made = names(&path("data"));
     made.retain(|name| !name.starts_with("refusals.sqlite"));
     made.sort();
-    assert_eq!(made, ["ct", "timestamp", "tlog"]);
+    made.sort();
+    assert_eq!(made, ["ct", "timestamp", "tlog", "tuf"]);
     let mut trust = Command::new(env!("CARGO_BIN_EXE_mayfly"));
     trust.args(["trust", "export", "--config", &file]).arg(path("trust"));
     assert!(trust.output().expect("it runs").status.success());

@@ -82,6 +82,14 @@ impl Bench {
         self.comes_to(server, &format!("/tuf/{version}.root.json"), |_| true).await;
     }
 
+    /// The first line that begins so, of what users are told to paste.
+    #[track_caller]
+    fn snippet(&self, tool: &str, begins: &str) -> String {
+        let snippet = self.run(&["trust", "snippets", tool]);
+        let line = snippet.lines().find(|line| line.starts_with(begins));
+        line.unwrap_or_else(|| panic!("{begins}: {snippet}")).to_owned()
+    }
+
     /// A client's arguments: the repository, the first root, and what it knows.
     fn arguments(&self, state: &str) -> [OsString; 3] {
         let root = self.path("trust/root.json");
@@ -202,11 +210,12 @@ async fn sigstore_python_trusts_the_instance_by_its_repository() {
     let Some(python) = installed("sigstore-python", ".cache/python/bin/python") else { return };
     let bench = Bench::new();
     let server = bench.serve();
+    let line = bench.snippet("sigstore-python", "sigstore --instance ");
+    let line = line.replacen("sigstore", &format!("{} -m sigstore", python.display()), 1);
     let trust = || {
-        let [repository, root, home] = bench.arguments("home");
-        let mut command = Command::new(&python);
-        command.args(["-m", "sigstore", "--instance"]).arg(repository).arg("trust-instance");
-        said(&command.arg(root).env("HOME", home).output().unwrap());
+        let mut command = Command::new("bash");
+        command.args(["-c", &line]).env("HOME", bench.path("home"));
+        said(&command.current_dir(bench.path("trust")).output().unwrap());
     };
     trust();
     bench.rotate(&server, 2).await;

@@ -1,5 +1,7 @@
 //! `mayfly rotate tuf`: the next keys of the TUF repository.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::Args;
@@ -13,11 +15,10 @@ use crate::time::{Clock, SystemClock, Timestamp};
 /// Makes the next root with new keys, or says which one is in force.
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let instance = Instance::read(&args.source)?;
-    let (made, instance) = match args.dry_run {
-        true => (None, instance),
-        false => (Some(rotate(&instance)?), Instance::read(&args.source)?),
-    };
-    let (version, expires) = instance.installation.repository.root();
+    let folder = Files::in_dir(&instance.config.data).repository;
+    let made = if args.dry_run { None } else { Some(rotate(&instance, &folder)?) };
+    let root = repository::newest_root(&folder).map_err(CommandError::failed)?;
+    let (version, expires) = (root.version(), root.expires());
     let out = Out::stdout();
     match args.json {
         true => out.line(json!({
@@ -28,10 +29,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     }
 }
 
-fn rotate(instance: &Instance) -> Result<u64, CommandError> {
-    let config = &instance.config;
-    let (folder, now) = (Files::in_dir(&config.data).repository, SystemClock.now());
-    with_passphrase(&config.authority, |passphrase| repository::rotate(&folder, passphrase, now))
+fn rotate(instance: &Instance, folder: &Path) -> Result<u64, CommandError> {
+    let (files, now) = (&instance.config.authority, SystemClock.now());
+    with_passphrase(files, |passphrase| repository::rotate(folder, passphrase, now))
 }
 
 fn text(made: Option<u64>, (version, expires): (u64, Timestamp), out: &Out) -> String {
