@@ -598,7 +598,7 @@ fn the_demo_issues_to_curl_and_openssl() {
         let line = lines.find_map(|line| Some(line.split_once(begin)?.1.to_owned()));
         line.unwrap_or_else(|| panic!("no {begin:?}"))
     };
-    let ca = after("serving ").split(',').next().unwrap().to_owned();
+    let ca = after("serving ").split(' ').next().unwrap().to_owned();
     let issuer = after("curl -s ").split("/token").next().unwrap().to_owned();
     let config = after(" log search --config ");
     let folder = tempfile::tempdir().unwrap();
