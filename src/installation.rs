@@ -15,8 +15,8 @@
 //! new logs, or not at all: everything is written and flushed elsewhere, then renamed into place.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub mod succession;
 pub mod timestamps;
 
 pub use self::ceremony::Curve;
-use self::ceremony::{Made, Secrecy};
+use self::ceremony::{Made, write};
 pub use self::place::is_vacant;
 use self::repository::{Repository, RepositoryError};
 use self::shards::{Folder, Kind, New, Shard};
@@ -187,22 +187,6 @@ fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), Installa
     repository::fill(&files.repository, passphrase, now)?;
     Repository::open(&files.repository, passphrase)?;
     open_files(&files, passphrase, now).map(drop)
-}
-
-fn write(path: &Path, made: &Made) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(
-        &mut options,
-        match made.secrecy {
-            Secrecy::Private => 0o600,
-            Secrecy::Public => 0o644,
-        },
-    );
-    let mut file = options.open(path)?;
-    file.write_all(&made.contents)?;
-    file.sync_all()
 }
 
 /// Opens the installation in `dir` and checks it.

@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CommandError;
-use super::instance::{Instance, sign_in};
-use super::publisher::Publisher;
+use super::instance::Instance;
+use super::publisher::{Publisher, sign_in};
 use crate::authority::Trust;
 use crate::authority::succession::Succession;
 use crate::http::trust::TrustFiles;

@@ -13,6 +13,7 @@ use clap::Args;
 use super::CommandError;
 use super::calendar::Calendar;
 use super::init;
+use super::publisher::sign_in;
 use crate::authority::{self, Serials, Trust};
 use crate::certificate::{Chain, Serial};
 use crate::config::{self, AuthorityFiles, Config, ConfigError, ConfigErrors, Overrides};
@@ -25,7 +26,6 @@ use crate::installation::timestamps;
 use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
-use crate::issuer::{Issuers, Kind};
 use crate::keyset::Keyset;
 use crate::log::{self, LogError, Wanted, mark};
 use crate::quote::quote;
@@ -57,14 +57,6 @@ pub(super) fn material<'a>(
         timestamp_authorities: timestamps.iter().map(|key| key.trust(url)).collect(),
         ..Material::default()
     }
-}
-
-/// The issuers at which a person can sign in: those that vouch for e-mail addresses, under one name.
-pub(super) fn sign_in(issuers: &Issuers) -> Vec<String> {
-    let people = issuers
-        .iter()
-        .filter(|issuer| matches!(issuer.kind, Kind::Email { .. }) && !issuer.is_pattern());
-    people.map(|issuer| issuer.url.clone()).collect()
 }
 
 /// Which instance a command is about.

@@ -15,9 +15,18 @@ use crate::config::AuthorityFiles;
 use crate::http::trust::TrustFiles;
 use crate::installation::Files;
 use crate::installation::repository::{Published, Repository};
+use crate::issuer::{Issuers, Kind};
 use crate::time::Timestamp;
 use crate::trust::Material;
 use crate::tuf::{self, Targets};
+
+/// The issuers at which a person can sign in: those that vouch for e-mail addresses, under one name.
+pub(super) fn sign_in(issuers: &Issuers) -> Vec<String> {
+    let people = issuers
+        .iter()
+        .filter(|issuer| matches!(issuer.kind, Kind::Email { .. }) && !issuer.is_pattern());
+    people.map(|issuer| issuer.url.clone()).collect()
+}
 
 /// The published files, and who keeps them fresh.
 pub struct Publisher {

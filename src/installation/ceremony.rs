@@ -9,6 +9,9 @@
 //!
 //! All begin an hour ago: a verifier whose clock is behind ours must not find them not yet valid.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -72,6 +75,23 @@ pub(super) struct Made {
 pub(super) enum Secrecy {
     Private,
     Public,
+}
+
+/// Writes a file that is not there yet, and flushes it.
+pub(super) fn write(path: &Path, made: &Made) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(
+        &mut options,
+        match made.secrecy {
+            Secrecy::Private => 0o600,
+            Secrecy::Public => 0o644,
+        },
+    );
+    let mut file = options.open(path)?;
+    file.write_all(&made.contents)?;
+    file.sync_all()
 }
 
 /// Makes keys and certificates of the authority, unless it has them; the chain comes last.
