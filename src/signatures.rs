@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::authority::succession::Succession;
 use crate::log::LogError;
 use crate::log::proofs::Unprovable;
 use crate::log::shards::Shards;
@@ -40,8 +41,8 @@ pub struct Signatures {
 pub enum Admission {
     /// Whoever's hold.
     Anyone,
-    /// Those by keys for which this certificate's authority issued one that is valid, or was an hour ago.
-    Issued(Arc<Reading>),
+    /// Those by keys for which a chain of this authority issued a certificate that is valid, or was an hour ago.
+    Issued(Succession),
 }
 
 /// An entry in the log, proven to be there.
@@ -130,13 +131,16 @@ fn unproven(error: Unprovable) -> LogError {
 
 impl Admission {
     fn check(&self, verifiers: &[Verifier], now: Timestamp) -> Result<(), SignatureError> {
-        let Self::Issued(issuing) = self else { return Ok(()) };
+        let Self::Issued(succession) = self else { return Ok(()) };
+        let chains = succession.all();
+        let issuing = chains.iter().filter_map(|issuing| issuing.chain.ders().first());
+        let issuing: Vec<Reading> = issuing.filter_map(|der| Reading::of(der).ok()).collect();
         let is_ours = |verifier: &Verifier| match &verifier.material {
             Material::PublicKey(_) => false,
             Material::Certificate(der) => Reading::of(der).is_ok_and(|certificate| {
                 let (not_before, not_after) = certificate.validity();
                 let counts = not_before <= now && now <= not_after.plus(GRACE);
-                counts && certificate.verify_issued_by(issuing).is_ok()
+                counts && issuing.iter().any(|it| certificate.verify_issued_by(it).is_ok())
             }),
         };
         if verifiers.iter().all(is_ours) { Ok(()) } else { Err(SignatureError::Stranger) }

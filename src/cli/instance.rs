@@ -298,7 +298,7 @@ impl Instance {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let calendar = Calendar::open(&instance, &clock, read_only)?;
         let recorder = instance.recorder(&clock, read_only)?;
-        let signatures = instance.signatures(&clock, calendar.signatures())?;
+        let signatures = instance.signatures(&clock, &calendar);
         let trust = instance.trust();
         let Self { config, installation, .. } = instance;
         let mut timestamps = installation.timestamps;
@@ -308,7 +308,8 @@ impl Instance {
             false => timestamps::check(&timestamps, &Files::in_dir(&config.data).timestamps)
                 .map_err(CommandError::failed)?,
         }
-        let watch = Watch::new(vec![calendar.logs().clone()], config.timestamps.ntp.clone());
+        let logs = vec![calendar.logs().clone(), calendar.signatures().clone()];
+        let watch = Watch::new(logs, config.timestamps.ntp.clone());
         let (time, serials) = (Arc::clone(&clock), random_serials());
         let timestamping = Arc::new(Timestamping::new(&timestamps, (time, serials), watch));
         let keyset = Keyset::through(&config.proxy, config.issuers.clone());

@@ -4,29 +4,19 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::{Instance, Running};
-use crate::cli::CommandError;
+use crate::cli::calendar::Calendar;
 use crate::http::rate::Rate;
-use crate::log::shards::Shards;
-use crate::reading::Reading;
 use crate::signatures::{Admission, Signatures};
 use crate::time::Clock;
 
 impl Instance {
     /// Who may log what.
-    pub(super) fn signatures(
-        &self,
-        clock: &Arc<dyn Clock>,
-        logs: &Shards,
-    ) -> Result<Signatures, CommandError> {
+    pub(super) fn signatures(&self, clock: &Arc<dyn Clock>, calendar: &Calendar) -> Signatures {
         let admits = match self.config.signatures.is_issued(self.config.is_local()) {
             false => Admission::Anyone,
-            true => {
-                let issuing = self.chain().ders().first().map(Vec::as_slice).unwrap_or_default();
-                let issuing = Reading::of(issuing).map_err(CommandError::failed)?;
-                Admission::Issued(Arc::new(issuing))
-            }
+            true => Admission::Issued(calendar.succession().clone()),
         };
-        Ok(Signatures { clock: Arc::clone(clock), logs: logs.clone(), admits })
+        Signatures { clock: Arc::clone(clock), logs: calendar.signatures().clone(), admits }
     }
 }
 

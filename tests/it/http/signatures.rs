@@ -17,7 +17,6 @@ use mayfly::http::{Access, App, router};
 use mayfly::log::Log;
 use mayfly::log::shards::Shards;
 use mayfly::possession::Proof;
-use mayfly::reading::Reading;
 use mayfly::record::Caller;
 use mayfly::signatures::{Admission, Signatures};
 use mayfly::time::Timestamp;
@@ -79,8 +78,8 @@ impl Bench {
 async fn serve(authority: &TestAuthority, issued: bool, rate: Option<Rate>) -> (Log, Running) {
     let log = authority.signature_log();
     let shared = Arc::clone(&authority.authority);
-    let issuing = Reading::of(&authority.chain().ders()[0]).unwrap();
-    let admits = if issued { Admission::Issued(Arc::new(issuing)) } else { Admission::Anyone };
+    let succession = shared.succession.clone();
+    let admits = if issued { Admission::Issued(succession) } else { Admission::Anyone };
     let (clock, logs) = (authority.clock.clone(), Shards::new(vec![log.clone()]));
     let readers = || Access::to_log(&Readers::Anyone, false);
     let app = App::new(shared, &Material::default()).with_access(readers(), readers());
