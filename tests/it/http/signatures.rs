@@ -290,7 +290,7 @@ async fn a_request_at_fault_is_refused_and_leaves_nothing() {
             400,
             "the public key cannot be read",
         ),
-        (format!("{{\"x\":\"{}\"}}", "x".repeat(4 << 20)), 413, "takes 4 MiB"),
+        (format!("{{\"x\":\"{}\"}}", "x".repeat(4 << 20)), 413, "takes 4194304 octets"),
     ] {
         let answer = bench.post(&body).await;
         let text = answer.text();
