@@ -5,11 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::Mutex;
+use std::time::Duration;
 
+use mayfly::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::instance::{Caller, Instance, said};
+use super::run;
 use super::stock::{CLIENTS, Client, Desk, Kind, Signed, present};
 use crate::support::written;
 
@@ -22,6 +25,9 @@ struct Gap {
     verifiers: &'static [&'static str],
     says: &'static str,
 }
+
+/// Whose clock can be moved: they ask the C library for the time.
+const MOVABLE: [&str; 4] = ["sigstore-python", "sigstore-js", "sigstore-java", "sigstore-rust"];
 
 /// Who logs an attestation as `hashedrekord` over what was signed, as upstream's log wants it.
 const NEW: &[&str] = &["cosign 3", "sigstore-go", "sigstore-python", "sigstore-rust"];
@@ -73,10 +79,11 @@ const GAPS: [Gap; 6] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_client_verifies_what_every_client_signed() {
     let instance = Instance::start_with_tls().await;
-    let circle = Circle::of(&instance, Desk::with_files(&instance).await);
+    let mut circle = Circle::of(&instance, Desk::with_files(&instance).await);
     let mut faults = circle.signs();
     faults.extend(circle.verifies(&product(&circle.clients, &circle.clients)));
     faults.extend(circle.refuses());
+    faults.extend(circle.verifies_in_a_year());
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
@@ -162,6 +169,23 @@ impl Circle {
             let what = format!("{} verifies a {kind:?} of {}", verifier.name, signer.name);
             fault(&output, gap(kind, signer, verifier), &what)
         })
+    }
+
+    /// Lets those whose clock can be moved verify when the certificate is long past.
+    fn verifies_in_a_year(&mut self) -> Vec<String> {
+        let year = Duration::from_secs(365 * 86_400);
+        let then = SystemClock.now().plus(year).floor();
+        if !self.desk.move_clock(then.to_string().replace('T', " ").trim_end_matches('Z')) {
+            return Vec::new();
+        }
+        let told = said(&run(self.desk.command("date").arg("+%s")));
+        assert!(told.trim().parse::<u64>().unwrap() >= then.as_secs(), "the clock did not move");
+        let by_name = |name: &str| self.clients.iter().find(|client| client.name == name);
+        let verifiers = MOVABLE.into_iter().filter_map(by_name);
+        let pairs = by_name("cosign 3")
+            .into_iter()
+            .flat_map(|signer| verifiers.clone().map(|verifier| (*signer, *verifier)));
+        self.verifies(&pairs.collect::<Vec<_>>())
     }
 
     /// Asks every client about its own signatures what is not so.

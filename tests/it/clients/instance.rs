@@ -52,8 +52,8 @@ impl Instance {
         Self::launch(issuer, folder, source, format!("http://127.0.0.1:{port}"))
     }
 
-    /// An instance with TLS, by a file of our own, that takes signatures as one beyond loopback does; the CA
-    /// of its server certificate is in [`Self::tls_ca`].
+    /// An instance with TLS, by a file of our own, as strict as one beyond loopback; the CA of its server
+    /// certificate is in [`Self::tls_ca`].
     pub async fn start_with_tls() -> Self {
         let issuer = FakeIssuer::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -267,6 +267,7 @@ listen: 127.0.0.1:{port}
 data: data
 tls: {{ certificate: tls.crt, key: tls.key }}
 signatures: {{ from: issued }}
+timestamps: {{ from: issued }}
 issuers:
   - url: {}
     type: email

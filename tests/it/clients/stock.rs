@@ -1,11 +1,13 @@
 //! The stock clients, a row each: how one is run, and what it says when it refuses.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::instance::{Caller, Instance, assert_succeeds};
 use super::{clients, grpc, installed, run};
+use crate::support::process::clock_at;
 
 /// One client. `tests/clients/README.md` says what is unmodified and what is a program of ours.
 pub struct Client {
@@ -134,6 +136,8 @@ pub struct Desk {
     home: PathBuf,
     trust: PathBuf,
     tls: PathBuf,
+    /// What gives its programs another clock.
+    clock: Vec<(&'static str, OsString)>,
 }
 
 impl Desk {
@@ -162,7 +166,8 @@ impl Desk {
 
     fn new(instance: &Instance, name: &str) -> Self {
         let home = instance.file(name);
-        let desk = Self { trust: home.join("trust"), home, tls: instance.file("tls.crt") };
+        let (trust, tls) = (home.join("trust"), instance.file("tls.crt"));
+        let desk = Self { home, trust, tls, clock: Vec::new() };
         fs::create_dir_all(&desk.trust).unwrap();
         if clients().join(".cache/java/Client.class").exists() {
             desk.fill_trust_store();
@@ -176,6 +181,13 @@ impl Desk {
         command.args(["-importcert", "-noprompt", "-storepass", "changeit", "-file"]);
         command.arg(&self.tls).arg("-keystore").arg(self.file("tls.p12"));
         assert_succeeds(&run(&mut command));
+    }
+
+    /// Gives another clock to every program here that asks its C library for the time, as Go's do not;
+    /// whether there is one.
+    pub fn move_clock(&mut self, time: &str) -> bool {
+        self.clock = clock_at(time).unwrap_or_default();
+        !self.clock.is_empty()
     }
 
     /// A file of this desk.
@@ -196,6 +208,7 @@ impl Desk {
         let roots = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"];
         command.current_dir(clients()).env_clear().env("HOME", &self.home);
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.envs(self.clock.iter().map(|(name, value)| (name, value)));
         command.envs(roots.map(|name| (name, &self.tls)));
         command.env("JDK_JAVA_OPTIONS", format!("{java}{}", self.file("tls.p12").display()));
         command
