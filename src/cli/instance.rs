@@ -1,6 +1,5 @@
 //! One instance, put together: configuration + data folder → authority.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use axum::Router;
-use clap::Args;
 
 use super::CommandError;
 use super::calendar::Calendar;
@@ -16,7 +14,7 @@ use super::init;
 use super::publisher::sign_in;
 use crate::authority::{self, Serials, Trust};
 use crate::certificate::{Chain, Serial};
-use crate::config::{self, AuthorityFiles, Config, ConfigError, ConfigErrors, Overrides};
+use crate::config::{AuthorityFiles, Config, ConfigError};
 use crate::explorer::recorder::Recorder;
 use crate::http::tls::Tls;
 use crate::http::{self, Access};
@@ -38,6 +36,9 @@ use crate::timestamping::{Key, Timestamping};
 use crate::trust::{LogTrust, Material};
 
 mod signatures;
+mod source;
+
+pub use source::Source;
 
 /// What verifiers need to know of an instance.
 pub(super) fn material<'a>(
@@ -56,65 +57,6 @@ pub(super) fn material<'a>(
         signature_logs: logs(signatures),
         timestamp_authorities: timestamps.iter().map(|key| key.trust(url)).collect(),
         ..Material::default()
-    }
-}
-
-/// Which instance a command is about.
-#[derive(Clone, Debug, Default, Args)]
-pub struct Source {
-    /// The configuration [default: ./mayfly.yaml]
-    #[arg(long, value_name = "FILE", conflicts_with = "fulcio_config")]
-    pub config: Option<PathBuf>,
-    /// An issuer file of Fulcio's, unchanged, in its place
-    #[arg(long, value_name = "FILE")]
-    pub fulcio_config: Option<PathBuf>,
-    /// Listen here instead
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
-    /// The one name that clients use
-    #[arg(long)]
-    pub url: Option<String>,
-    /// The data folder
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Trust shared issuers of a Fulcio file without rules: whoever they vouch for
-    // Clap lets `requires` pass when what is required conflicts with what is there.
-    #[arg(long, requires = "fulcio_config", conflicts_with = "config")]
-    pub allow_anybody: bool,
-}
-
-impl Source {
-    /// Reads and checks the configuration.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError::Configuration`] with every error in it.
-    pub fn config(&self) -> Result<Config, CommandError> {
-        self.load().map_err(|errors| CommandError::Configuration(format!("{errors}\n")))
-    }
-
-    /// The same, with the errors one by one.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigErrors`] with everything that is wrong.
-    pub fn load(&self) -> Result<Config, ConfigErrors> {
-        let overrides = Overrides {
-            listen: self.listen,
-            url: self.url.clone(),
-            data: self.data.clone(),
-            allow_anybody: self.allow_anybody,
-        };
-        match &self.fulcio_config {
-            Some(file) => config::load_fulcio(file, &overrides),
-            None => config::load(self.file(), &overrides),
-        }
-    }
-
-    /// The file that it reads.
-    pub fn file(&self) -> &Path {
-        let given = self.fulcio_config.as_deref().or(self.config.as_deref());
-        given.unwrap_or(Path::new("mayfly.yaml"))
     }
 }
 

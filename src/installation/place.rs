@@ -194,7 +194,7 @@ impl Staging {
             return Ok(None);
         }
         fill(folder.path())?;
-        sync(folder.path())?;
+        sync_all(folder.path())?;
         Ok(Some(Self { folder, _lock: lock }))
     }
 
@@ -231,6 +231,17 @@ fn lock(dir: &Path) -> io::Result<Option<File>> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Makes the names in a folder durable, and those in the folders in it.
+fn sync_all(dir: &Path) -> Result<(), InstallationError> {
+    for entry in fs::read_dir(dir).map_err(at(dir))? {
+        let path = entry.map_err(at(dir))?.path();
+        if path.is_dir() {
+            sync_all(&path)?;
+        }
+    }
+    sync(dir)
 }
 
 /// Makes the names in a folder durable.

@@ -31,9 +31,7 @@ pub(super) fn fill(
         let path = folder.join(&made.name);
         write(&path, &made).map_err(|error| InstallationError::io(&path, &error))?;
     }
-    fs::File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| InstallationError::io(folder, &error))
+    Ok(())
 }
 
 /// All chains in `folder`, by name, each with its key if that is there.

@@ -221,7 +221,7 @@ async fn a_backup_is_evidence_and_not_a_way_back() {
     assert_eq!((status, &answer["details"][0]["reason"]), (503, &json!("READ_ONLY")), "{answer}");
     let ready = raw(&server.url, "/readyz");
     assert!(
-        ready.starts_with("HTTP/1.1 503") && ready.contains("serves its log for reading only"),
+        ready.starts_with("HTTP/1.1 503") && ready.contains("serves its logs for reading only"),
         "{ready}"
     );
     assert!(Client::new(&server.url).get("/trusted_root.json").await.is_ok());
