@@ -103,7 +103,7 @@ impl Form {
         }
     }
 
-    /// How many entries a log of this form has when it was just made: see [`super::first`].
+    /// How many entries a log of this form has when it was just made: the signature log begins with one of its own.
     pub const fn first(self) -> u64 {
         match self {
             Self::Certificates => 0,

@@ -145,7 +145,7 @@ fn a_log_is_held_to_the_last_visit() {
 
 fn args(place: &str, state: &Path) -> VerifyArgs {
     let (log, state) = (place.to_owned(), Some(state.to_owned()));
-    VerifyArgs { log, key: None, state, token_file: None, json: true }
+    VerifyArgs { log, key: None, state, token_file: None, tree_only: false, json: true }
 }
 
 async fn verify(args: &VerifyArgs) -> Result<serde_json::Value, VerifyError> {
@@ -186,6 +186,27 @@ async fn a_folder_is_verified_and_remembered() {
     let error = verify(&args).await.unwrap_err();
     assert_eq!(error, VerifyError::Fault(Fault::Shrunk { earlier: 300, now: 10 }));
     assert_eq!(error.exit_code(), 1);
+}
+
+/// Without the signatures of authorities all else is still looked at.
+#[tokio::test]
+async fn the_tree_alone_is_verified_on_demand() {
+    let mut log = MadeLog::of(300);
+    *log.entries[2].precertificate.last_mut().unwrap() ^= 1;
+    let (folder, mut args) = folder(&log, 300);
+    write_key(&log, &mut args);
+    let error = CertificateError::Signature;
+    let unsigned = VerifyError::Fault(Fault::Certificate { index: 2, error });
+    assert_eq!(verify(&args).await, Err(unsigned));
+    args.tree_only = true;
+    let report = verify(&args).await.unwrap();
+    assert_eq!((&report["size"], &report["unchecked"]), (&300.into(), &300.into()));
+
+    let data = folder.path().join("tile/data/000");
+    let mut tile = fs::read(&data).unwrap();
+    *tile.last_mut().unwrap() ^= 1;
+    fs::write(&data, tile).unwrap();
+    assert!(verify(&args).await.is_err());
 }
 
 #[tokio::test]

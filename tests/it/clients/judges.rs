@@ -78,6 +78,7 @@ async fn our_judge_finds_a_log_of_tessera_true_and_every_changed_octet() {
         key: Some(log.join("log.der")),
         state: Some(folder.path().join("state.json")),
         token_file: None,
+        tree_only: false,
         json: true,
     };
     let mut out = Vec::new();

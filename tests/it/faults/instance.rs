@@ -156,6 +156,7 @@ impl Instance {
             key: None,
             state: Some(self.folder.path().join("visit.json")),
             token_file: None,
+            tree_only: false,
             json: true,
         };
         verify(&args, &mut Vec::new()).await.unwrap_or_else(|error| panic!("the judge: {error}"));

@@ -247,6 +247,7 @@ async fn what_nobody_may_read_is_shut() {
         key: Some(key),
         state: Some(folder.path().join("state.json")),
         token_file: None,
+        tree_only: false,
         json: false,
     };
     let error = verify::run(&args, &mut Vec::new()).await.unwrap_err().to_string();
@@ -280,6 +281,7 @@ async fn what_the_log_serves_holds_from_inside_and_from_outside() {
         key: Some(key),
         state: Some(folder.path().join("state.json")),
         token_file: None,
+        tree_only: false,
         json: false,
     };
     let mut report = Vec::new();
