@@ -144,7 +144,7 @@ pub struct Installation {
     pub shards: Vec<Shard>,
     /// The shards of the signature log, likewise.
     pub signatures: Vec<Shard>,
-    /// The keys of the timestamp authority.
+    /// The keys of the timestamp authority; what began first comes first.
     pub timestamps: Vec<Key>,
 }
 
@@ -217,7 +217,7 @@ pub fn open_files(
     let shards = shards::read(&files.shards, passphrase, &[])?;
     let signatures = shards::read(&files.signatures, passphrase, &[])?;
     check(&chain, authority.as_ref(), &[&shards[..], &signatures].concat())?;
-    let timestamps = timestamps::read(&files.timestamps, passphrase)?;
+    let timestamps = timestamps::read(&files.timestamps, passphrase, &[])?;
     Ok(Installation { chain, authority, issuers, shards, signatures, timestamps })
 }
 
@@ -398,14 +398,11 @@ pub enum InstallationError {
     /// The TUF repository does not hold.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// No key of the timestamp authority, though there is a chain.
-    #[error(
-        "{}: there is no key for timestamps beside the chains; put it back",
-        folder.display()
-    )]
+    /// A key of the timestamp authority is missing, though its chain is there and signs, or will.
+    #[error("{}: the key that signs timestamps is missing; put it back", key.display())]
     Timestampless {
-        /// The folder where it should be.
-        folder: PathBuf,
+        /// Where it should be.
+        key: PathBuf,
     },
     /// No chain of the timestamp authority.
     #[error(

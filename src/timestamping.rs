@@ -5,6 +5,7 @@
 //! over by itself.
 
 use std::cmp::Reverse;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -27,6 +28,8 @@ pub const PATH: &str = "/api/v1/timestamp";
 /// A chain of the timestamp authority, and the key that signs by it while there is one.
 #[derive(Clone)]
 pub struct Key {
+    /// The file of the chain.
+    pub file: PathBuf,
     /// The certificate that signs, and its root.
     pub chain: Chain,
     /// The key.
@@ -34,13 +37,14 @@ pub struct Key {
 }
 
 impl Key {
-    /// What verifiers need to know of it, at an instance with this URL.
-    pub fn trust(&self, url: &str) -> AuthorityTrust {
+    /// What verifiers need to know of it, at an instance with this URL; `until` when it counts, if it was taken
+    /// over.
+    pub fn trust(&self, url: &str, until: Option<Timestamp>) -> AuthorityTrust {
         AuthorityTrust {
             url: format!("{url}{PATH}"),
             certificates: self.chain.ders().to_vec(),
             since: self.chain.not_before(),
-            until: None,
+            until,
         }
     }
 }
@@ -123,7 +127,7 @@ impl Timestamping {
 
 fn chains(keys: &[Key]) -> Chains {
     let mut chains: Chains = Vec::new();
-    for Key { chain, signer } in keys {
+    for Key { chain, signer, .. } in keys {
         let signing = signer.clone().map(|signer| {
             let profile = Profile::new(chain, signer.algorithm());
             Arc::new(Signing { profile, signer })

@@ -6,12 +6,14 @@
 //!   a shard is there that is not served yet     → the trust files name it, then it is used
 //!   a window has ended                          → its shard is closed, and read from then on
 //!   a chain of the authority is there that is not known yet → the same, and it issues when it begins
+//!   one of the timestamp authority is there                 → the same, and it signs when it begins
 //! ```
 //!
 //! Before a shard is opened its witnesses are asked what they have seen of it, and from then on to cosign it.
 //!
 //! A shard that was taken up stays, whatever becomes of its files: verifiers need its key.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use crate::log::Log;
 use crate::log::shards::Shards;
 use crate::log::witness::Witnesses;
 use crate::time::{Clock, Timestamp};
+use crate::timestamping::Timestamping;
 use crate::trust::Material;
 
 mod place;
@@ -54,8 +57,9 @@ pub struct Calendar {
     /// Where people sign in.
     sign_in: Vec<String>,
     hangups: Option<Signal>,
-    /// What went wrong at the last look: said once.
-    broken: Option<String>,
+    /// What went wrong at this look, and at the last one: said once.
+    broken: Vec<String>,
+    said: Vec<String>,
     warned: Option<Timestamp>,
     witnesses: Option<Witnesses>,
     /// Those who have the shards cosigned.
@@ -104,7 +108,8 @@ impl Calendar {
             sign_in: sign_in(&instance.config.issuers),
             place,
             hangups: None,
-            broken: None,
+            broken: Vec::new(),
+            said: Vec::new(),
             warned: None,
         };
         // That there is no next one yet keeps nobody from issuing now.
@@ -162,7 +167,7 @@ impl Calendar {
     }
 
     /// Keeps the calendar, for ever; of whom `trust` says that they vouch for people, signers are told.
-    pub async fn keep(mut self, trust: &ArcSwap<Trust>) {
+    pub async fn keep(mut self, trust: &ArcSwap<Trust>, timestamping: &Timestamping) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -171,16 +176,18 @@ impl Calendar {
                 _ = looks.tick() => {}
             }
             self.sign_in = sign_in(trust.load().keyset.issuers());
-            self.look().await;
+            self.look(timestamping).await;
         }
     }
 
-    async fn look(&mut self) {
+    async fn look(&mut self, timestamping: &Timestamping) {
+        self.said = mem::take(&mut self.broken);
         let (place, wanted) = (Arc::clone(&self.place), self.wanted());
         // Disks can be slow, and the runtime's threads have certificates to issue.
         let found = tokio::task::spawn_blocking(move || place.find(&wanted)).await;
         self.take_up(found.unwrap_or_else(|error| Err(CommandError::failed(error))));
         self.succeed().await;
+        self.stamp(timestamping).await;
         self.end().await;
         let material = self.material();
         self.publisher.renew(&material, self.place.clock.now()).await;
@@ -209,7 +216,6 @@ impl Calendar {
             Ok(found) => found,
             Err(error) => return self.complain(error),
         };
-        self.broken = None;
         for (shard, log) in found {
             let (kind, path, window) = (shard.kind, shard.path(), shard.owner.window);
             let row = self.row(kind);
@@ -247,6 +253,22 @@ impl Calendar {
         }
     }
 
+    /// Publishes the chains of the timestamp authority that were found, then has them take over in their time.
+    async fn stamp(&mut self, timestamping: &Timestamping) {
+        let place = Arc::clone(&self.place);
+        let found = tokio::task::spawn_blocking(move || place.find_timestamps()).await;
+        let keys = match found.unwrap_or_else(|error| Err(CommandError::failed(error))) {
+            Ok(Some(keys)) => keys,
+            Ok(None) => return,
+            Err(error) => return self.complain(error),
+        };
+        self.place.stamp_by(&keys);
+        self.publisher.publish(&self.material());
+        timestamping.set(&keys);
+        let begins = keys.last().map(|key| key.chain.not_before()).unwrap_or_default();
+        tracing::info!("the timestamp authority has a new chain, which signs from {begins} on");
+    }
+
     /// What verifiers and signers need to know now.
     fn material(&self) -> Material {
         let material = self.place.material(self.rows().into_iter().flat_map(|row| &row.shards));
@@ -275,10 +297,10 @@ impl Calendar {
 
     fn complain(&mut self, error: CommandError) {
         let error = error.message();
-        if self.broken.as_ref() != Some(&error) {
-            tracing::error!("the shards of the log: {error}");
+        if !self.said.contains(&error) {
+            tracing::error!("the calendar: {error}");
         }
-        self.broken = Some(error);
+        self.broken.push(error);
     }
 
     /// Says once a day what will keep us from issuing, or others from verifying, before long.
@@ -297,7 +319,8 @@ impl Calendar {
                      missing; `mayfly rotate log` makes it"
                 ),
                 Kind::Signatures => tracing::warn!(
-                    "nothing takes signatures from {end} on: the next shard of the signature log is missing"
+                    "nothing takes signatures from {end} on: the next shard of the signature log is missing; \
+                     `mayfly rotate signatures` makes it"
                 ),
             }
         }

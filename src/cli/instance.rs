@@ -20,7 +20,6 @@ use crate::http::tls::Tls;
 use crate::http::{self, Access};
 use crate::installation::shards::{self, Shard};
 use crate::installation::succession::{self, Issuer};
-use crate::installation::timestamps;
 use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
@@ -31,12 +30,12 @@ use crate::signatures::Signatures;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Head, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
-use crate::timestamping::watch::Watch;
 use crate::timestamping::{Key, Timestamping};
 use crate::trust::{LogTrust, Material};
 
 mod signatures;
 mod source;
+mod timestamps;
 
 pub use source::Source;
 
@@ -55,7 +54,7 @@ pub(super) fn material<'a>(
         certificate_authorities: succession::trust(issuers, url, now),
         certificate_logs: logs(certificates),
         signature_logs: logs(signatures),
-        timestamp_authorities: timestamps.iter().map(|key| key.trust(url)).collect(),
+        timestamp_authorities: installation::timestamps::trust(timestamps, url, now),
         ..Material::default()
     }
 }
@@ -242,18 +241,8 @@ impl Instance {
         let recorder = instance.recorder(&clock, read_only)?;
         let signatures = instance.signatures(&clock, &calendar);
         let trust = instance.trust();
-        let Self { config, installation, .. } = instance;
-        let mut timestamps = installation.timestamps;
-        match read_only {
-            // Nothing is signed then.
-            true => timestamps.iter_mut().for_each(|key| key.signer = None),
-            false => timestamps::check(&timestamps, &Files::in_dir(&config.data).timestamps)
-                .map_err(CommandError::failed)?,
-        }
-        let logs = vec![calendar.logs().clone(), calendar.signatures().clone()];
-        let watch = Watch::new(logs, config.timestamps.ntp.clone());
-        let (time, serials) = (Arc::clone(&clock), random_serials());
-        let timestamping = Arc::new(Timestamping::new(&timestamps, (time, serials), watch));
+        let timestamping = Arc::new(instance.timestamping(&clock, &calendar)?);
+        let Self { config, .. } = instance;
         let keyset = Keyset::through(&config.proxy, config.issuers.clone());
         let keyset = keyset.map_err(CommandError::failed)?;
         let authority = authority::Authority {

@@ -107,7 +107,7 @@ pub async fn serve(
             () = stop => {}
             error = logs.failed() => failure = Some(error),
             error = signatures.failed() => failure = Some(error),
-            () = calendar.keep(&authority.trust) => {}
+            () = calendar.keep(&authority.trust, &timestamping) => {}
             () = timestamping.keep() => {}
         }
     };

@@ -7,7 +7,8 @@
 //! | keyUsage (critical) | keyCertSign, cRLSign | keyCertSign, cRLSign | keyCertSign, cRLSign | digitalSignature |
 //! | extKeyUsage | none, which Go and Java want of a root | codeSigning | none | timeStamping (critical) |
 //!
-//! All begin an hour ago: a verifier whose clock is behind ours must not find them not yet valid.
+//! The first ones begin an hour ago: a verifier whose clock is behind ours must not find them not yet valid.
+//! Those that follow begin when they take over.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -40,6 +41,7 @@ use crate::signer::Signer;
 use crate::signer::file::FileSigner;
 use crate::store::Epoch;
 use crate::time::Timestamp;
+use crate::timestamp::Chain as TimestampChain;
 use crate::tlog::key::PublicKey;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -133,7 +135,7 @@ pub(super) fn successor(
     root_key: &FileSigner,
     next: Next<'_>,
 ) -> Result<[Made; 2], String> {
-    let name = organization(last)?;
+    let name = organization(last.subject())?;
     let key = generate(rcgen_algorithm(last.spki())?)?;
     let root_params = root(next.begins, &name)?;
     let issuer = Issuer::from_params(&root_params, RootKey::new(root_key)?);
@@ -147,11 +149,11 @@ pub(super) fn successor(
     ])
 }
 
-/// `O` of the issuing certificate: the name that the authority was given.
-fn organization(chain: &Chain) -> Result<String, String> {
-    let name = x509_cert::name::Name::from_der(chain.subject()).map_err(|e| e.to_string())?;
+/// `O` of the last certificate's subject: the name that the authority was given.
+fn organization(subject: &[u8]) -> Result<String, String> {
+    let name = x509_cert::name::Name::from_der(subject).map_err(|e| e.to_string())?;
     let mut attributes = name.iter().filter(|attribute| attribute.oid == ORGANIZATION);
-    let value = attributes.next().ok_or("the last issuing certificate names no organization")?;
+    let value = attributes.next().ok_or("the last certificate names no organization")?;
     Ok(String::from_utf8_lossy(value.value.value()).into_owned())
 }
 
@@ -244,6 +246,16 @@ pub(super) fn timestamps(
         private(&format!("{file}.key"), &key, passphrase)?,
         public(&format!("{file}.pem"), certificate(leaf.der()) + &certificate(root.der())),
     ])
+}
+
+/// Makes the key and the chain that take over from `last` at `begins`.
+pub(super) fn next_timestamps(
+    file: &str,
+    last: &TimestampChain,
+    (begins, passphrase): (Timestamp, Option<&str>),
+) -> Result<[Made; 2], String> {
+    let organization = organization(last.subject())?;
+    timestamps(file, &organization, (begins.plus(BACKDATE), passphrase))
 }
 
 /// The first entry of a shard of the signature log: it says whose it is, by a key that nobody keeps.

@@ -31,7 +31,7 @@ const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 pub const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// More than any authority lives to see.
-const LIMIT: u32 = 1_000;
+pub(super) const LIMIT: u32 = 1_000;
 
 /// One chain of the authority, at rest.
 #[derive(Clone)]
@@ -109,15 +109,24 @@ pub(super) fn at(
 /// What verifiers need to know of them, at an instance with this URL: nothing that was taken over is
 /// believed much longer than it issued.
 pub fn trust(issuers: &[Issuer], url: &str, now: Timestamp) -> Vec<AuthorityTrust> {
-    let next = issuers.iter().skip(1).map(|issuer| Some(issuer.chain.not_before()));
-    let ends = next.chain(std::iter::once(None)).map(|next| next.filter(|begins| *begins <= now));
-    let trust = |(Issuer { chain, .. }, end): (&Issuer, Option<Timestamp>)| AuthorityTrust {
+    let trust = |(Issuer { chain, .. }, until): (&Issuer, Option<Timestamp>)| AuthorityTrust {
         url: url.to_owned(),
         certificates: chain.ders().to_vec(),
         since: chain.not_before(),
-        until: end.map(|end| end.plus(MARGIN)),
+        until,
     };
+    let ends = ends(issuers.iter().map(|issuer| issuer.chain.not_before()), now);
     issuers.iter().zip(ends).map(trust).collect()
+}
+
+/// Until when each of those counts that begin then, one after the other: a while longer than it signs; none
+/// is of those that nothing has taken over from.
+pub(super) fn ends(
+    begins: impl Iterator<Item = Timestamp>,
+    now: Timestamp,
+) -> impl Iterator<Item = Option<Timestamp>> {
+    let next = begins.skip(1).map(Some).chain(std::iter::once(None));
+    next.map(move |next| next.filter(|begins| *begins <= now).map(|begins| begins.plus(MARGIN)))
 }
 
 /// The chain in a file, whether it holds now, did or will.

@@ -73,6 +73,11 @@ impl Chain {
         self.ders.iter().map(|der| pem::encode("CERTIFICATE", der)).collect()
     }
 
+    /// Subject of the certificate that signs: DER `Name`.
+    pub fn subject(&self) -> &[u8] {
+        &self.subject
+    }
+
     /// Public key of the certificate that signs: DER `SubjectPublicKeyInfo`.
     pub fn spki(&self) -> &[u8] {
         &self.spki

@@ -18,6 +18,9 @@ use crate::support::issuer::FakeIssuer;
 use crate::support::process::{Server, free_port, fulcio_config};
 use crate::support::shard;
 
+mod signatures;
+mod timestamp;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An instance that comes and goes, and who may have certificates of it.
@@ -49,6 +52,15 @@ impl Bench {
         let (config, data) = (text(self.path("fulcio.yaml")), text(self.path("data")));
         let words = ["--fulcio-config", &config, "--allow-anybody", "--data", &data];
         words.into_iter().chain(["--listen", &self.listen]).map(str::to_owned).collect()
+    }
+
+    /// Makes the data folder.
+    fn init(&self) {
+        let home = self.path("home");
+        let init = ["init", home.to_str().unwrap(), "--url", &self.url()];
+        let made = Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).output().unwrap();
+        assert!(made.status.success());
+        std::fs::rename(home.join("data"), self.path("data")).unwrap();
     }
 
     /// Runs a command about this instance.
@@ -170,11 +182,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[tokio::test]
 async fn the_next_shard_is_made_by_hand() {
     let bench = Bench::new().await;
-    let home = bench.path("home");
-    let init = ["init", home.to_str().unwrap(), "--url", &bench.url()];
-    let made = Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).output().unwrap();
-    assert!(made.status.success());
-    std::fs::rename(home.join("data"), bench.path("data")).unwrap();
+    bench.init();
     let ct = bench.path("data/ct");
     let this = shard::name(&bench.path("data"));
     let next = (this.parse::<u64>().unwrap() + 1).to_string();
@@ -186,11 +194,11 @@ async fn the_next_shard_is_made_by_hand() {
 
     let dry = bench.json(&["rotate", "log", "--dry-run", "--json"]);
     assert_eq!(dry["made"], Value::Null);
-    assert_eq!(dry["shards"].as_array().unwrap().len(), before + 1);
-    let shard = &dry["shards"][before];
+    assert_eq!(dry["certificates"]["shards"].as_array().unwrap().len(), before + 1);
+    let shard = &dry["certificates"]["shards"][before];
     assert_eq!((&shard["name"], &shard["state"]), (&json!(this), &json!("open")));
     assert_eq!(shard["start"], json!(format!("{this}-01-01T00:00:00Z")));
-    assert_eq!(dry["next"]["start"], json!(format!("{next}-01-01T00:00:00Z")));
+    assert_eq!(dry["certificates"]["next"]["start"], json!(format!("{next}-01-01T00:00:00Z")));
     let text = bench.run(&["rotate", "log", "--dry-run"]);
     assert!(text.contains(&this) && text.contains("is made by `mayfly serve` on"), "{text}");
     let files = ["key", "note.key", "sqlite"].map(|file| format!("{this}.{file}"));
@@ -216,12 +224,10 @@ async fn the_next_shard_is_made_by_hand() {
     assert_eq!(winners.len(), 1, "{winners:?}");
     let made = &winners[0];
     assert_eq!(made["made"], json!(next));
-    assert_eq!(
-        (&made["shards"][before + 1]["state"], &made["shards"][before + 1]["entries"]),
-        (&json!("next"), &json!(0))
-    );
+    let shard = &made["certificates"]["shards"][before + 1];
+    assert_eq!((&shard["state"], &shard["entries"]), (&json!("next"), &json!(0)));
     let again = bench.json(&["rotate", "log", "--json"]);
-    assert_eq!((&again["made"], &again["shards"]), (&Value::Null, &made["shards"]));
+    assert_eq!((&again["made"], &again["certificates"]), (&Value::Null, &made["certificates"]));
     assert_eq!(names(&ct).len(), before * 3 + 6);
     let mode = std::fs::metadata(ct.join(format!("{next}.key"))).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

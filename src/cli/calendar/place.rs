@@ -14,6 +14,7 @@ use crate::cli::{CommandError, runtime};
 use crate::config::{AuthorityFiles, Config, LogConfig, Proxy};
 use crate::installation::shards::{self, AHEAD, Folder, Kind, New, Shard};
 use crate::installation::succession::{self, Issuer};
+use crate::installation::timestamps;
 use crate::installation::{self, Files, Installation};
 use crate::log::mark::{self, MarkError};
 use crate::log::scrub::REST;
@@ -36,7 +37,7 @@ pub(super) struct Place {
     /// The authority's chains.
     issuers: ArcSwap<Vec<Issuer>>,
     /// The keys of the timestamp authority.
-    timestamps: Vec<Key>,
+    timestamps: ArcSwap<Vec<Key>>,
     lifetime: Duration,
     backdate: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -72,7 +73,7 @@ impl Place {
             },
             files: authority.clone(),
             issuers: ArcSwap::from_pointee(instance.installation.issuers.clone()),
-            timestamps: instance.installation.timestamps.clone(),
+            timestamps: ArcSwap::from_pointee(instance.installation.timestamps.clone()),
             lifetime: *lifetime,
             backdate: *backdate,
             clock: Arc::clone(clock),
@@ -120,6 +121,29 @@ impl Place {
         issuers.push(issuer);
         issuers.sort_by_key(|issuer| issuer.chain.not_before());
         self.issuers.store(Arc::new(issuers));
+    }
+
+    /// The keys of the timestamp authority, if there is one that is not known yet.
+    pub(super) fn find_timestamps(&self) -> Result<Option<Vec<Key>>, CommandError> {
+        let (known, folder) = (self.timestamps.load_full(), &self.installed.timestamps);
+        if !timestamps::has_others(folder, &known).map_err(CommandError::failed)? {
+            return Ok(None);
+        }
+        let mut keys = with_passphrase(&self.files, |passphrase| {
+            timestamps::read(folder, passphrase, &known)
+        })?;
+        match self.read_only {
+            true => keys.iter_mut().for_each(|key| key.signer = None),
+            false => {
+                timestamps::check(&keys, self.clock.now()).map_err(CommandError::failed)?;
+            }
+        }
+        Ok(Some(keys))
+    }
+
+    /// Tells verifiers of these keys from now on.
+    pub(super) fn stamp_by(&self, keys: &[Key]) {
+        self.timestamps.store(Arc::new(keys.to_vec()));
     }
 
     /// Whether some chain holds now.
@@ -278,7 +302,7 @@ impl Place {
     }
 
     pub(super) fn material<'a>(&self, shards: impl IntoIterator<Item = &'a Shard>) -> Material {
-        let issuers = self.issuers.load();
-        material(&self.url, (&issuers, &self.timestamps), shards, self.clock.now())
+        let (issuers, timestamps) = (self.issuers.load(), self.timestamps.load());
+        material(&self.url, (&issuers, &timestamps), shards, self.clock.now())
     }
 }
