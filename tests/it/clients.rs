@@ -11,6 +11,7 @@ mod instance;
 mod judge;
 mod judges;
 mod recorded;
+mod rotation;
 mod stock;
 
 use std::fs;

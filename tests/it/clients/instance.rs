@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::issuer::{Alg, FakeIssuer};
+use crate::support::process::send;
 use crate::support::shard;
 
 /// `mayfly serve`, killed when dropped.
@@ -72,21 +73,27 @@ impl Instance {
         Self::launch(issuer, folder, source, url)
     }
 
-    /// Returns once the server says on stdout that it serves.
     fn launch(issuer: FakeIssuer, folder: TempDir, source: Vec<String>, url: String) -> Self {
-        let log = folder.path().join("stderr");
-        let mut server = Command::new(env!("CARGO_BIN_EXE_mayfly"))
-            .arg("serve")
-            .args(&source)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let serves = says(server.stdout.take().unwrap(), &url);
-        let instance = Self { url, issuer, folder, source, server };
-        assert!(serves, "serve:\n{}", fs::read_to_string(log).unwrap());
-        instance
+        let server = serve(&folder, &source, &url);
+        Self { url, issuer, folder, source, server }
+    }
+
+    /// Has it start again, after its data folder was changed.
+    pub fn restarted(mut self, change: impl FnOnce(&Path)) -> Self {
+        self.kill();
+        change(&self.file("data"));
+        self.server = serve(&self.folder, &self.source, &self.url);
+        self
+    }
+
+    /// SIGHUP, now; it runs.
+    pub fn hang_up(&self) {
+        assert!(send("HUP", self.server.id()), "it has ended");
+    }
+
+    fn kill(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
     }
 
     /// A file in a folder of the test's own.
@@ -174,9 +181,24 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.kill();
     }
+}
+
+/// Starts a server; returns once it says on stdout that it serves.
+fn serve(folder: &TempDir, source: &[String], url: &str) -> Child {
+    let log = folder.path().join("stderr");
+    let mut server = Command::new(env!("CARGO_BIN_EXE_mayfly"))
+        .arg("serve")
+        .args(source)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let serves = says(server.stdout.take().unwrap(), url);
+    assert!(serves, "serve:\n{}", fs::read_to_string(log).unwrap());
+    server
 }
 
 /// Whether a line of `output` names `url` before it ends, or before half a minute has passed.

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 use super::instance::{Caller, Instance, assert_succeeds};
 use super::{clients, grpc, installed, run};
 use crate::support::process::clock_at;
@@ -143,12 +145,35 @@ pub struct Desk {
 impl Desk {
     /// With the trust files that the instance serves.
     pub async fn with_files(instance: &Instance) -> Self {
-        let desk = Self::new(instance, "files");
+        Self::with_files_of_now(instance, "files").await
+    }
+
+    /// The same at a desk of this name, where they stay as they are now.
+    pub async fn with_files_of_now(instance: &Instance, name: &str) -> Self {
+        let desk = Self::new(instance, name);
         for name in ["trusted_root.json", "signing_config.json", "trust_config.json"] {
             let file = grpc::get(&instance.url, &instance.tls_ca(), &format!("/{name}")).await;
             fs::write(desk.trusted(name), file).unwrap();
         }
         desk
+    }
+
+    /// With these trust files, which nobody serves.
+    pub fn with_config(instance: &Instance, name: &str, config: &Value) -> Self {
+        let desk = Self::new(instance, name);
+        for (name, file) in [
+            ("trusted_root.json", &config["trustedRoot"]),
+            ("signing_config.json", &config["signingConfig"]),
+            ("trust_config.json", config),
+        ] {
+            fs::write(desk.trusted(name), file.to_string()).unwrap();
+        }
+        desk
+    }
+
+    /// The trust files, both in one.
+    pub fn config(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.trusted("trust_config.json")).unwrap()).unwrap()
     }
 
     /// With the instance's TUF repository, and the root that its operator hands out.
