@@ -152,18 +152,11 @@ impl Link {
     pub(crate) fn check_signed_by(&self, issuer: &Self) -> Result<(), ChainError> {
         let position = self.position;
         let oid = self.parsed.signature_algorithm().oid;
-        let Some((_, algorithms)) = SIGNATURES.iter().find(|row| row.0 == oid) else {
-            return Err(ChainError::UnknownSignature { position, oid });
-        };
         let signature = self.parsed.signature().as_bytes().unwrap_or_default();
-        let verifies = |algorithm: &&'static dyn VerificationAlgorithm| {
-            let key = UnparsedPublicKey::new(*algorithm, &issuer.fields.spki);
-            key.verify(&self.fields.tbs, signature).is_ok()
-        };
-        if algorithms.iter().any(verifies) {
-            Ok(())
-        } else {
-            Err(ChainError::BadSignature { position })
+        match verifies(oid, &issuer.fields.spki, (&self.fields.tbs, signature)) {
+            None => Err(ChainError::UnknownSignature { position, oid }),
+            Some(false) => Err(ChainError::BadSignature { position }),
+            Some(true) => Ok(()),
         }
     }
 
@@ -179,6 +172,19 @@ impl Link {
         }
         Ok(())
     }
+}
+
+/// Whether the key of `spki` signed `message` by the algorithm `oid`; nothing where nobody here knows that.
+pub(crate) fn verifies(
+    oid: ObjectIdentifier,
+    spki: &[u8],
+    (message, signature): (&[u8], &[u8]),
+) -> Option<bool> {
+    let (_, algorithms) = SIGNATURES.iter().find(|row| row.0 == oid)?;
+    let verifies = |algorithm: &&'static dyn VerificationAlgorithm| {
+        UnparsedPublicKey::new(*algorithm, spki).verify(message, signature).is_ok()
+    };
+    Some(algorithms.iter().any(verifies))
 }
 
 const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");

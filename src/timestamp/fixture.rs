@@ -1,5 +1,7 @@
 //! What the tests of this module stand on: a timestamp authority by rcgen.
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -14,6 +16,7 @@ pub(super) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 /// A timestamp authority.
 pub(super) struct Tsa {
     pub(super) pem: String,
+    key: KeyPair,
 }
 
 impl Tsa {
@@ -30,7 +33,14 @@ impl Tsa {
         let issuer = Issuer::from_params(&root, &root_key);
         let ders = [leaf.signed_by(&key, &issuer).unwrap(), root.self_signed(&root_key).unwrap()];
         let pem = ders.iter().map(|der| pem::encode("CERTIFICATE", der.der())).collect();
-        Self { pem }
+        Self { pem, key }
+    }
+
+    /// Signs with the key of the certificate that signs: ECDSA P-256 with SHA-256.
+    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let key = self.key.serialize_der();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key).unwrap();
+        key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
 }
 

@@ -12,6 +12,7 @@
 //!
 //! Spec: RFC 3161 §2.4.1.
 
+use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
 use der::asn1::{AnyRef, IntRef, ObjectIdentifier, OctetStringRef};
 use der::{Decode, Reader, SliceReader, Tag, TagNumber};
 
@@ -26,8 +27,8 @@ pub(super) struct Hash {
     /// Its name in JSON.
     pub(super) name: &'static str,
     pub(super) oid: ObjectIdentifier,
-    /// How many octets its digests have.
-    octets: usize,
+    /// What computes it.
+    algorithm: &'static Algorithm,
 }
 
 /// Those that nobody has broken.
@@ -35,17 +36,17 @@ pub(super) static HASHES: [Hash; 3] = [
     Hash {
         name: "sha256",
         oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1"),
-        octets: 32,
+        algorithm: &SHA256,
     },
     Hash {
         name: "sha384",
         oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2"),
-        octets: 48,
+        algorithm: &SHA384,
     },
     Hash {
         name: "sha512",
         oid: ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3"),
-        octets: 64,
+        algorithm: &SHA512,
     },
 ];
 
@@ -72,7 +73,7 @@ impl Request {
             return Err(RequestError::Version(fields.version));
         }
         let Imprint { der: imprint, hash, digest } = fields.imprint;
-        match HASHES.iter().find(|known| known.oid == hash) {
+        match Hash::of(hash) {
             Some(hash) => hash.check(digest)?,
             None => return Err(RequestError::Hash(hash.to_string())),
         }
@@ -101,17 +102,32 @@ impl Request {
     }
 }
 
+/// The DER `TimeStampReq` of whoever wants a timestamp of `message`, with its signer's certificate.
+pub fn query(message: &[u8]) -> Vec<u8> {
+    const UNTIL_DIGEST: &[u8] =
+        b"\x30\x37\x02\x01\x01\x30\x2f\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x04\x20";
+    const WITH_CERTIFICATE: &[u8] = b"\x01\x01\xff";
+    [UNTIL_DIGEST, digest(&SHA256, message).as_ref(), WITH_CERTIFICATE].concat()
+}
+
 impl Hash {
     /// Whether `digest` can be one of this function's.
     pub(super) fn check(&self, digest: &[u8]) -> Result<(), RequestError> {
-        match digest.len() == self.octets {
+        let (expected, got) = (self.algorithm.output_len(), digest.len());
+        match got == expected {
             true => Ok(()),
-            false => Err(RequestError::DigestLength {
-                hash: self.name,
-                expected: self.octets,
-                got: digest.len(),
-            }),
+            false => Err(RequestError::DigestLength { hash: self.name, expected, got }),
         }
+    }
+
+    /// The function of this name in DER.
+    pub(super) fn of(oid: ObjectIdentifier) -> Option<&'static Self> {
+        HASHES.iter().find(|known| known.oid == oid)
+    }
+
+    /// Whether `octets` are the digest of `content`.
+    pub(super) fn is_of(&self, content: &[u8], octets: &[u8]) -> bool {
+        digest(self.algorithm, content).as_ref() == octets
     }
 }
 
@@ -125,10 +141,11 @@ struct Fields<'a> {
     has_extensions: bool,
 }
 
-struct Imprint<'a> {
+/// A `MessageImprint`, and its parts.
+pub(super) struct Imprint<'a> {
     der: &'a [u8],
-    hash: ObjectIdentifier,
-    digest: &'a [u8],
+    pub(super) hash: ObjectIdentifier,
+    pub(super) digest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
@@ -163,17 +180,10 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Imprint<'a> {
-    fn decode(der: &'a [u8]) -> der::Result<Self> {
+    pub(super) fn decode(der: &'a [u8]) -> der::Result<Self> {
         let mut reader = SliceReader::new(der)?;
         let imprint = reader.sequence(|fields| {
-            let hash = fields.sequence(|algorithm| {
-                let hash = ObjectIdentifier::decode(algorithm)?;
-                // RFC 5754 §2: absent, or NULL, and both are met.
-                if let Some(parameters) = Option::<AnyRef<'_>>::decode(algorithm)? {
-                    parameters.decode_as::<der::asn1::Null>()?;
-                }
-                Ok::<_, der::Error>(hash)
-            })?;
+            let hash = algorithm(fields)?;
             let digest = <&OctetStringRef>::decode(fields)?.as_bytes();
             Ok::<_, der::Error>(Self { der, hash, digest })
         })?;
@@ -182,8 +192,20 @@ impl<'a> Imprint<'a> {
     }
 }
 
+/// An `AlgorithmIdentifier` without parameters.
+pub(super) fn algorithm<'a>(reader: &mut impl Reader<'a>) -> der::Result<ObjectIdentifier> {
+    reader.sequence(|fields| {
+        let oid = ObjectIdentifier::decode(fields)?;
+        // RFC 5754 §2: absent, or NULL, and both are met.
+        if let Some(parameters) = Option::<AnyRef<'_>>::decode(fields)? {
+            parameters.decode_as::<der::asn1::Null>()?;
+        }
+        Ok(oid)
+    })
+}
+
 /// The tag of what comes next.
-fn next<'a>(reader: &mut impl Reader<'a>) -> der::Result<Option<Tag>> {
+pub(super) fn next<'a>(reader: &mut impl Reader<'a>) -> der::Result<Option<Tag>> {
     if reader.is_finished() { Ok(None) } else { Tag::peek(reader).map(Some) }
 }
 
@@ -288,6 +310,14 @@ mod tests {
         let mut der = GOLDEN.to_vec();
         insert(&mut der, 7, b"\x06\x09\x2b\x06\x01\x04\x01\x83\xbf\x30\x02");
         assert_eq!(Request::from_der(&der), Request::from_der(GOLDEN));
+    }
+
+    #[test]
+    fn a_query_of_ours_is_one() {
+        let request = Request::from_der(&query(b"a message")).unwrap();
+        assert!(request.wants_certificate);
+        let imprint = Imprint::decode(&request.imprint).unwrap();
+        assert!(Hash::of(imprint.hash).unwrap().is_of(b"a message", imprint.digest));
     }
 
     #[test]
