@@ -7,12 +7,12 @@
 use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, Utf8StringRef};
 use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::Certificate;
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, SubjectAltName};
 
 use crate::algorithm::SignatureAlgorithm;
 use crate::ct::entry::Entry;
-use crate::ct::sct::{Sct, decode_list};
+use crate::ct::sct::{AnySct, Sct, decode_list};
 use crate::extensions::{Encoding, Extension};
 use crate::time::Timestamp;
 use crate::tlog::key::PublicKey;
@@ -23,6 +23,8 @@ use crate::tlog::tls::DigitallySigned;
 const SCT_LIST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2");
 /// RFC 6962 §3.1.
 const POISON: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.3");
+/// id-kp-codeSigning.
+const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
 /// RFC 5280 §4.2.1.6.
 const SAN: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
@@ -55,6 +57,11 @@ impl Reading {
         let certificate = first.ok_or(ReadingError::Unreadable)?;
         let der = certificate.to_der().map_err(|_| ReadingError::Unreadable)?;
         Ok(Self { der, certificate })
+    }
+
+    /// The certificate, DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The serial number, lower-case hex.
@@ -93,6 +100,17 @@ impl Reading {
         let names = self.extension(SAN).and_then(|value| SubjectAltName::from_der(value).ok());
         let names = names.map(|names| names.0).unwrap_or_default();
         names.iter().any(|name| matches!(name, GeneralName::Rfc822Name(_)))
+    }
+
+    /// Whether it may sign, and sign code.
+    ///
+    /// Spec: RFC 5280 §4.2.1.3, §4.2.1.12.
+    pub fn signs_code(&self) -> bool {
+        let tbs = self.certificate.tbs_certificate();
+        let usage = tbs.get_extension::<KeyUsage>().ok().flatten();
+        let purposes = tbs.get_extension::<ExtendedKeyUsage>().ok().flatten();
+        usage.is_some_and(|(_, usage)| usage.digital_signature())
+            && purposes.is_some_and(|(_, purposes)| purposes.0.contains(&CODE_SIGNING))
     }
 
     /// Fulcio's extensions in certificate order: kebab-case name and text.
@@ -150,9 +168,7 @@ impl Reading {
     ///
     /// [`ReadingError::Sct`] when there is none, more than one, or one that cannot be read.
     pub fn sct(&self) -> Result<Sct, ReadingError> {
-        let value = self.extension(SCT_LIST).ok_or(ReadingError::Sct)?;
-        let list = <&OctetStringRef>::from_der(value).map_err(|_| ReadingError::Sct)?;
-        let mut scts = decode_list(list.as_bytes()).map_err(|_| ReadingError::Sct)?;
+        let mut scts = decode_list(self.sct_list()?).map_err(|_| ReadingError::Sct)?;
         match (scts.pop(), scts.is_empty()) {
             (Some(sct), true) => Ok(sct),
             _ => Err(ReadingError::Sct),
@@ -169,13 +185,7 @@ impl Reading {
     /// [`ReadingError::Sct`], [`ReadingError::Unreadable`].
     pub fn merkle_tree_leaf(&self, issuer: &PublicKey) -> Result<Vec<u8>, ReadingError> {
         let sct = self.sct()?;
-        let entry = Entry {
-            issuer_key_hash: issuer.id(),
-            tbs: self.logged_tbs()?,
-            precertificate: Vec::new(),
-            chain: [].into(),
-        };
-        Ok(entry.merkle_tree_leaf(sct.timestamp, sct.leaf_index))
+        Ok(self.entry(issuer)?.merkle_tree_leaf(sct.timestamp, sct.leaf_index))
     }
 
     /// Verifies the embedded SCT with the log's key; yields it and the hash of its leaf.
@@ -195,6 +205,46 @@ impl Reading {
         }
         log.verify(&leaf, &sct.signed()).map_err(|_| ReadingError::Sct)?;
         Ok((sct, leaf_hash(&leaf)))
+    }
+
+    /// The embedded SCTs, of whatever logs.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadingError::Sct`] when there is none, or one that cannot be read.
+    pub fn scts(&self) -> Result<Vec<AnySct>, ReadingError> {
+        AnySct::decode_list(self.sct_list()?).map_err(|_| ReadingError::Sct)
+    }
+
+    /// Verifies an embedded SCT with the key of its log; `issuer` is the issuing certificate's key.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadingError::Sct`], [`ReadingError::Unreadable`].
+    pub fn verify_promise(
+        &self,
+        sct: &AnySct,
+        (log, issuer): (&PublicKey, &PublicKey),
+    ) -> Result<(), ReadingError> {
+        let leaf = self.entry(issuer)?.promised_leaf(sct.timestamp, &sct.extensions);
+        log.verify(&leaf, &sct.signed).map_err(|_| ReadingError::Sct)
+    }
+
+    fn sct_list(&self) -> Result<&[u8], ReadingError> {
+        let value = self.extension(SCT_LIST).ok_or(ReadingError::Sct)?;
+        <&OctetStringRef>::from_der(value)
+            .map(OctetStringRef::as_bytes)
+            .map_err(|_| ReadingError::Sct)
+    }
+
+    /// What a log took for this certificate, as far as the certificate says it.
+    fn entry(&self, issuer: &PublicKey) -> Result<Entry, ReadingError> {
+        Ok(Entry {
+            issuer_key_hash: issuer.id(),
+            tbs: self.logged_tbs()?,
+            precertificate: Vec::new(),
+            chain: [].into(),
+        })
     }
 
     fn extension(&self, oid: ObjectIdentifier) -> Option<&[u8]> {

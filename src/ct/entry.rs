@@ -40,9 +40,14 @@ pub struct Entry {
 impl Entry {
     /// The TLS `MerkleTreeLeaf`; byte for byte also what the SCT signs.
     pub fn merkle_tree_leaf(&self, timestamp: Timestamp, index: u64) -> Vec<u8> {
+        self.promised_leaf(timestamp, &sct::leaf_index_extension(index))
+    }
+
+    /// The same with the `CtExtensions` of any log: what its SCT signs.
+    pub fn promised_leaf(&self, timestamp: Timestamp, extensions: &[u8]) -> Vec<u8> {
         let mut leaf = Vec::with_capacity(self.tbs.len() + 64);
         leaf.extend_from_slice(&[0, 0]);
-        self.put_timestamped(&mut leaf, timestamp, index);
+        self.put_timestamped(&mut leaf, timestamp, extensions);
         leaf
     }
 
@@ -51,18 +56,18 @@ impl Entry {
         let chain = self.chain.as_flattened();
         let length = self.tbs.len() + self.precertificate.len() + chain.len() + 64;
         let mut leaf = Vec::with_capacity(length);
-        self.put_timestamped(&mut leaf, timestamp, index);
+        self.put_timestamped(&mut leaf, timestamp, &sct::leaf_index_extension(index));
         tls::put_opaque24(&mut leaf, &self.precertificate);
         tls::put_opaque16(&mut leaf, chain);
         leaf
     }
 
-    fn put_timestamped(&self, out: &mut Vec<u8>, timestamp: Timestamp, index: u64) {
+    fn put_timestamped(&self, out: &mut Vec<u8>, timestamp: Timestamp, extensions: &[u8]) {
         out.extend_from_slice(&timestamp.as_millis().to_be_bytes());
         out.extend_from_slice(&PRECERT_ENTRY.to_be_bytes());
         out.extend_from_slice(&self.issuer_key_hash);
         tls::put_opaque24(out, &self.tbs);
-        tls::put_opaque16(out, &sct::leaf_index_extension(index));
+        tls::put_opaque16(out, extensions);
     }
 }
 

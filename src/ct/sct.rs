@@ -64,12 +64,7 @@ impl Sct {
     /// [`SctError`], one variant for each rule.
     pub fn decode(tls: &[u8]) -> Result<Self, SctError> {
         let mut reader = Reader::new(tls);
-        if reader.u8()? != 0 {
-            return Err(SctError::Version);
-        }
-        let log_id = reader.array()?;
-        let timestamp = Timestamp::from_millis(reader.u64()?);
-        let extensions = reader.opaque16()?;
+        let (log_id, timestamp, extensions) = promise(&mut reader)?;
         let leaf_index = leaf_index(extensions)?;
         if extensions != leaf_index_extension(leaf_index) {
             return Err(SctError::Extension(ExtensionError::Unknown));
@@ -78,6 +73,53 @@ impl Sct {
         reader.end()?;
         Ok(Self { log_id, timestamp, leaf_index, algorithm, signature })
     }
+}
+
+/// The promise of any log, which need not say where the entry will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnySct {
+    /// SHA-256 of the log key's SPKI.
+    pub log_id: [u8; 32],
+    /// When the promise was made.
+    pub timestamp: Timestamp,
+    /// TLS `CtExtensions`, whatever they hold.
+    pub extensions: Vec<u8>,
+    /// The signature with its algorithm.
+    pub signed: DigitallySigned,
+}
+
+impl AnySct {
+    /// Reads an SCT of version 1.
+    ///
+    /// # Errors
+    ///
+    /// [`SctError::Version`], [`SctError::Tls`].
+    pub fn decode(tls: &[u8]) -> Result<Self, SctError> {
+        let mut reader = Reader::new(tls);
+        let (log_id, timestamp, extensions) = promise(&mut reader)?;
+        let signed = DigitallySigned::read(&mut reader)?;
+        reader.end()?;
+        Ok(Self { log_id, timestamp, extensions: extensions.to_vec(), signed })
+    }
+
+    /// Reads a TLS `SignedCertificateTimestampList`.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode_list`].
+    pub fn decode_list(tls: &[u8]) -> Result<Vec<Self>, SctError> {
+        list_of(tls, Self::decode)
+    }
+}
+
+/// Log id, time and extensions of an SCT of version 1.
+fn promise<'a>(reader: &mut Reader<'a>) -> Result<([u8; 32], Timestamp, &'a [u8]), SctError> {
+    if reader.u8()? != 0 {
+        return Err(SctError::Version);
+    }
+    let log_id = reader.array()?;
+    let timestamp = Timestamp::from_millis(reader.u64()?);
+    Ok((log_id, timestamp, reader.opaque16()?))
 }
 
 /// The eight octets of `CtExtensions` with a `leaf_index` alone: `00 00 05 i4 i3 i2 i1 i0`.
@@ -130,12 +172,19 @@ pub fn encode_list(scts: &[Sct]) -> Vec<u8> {
 ///
 /// [`SctError`] of the first SCT that is none; [`SctError::EmptyList`].
 pub fn decode_list(tls: &[u8]) -> Result<Vec<Sct>, SctError> {
+    list_of(tls, Sct::decode)
+}
+
+fn list_of<T>(
+    tls: &[u8],
+    decode: impl Fn(&[u8]) -> Result<T, SctError>,
+) -> Result<Vec<T>, SctError> {
     let mut outer = Reader::new(tls);
     let mut list = Reader::new(outer.opaque16()?);
     outer.end()?;
     let mut scts = Vec::new();
     while !list.is_empty() {
-        scts.push(Sct::decode(list.opaque16()?)?);
+        scts.push(decode(list.opaque16()?)?);
     }
     if scts.is_empty() { Err(SctError::EmptyList) } else { Ok(scts) }
 }
@@ -226,6 +275,7 @@ mod tests {
         let mut tls = sct().encode();
         tls[42] = 11;
         tls.splice(51..51, [7, 0, 0]);
+        assert_eq!(AnySct::decode(&tls).map(|sct| sct.extensions.len()), Ok(11));
         assert_eq!(Sct::decode(&tls), Err(SctError::Extension(ExtensionError::Unknown)));
     }
 
@@ -285,6 +335,7 @@ mod tests {
         fn no_bytes_are_too_much(tls in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Sct::decode(&tls);
             let _ = decode_list(&tls);
+            let _ = AnySct::decode_list(&tls);
             let _ = leaf_index(&tls);
         }
     }

@@ -1,6 +1,6 @@
 //! What verifies a signature: a key, alone or in a certificate, and the algorithm that it names.
 
-use aws_lc_rs::digest::Digest;
+use aws_lc_rs::digest::{Digest, digest};
 use der::{Decode, Encode};
 
 use super::{RekorError, Scheme};
@@ -13,6 +13,39 @@ pub struct Verifier {
     pub material: Material,
     /// The algorithm as protobuf's JSON names it, `PublicKeyDetails`: a name or a number.
     pub key_details: String,
+}
+
+impl Verifier {
+    /// A certificate, with the one algorithm of its key.
+    ///
+    /// # Errors
+    ///
+    /// [`RekorError::Certificate`], [`RekorError::Key`] when it has no key that this log takes.
+    pub fn of_certificate(der: &[u8]) -> Result<Self, RekorError> {
+        let key = PublicKey::from_spki(&spki(der)?).map_err(RekorError::Key)?;
+        let scheme = Scheme::of(&key).ok_or(RekorError::Certificate)?;
+        let material = Material::Certificate(der.to_vec());
+        Ok(Self { material, key_details: scheme.name.to_owned() })
+    }
+
+    /// The digest of `message` that its signatures are of.
+    ///
+    /// # Errors
+    ///
+    /// [`RekorError`] when the key is not of the algorithm, or signs whole messages.
+    pub fn digest(&self, message: &[u8]) -> Result<Vec<u8>, RekorError> {
+        let algorithm = Key::of(self)?.scheme.digest.ok_or(RekorError::Ed25519)?;
+        Ok(digest(algorithm, message).as_ref().to_vec())
+    }
+
+    /// `HashAlgorithm` of protobuf-specs' `sigstore_common.proto`: that of these digests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::digest`].
+    pub fn hash(&self) -> Result<&'static str, RekorError> {
+        Key::of(self).map(|key| key.scheme.hash)
+    }
 }
 
 /// Where a verifier has its key.
