@@ -65,6 +65,7 @@ pub mod record;
 pub mod timestamp;
 pub mod trust;
 pub mod tuf;
+pub mod bundle;
 // ── pure above, effects below ──
 pub mod config;
 pub mod keyset;
