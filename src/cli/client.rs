@@ -86,8 +86,21 @@ impl Client {
     ///
     /// [`CommandError::Failed`] when there is no answer.
     pub async fn post(&self, path: &str, json: String) -> Result<Answer, CommandError> {
-        let request = Request::post(self.uri(path)?).header("content-type", "application/json");
-        self.send(request, Bytes::from(json)).await
+        self.post_as(path, "application/json", Bytes::from(json)).await
+    }
+
+    /// Posts a body of another media type to `path`, whatever the answer's status.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] when there is no answer.
+    pub async fn post_as(
+        &self,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Answer, CommandError> {
+        self.send(Request::post(self.uri(path)?).header("content-type", kind), body).await
     }
 
     fn uri(&self, path: &str) -> Result<Uri, CommandError> {

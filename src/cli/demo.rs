@@ -21,14 +21,15 @@ use crate::reading::Reading;
 use crate::time::SystemClock;
 
 mod issuer;
+mod signing;
 
 /// With places for `{url}`, `{listen}` and `{issuer}`.
 const CONFIGURATION: &str = include_str!("demo/mayfly.yaml");
 
-/// What to try, with places for `{mayfly}`, `{config}`, `{url}`, `{issuer}` and `{shard}`.
+/// What to try, with places for `{mayfly}`, `{config}`, `{url}`, `{issuer}`, `{shard}`, `{file}` and `{bundle}`.
 const SUGGESTIONS: &str = include_str!("demo/suggestions.txt");
 
-/// Watch a token become a logged certificate, on loopback, in a temporary folder
+/// Watch a token become a certificate, and a signature that outlives it, on loopback, in a temporary folder
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  mayfly demo --once")]
 pub struct Args {
@@ -88,15 +89,16 @@ struct Story {
 impl Story {
     /// Tells it, and then, unless `once` is enough, stays until somebody says stop.
     async fn run(&self, folder: &Path, once: bool) -> Result<(), CommandError> {
-        self.tell().await?;
+        let bundle = self.tell().await?;
         if !once {
-            self.suggest(folder)?;
+            self.suggest(folder, &bundle)?;
             serve::stop_signal()?.await;
         }
         Ok(())
     }
 
-    async fn tell(&self) -> Result<(), CommandError> {
+    /// Yields the bundle of what is signed.
+    async fn tell(&self) -> Result<String, CommandError> {
         let claims = self.issuer.claims();
         let token = self.issuer.token(&claims)?;
         self.step("claims", &format!("a token of {}", self.issuer.url))?;
@@ -115,7 +117,10 @@ impl Story {
         )?;
         self.certificate(&leaf, &issuing)?;
         self.log_entry(&leaf, &issuing).await?;
-        self.refusal(&requester, claims).await
+        let bundle = self.sign(&requester, &leaf).await?.json().map_err(CommandError::failed)?;
+        self.verify(&bundle, &leaf).await?;
+        self.refusal(&requester, claims).await?;
+        Ok(bundle)
     }
 
     async fn exchange(&self, with: &Requester, token: &str) -> Result<Value, CommandError> {
@@ -183,7 +188,12 @@ impl Story {
         self.out.line(format_args!("  {} {what}", self.out.style.good("✓")))
     }
 
-    fn suggest(&self, folder: &Path) -> Result<(), CommandError> {
+    /// Writes down what was signed, and says what to try.
+    fn suggest(&self, folder: &Path, bundle: &str) -> Result<(), CommandError> {
+        let file = folder.join("file");
+        std::fs::write(&file, signing::FILE).map_err(CommandError::failed)?;
+        let beside = folder.join("file.sigstore.json");
+        std::fs::write(&beside, bundle).map_err(CommandError::failed)?;
         let serving = self.out.style.strong("serving");
         let url = self.client.url();
         let text = SUGGESTIONS
@@ -191,7 +201,9 @@ impl Story {
             .replace("{config}", &out::word(&folder.join("mayfly.yaml")))
             .replace("{url}", url)
             .replace("{issuer}", &self.issuer.url)
-            .replace("{shard}", &self.shard);
+            .replace("{shard}", &self.shard)
+            .replace("{file}", &out::word(&file))
+            .replace("{bundle}", &out::word(&beside));
         self.out.print(format_args!("{serving} {url} until Ctrl-C. In another terminal:\n\n{text}"))
     }
 }

@@ -37,6 +37,18 @@ impl Requester {
         [P256_SPKI, self.key.public_key().as_ref()].concat()
     }
 
+    /// Signs `message`: ECDSA with SHA-256, DER.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Failed`] when the key does not sign.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CommandError> {
+        let signature = self.key.sign(&self.random, message);
+        let signature =
+            signature.map_err(|_| CommandError::Failed("the key does not sign".to_owned()))?;
+        Ok(signature.as_ref().to_vec())
+    }
+
     /// The JSON body of `POST /api/v2/signingCert` for `token`: key and signed challenge.
     ///
     /// # Errors
@@ -45,15 +57,12 @@ impl Requester {
     pub fn request(&self, token: &str) -> Result<String, CommandError> {
         let challenge = challenge(token)
             .ok_or_else(|| CommandError::Usage("that is no OpenID Connect token".to_owned()))?;
-        let proof = self
-            .key
-            .sign(&self.random, challenge.as_bytes())
-            .map_err(|_| CommandError::Failed("the key does not sign".to_owned()))?;
+        let proof = self.sign(challenge.as_bytes())?;
         let body = json!({
             "credentials": { "oidcIdentityToken": token },
             "publicKeyRequest": {
                 "publicKey": { "algorithm": "ECDSA", "content": public_key_pem(&self.spki()) },
-                "proofOfPossession": STANDARD.encode(proof.as_ref()),
+                "proofOfPossession": STANDARD.encode(proof),
             },
         });
         Ok(body.to_string())

@@ -4,6 +4,7 @@
 //! so on stderr and passes; with `CI=true` it fails.
 
 mod circle;
+mod demo;
 mod gitsign;
 mod grpc;
 mod images;

@@ -38,7 +38,20 @@ fn text(path: &Path) -> &str {
 #[test]
 fn the_demo_tells_its_story() {
     let (out, err) = check(&["demo", "--once"], 0);
-    for word in ["claims", "certificate", "log entry", "inclusion", "refusal", "✓", "acme/app"] {
+    for word in [
+        "claims",
+        "certificate",
+        "log entry",
+        "inclusion",
+        "signature",
+        "bundle",
+        "an hour later",
+        "the signature is one of this file",
+        "the file is not the one that was signed",
+        "refusal",
+        "✓",
+        "acme/app",
+    ] {
         assert!(out.contains(word), "no {word:?} in:\n{out}{err}");
     }
     assert!(out.contains("wants ref"), "the refusal does not say which claim:\n{out}");

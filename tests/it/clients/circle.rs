@@ -7,6 +7,7 @@ use std::process::Output;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use mayfly::bundle::{self, Bundle, Unverified};
 use mayfly::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -83,6 +84,7 @@ async fn every_client_verifies_what_every_client_signed() {
     let mut faults = circle.signs();
     faults.extend(circle.verifies(&product(&circle.clients, &circle.clients)));
     faults.extend(circle.refuses());
+    faults.extend(circle.is_verified_by_ours());
     faults.extend(circle.verifies_in_a_year());
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
@@ -186,6 +188,32 @@ impl Circle {
             .into_iter()
             .flat_map(|signer| verifiers.clone().map(|verifier| (*signer, *verifier)));
         self.verifies(&pairs.collect::<Vec<_>>())
+    }
+
+    /// Verifies the blobs of every client with the module that the demo verifies with, a day later.
+    fn is_verified_by_ours(&self) -> Vec<String> {
+        let trust = fs::read(self.desk.trusted("trusted_root.json")).unwrap();
+        let trust = bundle::trusted_root(&trust).unwrap();
+        let (file, later) = (fs::read(&self.artifact).unwrap(), Duration::from_secs(24 * 60 * 60));
+        let later = SystemClock.now().plus(later);
+        let verify = |signer: &&Client| {
+            let json = fs::read(self.bundle(Kind::Blob, signer)).map_err(|e| e.to_string())?;
+            let bundle = Bundle::from_json(&json).map_err(|e| e.to_string())?;
+            let verified = bundle.verify(&file, &trust, later).map_err(|e| e.to_string())?;
+            match bundle.verify(b"changed", &trust, later) {
+                Err(Unverified::OtherFile)
+                    if verified.certificate.sans()
+                        == [self.caller(Kind::Blob).identity.clone()] =>
+                {
+                    Ok(())
+                }
+                other => Err(format!("{other:?}")),
+            }
+        };
+        let faults = self.clients.iter().filter_map(|signer| {
+            verify(signer).err().map(|error| format!("mayfly verifies {}: {error}", signer.name))
+        });
+        faults.collect()
     }
 
     /// Asks every client about its own signatures what is not so.
