@@ -101,6 +101,28 @@ impl Verified {
             "the signature is one of this file".to_owned(),
         ]
     }
+
+    /// Whether the certificate is for this subject alternative name alone, by a token of this issuer.
+    ///
+    /// # Errors
+    ///
+    /// [`Stranger`], when it is for somebody else.
+    pub fn is_by(&self, identity: &str, issuer: &str) -> Result<(), Stranger> {
+        let got = self.certificate.sans();
+        if got != [identity] {
+            return Err(Stranger::Identity { got: got.join(", "), wanted: identity.to_owned() });
+        }
+        let extensions = self.certificate.extensions();
+        let named = |wanted: &str| {
+            let found = extensions.iter().find(|(name, _)| *name == wanted);
+            found.map(|(_, text)| text.as_str())
+        };
+        let got = named("issuer").or_else(|| named("issuer-v1")).unwrap_or_default();
+        match got == issuer {
+            true => Ok(()),
+            false => Err(Stranger::Issuer { got: got.to_owned(), wanted: issuer.to_owned() }),
+        }
+    }
 }
 
 impl Bundle {
@@ -303,6 +325,27 @@ pub enum Unverified {
     /// Another file, or a changed one.
     #[error("the file is not the one that was signed: it has another digest")]
     OtherFile,
+}
+
+/// Why a signature is not by whom it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stranger {
+    /// Another subject alternative name, or more than one.
+    #[error("the certificate is for {}, not for {}", quote(got), quote(wanted))]
+    Identity {
+        /// Whom it is for.
+        got: String,
+        /// Whom it should be for.
+        wanted: String,
+    },
+    /// Another issuer of the token.
+    #[error("the certificate is by a token of {}, not of {}", quote(got), quote(wanted))]
+    Issuer {
+        /// Whose.
+        got: String,
+        /// Whose it should be.
+        wanted: String,
+    },
 }
 
 impl Unverified {

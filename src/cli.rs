@@ -14,6 +14,7 @@ use out::Out;
 
 pub mod backup;
 pub mod bench;
+mod bundle;
 pub mod calendar;
 pub mod check;
 pub mod client;
@@ -55,6 +56,7 @@ enum Command {
     #[command(subcommand)]
     Import(import::Command),
     Bench(bench::Args),
+    Verify(bundle::Args),
     /// Find, show and verify what was issued
     #[command(subcommand)]
     Log(LogCommand),
@@ -100,6 +102,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
         Command::Explain(args) => explain::run(args),
         Command::Import(command) => import::run(command),
         Command::Bench(args) => bench::run(args),
+        Command::Verify(args) => bundle::run(&args),
         Command::Log(LogCommand::Search(args)) => search::run(args),
         Command::Log(LogCommand::Show(args)) => show::run(args),
         Command::Log(LogCommand::Verify(args)) => verify_log(&args),

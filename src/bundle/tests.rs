@@ -80,6 +80,20 @@ fn says_when_by_whom_and_where() {
 }
 
 #[test]
+fn it_is_by_one_signer_alone() {
+    let (bundle, trust) = good();
+    let verified = bundle.verify(FILE, &trust, LATER).unwrap();
+    let [identity] = <[String; 1]>::try_from(verified.certificate.sans()).unwrap();
+    let issuer = "https://token.actions.githubusercontent.com";
+    assert_eq!(verified.is_by(&identity, issuer), Ok(()));
+    let wanted = "mallory".to_owned();
+    let other = Stranger::Identity { got: identity.clone(), wanted: wanted.clone() };
+    assert_eq!(verified.is_by(&wanted, issuer), Err(other));
+    let other = Stranger::Issuer { got: issuer.to_owned(), wanted: wanted.clone() };
+    assert_eq!(verified.is_by(&identity, &wanted), Err(other));
+}
+
+#[test]
 fn what_is_written_is_read_again() {
     let (bundle, _) = good();
     let json = bundle.json().unwrap();

@@ -58,6 +58,46 @@ fn the_demo_tells_its_story() {
     assert!(!out.contains('\u{1b}'), "colour off a terminal:\n{out}");
 }
 
+/// A bundle of Sigstore's staging instance, of 2025: its certificate has long ended.
+#[test]
+fn verify_says_yes_to_a_bundle_that_holds_and_which_step_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/bundles");
+    let lines = |name: &str| std::fs::read_to_string(vectors.join(name)).unwrap();
+    let cases = lines("cases.jsonl");
+    let mut cases = cases.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let case = cases.find(|case| case["id"] == "rekor2-happy-path").unwrap();
+    let roots = lines("roots.jsonl");
+    let root = usize::try_from(case["root"].as_u64().unwrap()).unwrap();
+    let [bundle, trust] = ["bundle.json", "trusted_root.json"].map(|name| folder.path().join(name));
+    std::fs::write(&bundle, case["bundle"].to_string()).unwrap();
+    std::fs::write(&trust, roots.lines().nth(root).unwrap()).unwrap();
+    let artifact = vectors.join("artifact");
+    let identity = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon\
+        /.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
+    let issuer = "https://token.actions.githubusercontent.com";
+    let verify = |file: &Path, identity: &str, issuer: &str, trust: &Path, code: i32| {
+        let mut arguments =
+            vec!["verify", text(&bundle), text(file), "--trusted-root", text(trust)];
+        arguments.extend(["--certificate-identity", identity]);
+        arguments.extend(["--certificate-oidc-issuer", issuer]);
+        check(&arguments, code)
+    };
+    let (out, _) = verify(&artifact, identity, issuer, &trust, 0);
+    assert_eq!(out.matches('✓').count(), 7, "{out}");
+    assert!(out.contains("2025-06-12T12:02:20Z") && out.contains(identity), "{out}");
+    for (file, identity, issuer, trust, code, says) in [
+        (&bundle, identity, issuer, &trust, 1, "the file is not the one that was signed"),
+        (&artifact, "mallory@example.com", issuer, &trust, 1, "not for \"mallory@example.com\""),
+        (&artifact, identity, "https://example.com", &trust, 1, "not of \"https://example.com\""),
+        (&artifact, identity, issuer, &bundle, 2, "it is no trusted_root.json"),
+        (&artifact, identity, issuer, &folder.path().join("none"), 2, "none: No such file"),
+    ] {
+        let (out, err) = verify(file, identity, issuer, trust, code);
+        assert!(out.is_empty() && err.contains(says), "{says}: {out}{err}");
+    }
+}
+
 #[test]
 fn init_makes_what_check_accepts_and_touches_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
