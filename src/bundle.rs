@@ -20,6 +20,8 @@
 //!
 //! Spec: protobuf-specs, `sigstore_bundle.proto`; the Sigstore client specification, §4.
 
+use der::asn1::ObjectIdentifier;
+
 use crate::certificate::ChainError;
 use crate::quote::quote;
 use crate::reading::{Reading, ReadingError};
@@ -212,6 +214,9 @@ fn issued(certificate: &Reading, trust: &Material, time: Timestamp) -> Result<Re
     if !certificate.signs_code() {
         return Err(Unverified::Purpose);
     }
+    if let Some(oid) = certificate.unknown_critical() {
+        return Err(Unverified::UnknownCritical(oid));
+    }
     trust.certificate_authorities.issued(certificate, time)
 }
 
@@ -267,6 +272,9 @@ pub enum Unverified {
     /// Not a certificate of somebody who signs.
     #[error("the certificate is not one to sign code with (keyUsage, extKeyUsage)")]
     Purpose,
+    /// The certificate says something that must be understood, and is not.
+    #[error("the certificate has a critical extension that is not known here: {0}")]
+    UnknownCritical(ObjectIdentifier),
     /// Nobody whom we trust issued it.
     #[error(
         "no authority in the trusted root issued the certificate, at the time when it was signed with"

@@ -5,10 +5,11 @@
 //! mistake of the encoder shows.
 
 use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef, Utf8StringRef};
+use der::oid::AssociatedOid;
 use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::Certificate;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 
 use crate::algorithm::SignatureAlgorithm;
 use crate::ct::entry::Entry;
@@ -23,6 +24,9 @@ use crate::tlog::tls::DigitallySigned;
 const SCT_LIST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2");
 /// RFC 6962 §3.1.
 const POISON: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.3");
+/// What may be critical: names, key usage, purposes, and that it is no authority's.
+const KNOWN: [ObjectIdentifier; 4] =
+    [SAN, KeyUsage::OID, ExtendedKeyUsage::OID, BasicConstraints::OID];
 /// id-kp-codeSigning.
 const CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
 /// RFC 5280 §4.2.1.6.
@@ -111,6 +115,15 @@ impl Reading {
         let purposes = tbs.get_extension::<ExtendedKeyUsage>().ok().flatten();
         usage.is_some_and(|(_, usage)| usage.digital_signature())
             && purposes.is_some_and(|(_, purposes)| purposes.0.contains(&CODE_SIGNING))
+    }
+
+    /// An extension that is critical and not one that a verifier of signatures knows.
+    ///
+    /// Spec: RFC 5280 §4.2.
+    pub fn unknown_critical(&self) -> Option<ObjectIdentifier> {
+        let extensions = self.certificate.tbs_certificate().extensions().into_iter().flatten();
+        let mut critical = extensions.filter(|it| it.critical).map(|it| it.extn_id);
+        critical.find(|oid| !KNOWN.contains(oid))
     }
 
     /// Fulcio's extensions in certificate order: kebab-case name and text.

@@ -125,6 +125,14 @@ fn each_rule_of_the_certificate_bites() {
     };
     bite(|_, trust| swap(trust), &Certificate(ReadingError::Sct));
     bite(|it, _| it.digest[0] ^= 1, &Signature(RekorError::Signature));
+    // The names are called issuerAltName, which is not known: critical all the same.
+    let rename = |it: &mut Bundle| {
+        let names = b"\x06\x03\x55\x1d\x11\x01\x01\xff";
+        let at = it.certificate.windows(names.len()).position(|window| window == names);
+        it.certificate[at.unwrap() + 4] = 0x12;
+    };
+    let oid = ObjectIdentifier::new_unwrap("2.5.29.18");
+    bite(|it, _| rename(it), &Unverified::UnknownCritical(oid));
     // The issuing certificate: it did not issue itself, and signs no code.
     let (bundle, trust) = good();
     let authority = trust.certificate_authorities.last().unwrap().certificates[0].clone();
