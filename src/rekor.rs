@@ -37,7 +37,7 @@ use verifier::Key;
 pub const LONGEST: usize = 65_535;
 
 /// The most signatures of an envelope, and the most verifiers: each is tried with each.
-pub const MOST: usize = 8;
+pub const MOST: usize = 4;
 
 /// What is to be logged, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,14 @@ impl Entry {
 }
 
 impl Request {
+    /// Every verifier in it, whether or not its signature holds; at most [`MOST`], more are refused.
+    pub fn verifiers(&self) -> Vec<&Verifier> {
+        match self {
+            Self::HashedRekord { signature, .. } => vec![&signature.verifier],
+            Self::Dsse { verifiers, .. } => verifiers.iter().take(MOST).collect(),
+        }
+    }
+
     /// Verifies every signature, and makes the entry.
     ///
     /// # Errors
@@ -160,17 +168,23 @@ fn dsse(envelope: &Envelope, verifiers: &[Verifier]) -> Result<Entry, RekorError
             count => return Err(RekorError::TooMany { name, count }),
         }
     }
-    let keys = verifiers.iter().map(Key::of).collect::<Result<Vec<_>, _>>()?;
+    // In one order, whichever they came in: a certificate says more than its key.
+    let mut verifiers: Vec<&Verifier> = verifiers.iter().collect();
+    verifiers.sort_by_key(|verifier| match &verifier.material {
+        Material::Certificate(der) => (0, der.clone()),
+        Material::PublicKey(spki) => (1, spki.clone()),
+    });
+    let keys = verifiers.iter().copied().map(Key::of).collect::<Result<Vec<_>, _>>()?;
     let signed = envelope.signed();
     let mut contents: Vec<&Vec<u8>> = envelope.signatures.iter().collect();
     contents.sort();
     contents.dedup();
     let mut signatures = Vec::new();
     for content in contents {
-        let mut candidates = keys.iter().zip(verifiers);
+        let mut candidates = keys.iter().zip(&verifiers);
         let found = candidates.find(|(key, _)| key.verifies(&signed, content));
         let (_, verifier) = found.ok_or(RekorError::Envelope)?;
-        signatures.push(Signature { content: content.clone(), verifier: verifier.clone() });
+        signatures.push(Signature { content: content.clone(), verifier: (*verifier).clone() });
     }
     let body = body::dsse(&envelope.payload, &signatures);
     let verifiers = signatures.into_iter().map(|signature| signature.verifier).collect();

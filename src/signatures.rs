@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::authority::succession::Succession;
 use crate::log::LogError;
 use crate::log::proofs::Unprovable;
@@ -20,6 +22,9 @@ use crate::record::{Attempt, Caller};
 use crate::rekor::{Entry, Material, RekorError, Request, Verifier};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::{Hash, verify_inclusion};
+
+/// How many envelopes are checked at once; others wait.
+static ENVELOPES: Semaphore = Semaphore::const_new(2);
 
 /// How long after its end a certificate still counts: what was signed just before it may come a little
 /// later.
@@ -97,7 +102,9 @@ impl Signatures {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<Logged, SignatureError> {
-        let entry = request.check()?;
+        // Before anything is verified that costs time: strangers are to have none of it.
+        self.admits.admits_any(&request.verifiers(), now)?;
+        let entry = checked(request).await?;
         self.admits.check(entry.verifiers(), now)?;
         let log = self.logs.current(now)?;
         let attempt = Attempt {
@@ -119,6 +126,17 @@ impl Signatures {
     }
 }
 
+/// Checks a request where that holds up nobody: envelopes are long, and several keys may be tried on them.
+async fn checked(request: Request) -> Result<Entry, SignatureError> {
+    if matches!(request, Request::HashedRekord { .. }) {
+        return Ok(request.check()?);
+    }
+    let died = |error: String| SignatureError::Failed(LogError::Thread(error));
+    let _turn = ENVELOPES.acquire().await.map_err(|error| died(error.to_string()))?;
+    let checked = tokio::task::spawn_blocking(move || request.check()).await;
+    Ok(checked.map_err(|error| died(error.to_string()))??)
+}
+
 fn unproven(error: Unprovable) -> LogError {
     match error {
         Unprovable::Log(error) => error,
@@ -130,6 +148,13 @@ fn unproven(error: Unprovable) -> LogError {
 }
 
 impl Admission {
+    /// Whether some of these may be the signer.
+    fn admits_any(&self, verifiers: &[&Verifier], now: Timestamp) -> Result<(), SignatureError> {
+        let admitted =
+            verifiers.iter().any(|it| self.check(std::slice::from_ref(*it), now).is_ok());
+        if verifiers.is_empty() || admitted { Ok(()) } else { Err(SignatureError::Stranger) }
+    }
+
     fn check(&self, verifiers: &[Verifier], now: Timestamp) -> Result<(), SignatureError> {
         let Self::Issued(succession) = self else { return Ok(()) };
         let chains = succession.all();

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::CommandError;
 use super::instance::{Instance, with_passphrase};
+use tokio::task::JoinError;
+
 use crate::config::AuthorityFiles;
 use crate::http::trust::TrustFiles;
 use crate::installation::Files;
@@ -89,17 +91,16 @@ impl Publisher {
         let (keeper, targets) = (Arc::clone(&self.keeper), tuf::targets(material));
         // Disks can be slow, and the runtime's threads have certificates to issue.
         let renewed = tokio::task::spawn_blocking(move || keeper.renew(&targets, now)).await;
-        self.take(renewed.unwrap_or_else(|error| Err(CommandError::failed(error))), material);
+        let broken =
+            |error: JoinError| Renewed { broken: Some(error.to_string()), ..Renewed::default() };
+        self.take(renewed.unwrap_or_else(broken), material);
     }
 
-    fn take(&mut self, renewed: Result<Published, CommandError>, material: &Material) {
-        let broken = match renewed {
-            Ok(published) => {
-                self.published = published;
-                None
-            }
-            Err(error) => Some(error.message()),
-        };
+    fn take(&mut self, renewed: Renewed, material: &Material) {
+        let Renewed { published, broken } = renewed;
+        if let Some(published) = published {
+            self.published = published;
+        }
         if let Some(error) = broken.as_ref().filter(|_| self.broken != broken) {
             tracing::error!("the TUF repository: {error}");
         }
@@ -108,9 +109,30 @@ impl Publisher {
     }
 }
 
+/// What came of a look at the repository.
+#[derive(Default)]
+struct Renewed {
+    /// What is in force, whether or not anything could be signed anew; none where it cannot be read.
+    published: Option<Published>,
+    /// What went wrong.
+    broken: Option<String>,
+}
+
 impl Keeper {
-    fn renew(&self, targets: &Targets, now: Timestamp) -> Result<Published, CommandError> {
+    fn renew(&self, targets: &Targets, now: Timestamp) -> Renewed {
         let mut repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
+        let signed = self.sign(&mut repository, targets, now);
+        let published = repository.published();
+        let error = signed.err().or(published.as_ref().err().map(CommandError::failed));
+        Renewed { published: published.ok(), broken: error.map(|error| error.message()) }
+    }
+
+    fn sign(
+        &self,
+        repository: &mut Repository,
+        targets: &Targets,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
         if repository.is_superseded() {
             // The passphrase may be there at the start only, and for this.
             *repository = with_passphrase(&self.authority, |passphrase| {
@@ -119,9 +141,9 @@ impl Keeper {
             let (version, expires) = (repository.root().version(), repository.root().expires());
             tracing::info!("the TUF repository has new keys: root {version}, until {expires}");
         }
-        if !self.read_only {
-            repository.renew(targets, now).map_err(CommandError::failed)?;
+        match self.read_only {
+            true => Ok(()),
+            false => repository.renew(targets, now).map_err(CommandError::failed),
         }
-        repository.published().map_err(CommandError::failed)
     }
 }

@@ -1,5 +1,7 @@
 //! `timestamps`: who gets them, and by what the clock is judged.
 
+use std::collections::BTreeSet;
+
 use crate::config::reader::{Cursor, Section, Table};
 use crate::quote::quote;
 
@@ -67,6 +69,13 @@ fn servers(cursor: &Cursor<'_>) -> Option<Vec<String>> {
         return cursor.fail(format!(
             "expected the names of NTP servers such as ntp.example.com, got {}",
             quote(odd)
+        ));
+    }
+    let mut once = BTreeSet::new();
+    if let Some(twice) = servers.iter().find(|it| !once.insert(it.to_ascii_lowercase())) {
+        return cursor.fail(format!(
+            "{} is there twice, and would count twice; name each NTP server once",
+            quote(twice)
         ));
     }
     if servers.len() > SERVERS {

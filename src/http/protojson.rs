@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
@@ -37,6 +37,51 @@ pub fn read<T: Readable>(body: &[u8]) -> Result<T, Problem> {
     match Message::deserialize(&mut reader) {
         Ok(Message(message)) => Ok(message),
         Err(error) => Err(Problem::malformed(sentence(&error))),
+    }
+}
+
+/// The most messages of a [`few`].
+const FEW: usize = 64;
+
+/// Reads a list that is never long, and no more of a longer one: each of four million octets may be the beginning
+/// of a message, which takes a hundred times as many.
+///
+/// # Errors
+///
+/// The reader's, and that there are too many.
+pub fn few<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    reader: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let list = Option::<Few<T>>::deserialize(reader)?;
+    Ok(list.map(|Few(list)| list))
+}
+
+struct Few<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_seq(FewVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct FewVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FewVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {FEW}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut few = Vec::new();
+        while let Some(next) = list.next_element()? {
+            if few.len() == FEW {
+                return Err(Error::invalid_length(FEW + 1, &self));
+            }
+            few.push(next);
+        }
+        Ok(few)
     }
 }
 

@@ -54,6 +54,7 @@ struct HashedRekordJson {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct DsseJson {
     envelope: Option<Message<EnvelopeJson>>,
+    #[serde(default, deserialize_with = "protojson::few")]
     verifiers: Option<Vec<Message<VerifierJson>>>,
 }
 
@@ -87,6 +88,7 @@ struct BytesJson {
 struct EnvelopeJson {
     payload: Option<Base64>,
     payload_type: Option<String>,
+    #[serde(default, deserialize_with = "protojson::few")]
     signatures: Option<Vec<Message<EnvelopeSignatureJson>>>,
 }
 
