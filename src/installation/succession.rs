@@ -162,19 +162,23 @@ pub fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Makes the next chain below the root that signed `last`, which takes over at `next.begins`. Yields its file;
-/// none while another process makes one.
+/// Makes the next chain below the root that signed the last of `issuers`, which takes over at `next.begins`.
+/// Yields its file; none while another process makes one, or when it just did.
 ///
 /// # Errors
 ///
 /// [`InstallationError::OtherRoot`] when the key is not that root's, or what keeps it from being written.
 pub fn extend(
     files: &Files,
-    last: &Issuer,
+    issuers: &[Issuer],
     next: Next<'_>,
 ) -> Result<Option<PathBuf>, InstallationError> {
+    let last = issuers.last().ok_or(InstallationError::WrongKey)?;
     let folder = files.chain.parent().unwrap_or(Path::new("."));
     let Some(adding) = Adding::begin(folder)? else { return Ok(None) };
+    if has_others(files, issuers) {
+        return Ok(None);
+    }
     let count = u32::try_from(pairs(files).count()).unwrap_or(LIMIT);
     let (chain, key) =
         (numbered(&files.chain, count + 1), numbered(&files.authority_key, count + 1));
@@ -195,4 +199,30 @@ pub fn extend(
 
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Authority, Curve, Options, create, open};
+    use super::*;
+
+    /// 2026-01-01T00:00:00Z.
+    const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+    #[test]
+    fn who_does_not_know_of_the_next_chain_makes_none_beside_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("data");
+        let authority = Authority::New { name: "mayfly.example.com", curve: Curve::P256 };
+        let url = "https://mayfly.example.com";
+        create(&dir, &Options { url, authority, passphrase: None, now: NOW }).unwrap();
+        let (files, root) = (Files::in_dir(&dir), dir.join("root.key"));
+        let next = Next { root: &root, passphrase: None, begins: NOW.plus(AHEAD) };
+        let before = open(&dir, None, NOW).unwrap().issuers;
+        assert_eq!(extend(&files, &before, next), Ok(Some(dir.join("authority-2.pem"))));
+        assert_eq!(extend(&files, &before, next), Ok(None));
+        let issuers = open(&dir, None, NOW).unwrap().issuers;
+        assert_eq!(issuers.len(), 2);
+        assert_eq!(issuers[1].chain.not_before(), next.begins);
+    }
 }

@@ -62,8 +62,6 @@ fn extend(
             succession::numbered(&authority.chain, 2).display(),
         )));
     }
-    let last = instance.installation.issuers.last();
-    let last = last.ok_or_else(|| CommandError::failed("there is no authority yet"))?;
     let root = root_key.map_or_else(|| data.join("root.key"), Path::to_owned);
     if !root.exists() {
         return Err(CommandError::Usage(format!(
@@ -78,6 +76,7 @@ fn extend(
         authority_key: authority.key.clone(),
         ..Files::in_dir(data)
     };
-    succession::extend(&files, last, Next { root: &root, passphrase, begins })
+    let issuers = &instance.installation.issuers;
+    succession::extend(&files, issuers, Next { root: &root, passphrase, begins })
         .map_err(CommandError::failed)
 }
