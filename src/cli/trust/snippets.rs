@@ -198,6 +198,7 @@ mod tests {
         }
         for (tool, word) in [
             (Tool::Cosign, "timestamp"),
+            (Tool::Cosign, "--use-signing-config"),
             (Tool::Gitsign, "timestamp"),
             (Tool::Gitsign, "rekor"),
             (Tool::PolicyController, "ctlog:"),
