@@ -14,6 +14,7 @@ use mayfly::time::{Clock, SystemClock};
 use mayfly::trust::Material;
 use serde_json::{Value, json};
 
+use crate::clients::installed;
 use crate::support::issuer::FakeIssuer;
 use crate::support::process::{Server, fulcio_config};
 
@@ -628,6 +629,20 @@ impl Drop for Killed {
     }
 }
 
+/// The demo, and what it prints.
+fn demo() -> (Killed, impl Iterator<Item = String>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    let mut demo = Killed(command.arg("demo").stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    (demo, lines)
+}
+
+/// Ends the demo, and removes its folder: whoever is killed cannot.
+fn end(demo: Killed, config: &str) {
+    drop(demo);
+    std::fs::remove_dir_all(Path::new(config.trim()).parent().unwrap()).unwrap();
+}
+
 /// The README's issuance by hand, with the addresses that the demo prints.
 #[test]
 fn the_demo_issues_to_curl_and_openssl() {
@@ -643,10 +658,7 @@ fn the_demo_issues_to_curl_and_openssl() {
     let blocks = readme.split("```sh\n").filter_map(|block| block.split("```").next());
     let mut blocks = blocks.filter(|block| block.starts_with("CA="));
     let (_, commands) = blocks.next().and_then(|block| block.split_once('\n')).expect("a block");
-    let demo =
-        Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("demo").stdout(Stdio::piped()).spawn();
-    let mut demo = Killed(demo.unwrap());
-    let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (demo, mut lines) = demo();
     let mut after = |begin: &str| {
         let line = lines.find_map(|line| Some(line.split_once(begin)?.1.to_owned()));
         line.unwrap_or_else(|| panic!("no {begin:?}"))
@@ -660,18 +672,37 @@ fn the_demo_issues_to_curl_and_openssl() {
     let output = shell.current_dir(folder.path()).output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && out.contains("acme/app"), "{output:?}");
-    drop(demo);
-    // It was killed, and could not remove its folder.
-    std::fs::remove_dir_all(Path::new(config.trim()).parent().unwrap()).unwrap();
+    end(demo, &config);
+}
+
+/// What the demo prints for cosign, pasted as it is.
+#[test]
+fn the_lines_of_the_demo_sign_and_verify() {
+    let Some(cosign) = installed("cosign 3", ".cache/bin/cosign-3") else { return };
+    let (demo, lines) = demo();
+    let mut lines = lines.skip_while(|line| !line.contains(" trust export "));
+    let export = lines.next().expect("a suggestion");
+    let config = export.split(" --config ").nth(1).unwrap().to_owned();
+    let mut commands = vec![export];
+    while !commands.iter().any(|line| line.contains("--certificate-oidc-issuer")) {
+        commands.push(lines.next().expect("a suggestion"));
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(cosign, folder.path().join("cosign")).unwrap();
+    let mut shell = Command::new("sh");
+    let script = format!("PATH=$PWD:$PATH\n{}", commands.join("\n"));
+    let shell = shell.args(["-e", "-c", &script]).env("HOME", folder.path());
+    let output = shell.current_dir(folder.path()).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && err.contains("Verified OK"), "{commands:#?}\n{err}");
+    end(demo, &config);
 }
 
 /// What the demo serves is found by the example in the help of `log search`.
 #[test]
 fn the_example_of_search_finds_the_demo() {
-    let demo =
-        Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("demo").stdout(Stdio::piped()).spawn();
-    let mut demo = Killed(demo.unwrap());
-    let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (demo, mut lines) = demo();
     let search = lines.find(|line| line.contains(" log search --config ")).expect("a suggestion");
     let config = search.split_whitespace().last().unwrap().to_owned();
     let (help, _) = check(&["log", "search", "--help"], 0);
@@ -683,9 +714,7 @@ fn the_example_of_search_finds_the_demo() {
     let (out, _) = check(&arguments, 0);
     assert!(out.contains("acme/app"), "{arguments:?} finds: {out}");
     assert!(out.lines().all(|line| line == line.trim_end()), "blanks at an end: {out:?}");
-    drop(demo);
-    // It was killed, and could not remove its folder.
-    std::fs::remove_dir_all(Path::new(&config).parent().unwrap()).unwrap();
+    end(demo, &config);
 }
 
 /// What `docs/operating.md` quotes can be grepped for: every piece between its `…` is in the code.
