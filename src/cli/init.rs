@@ -343,13 +343,15 @@ fn report(directory: &Path, file: &Path, readers: Option<LogReaders>) -> Result<
         }
         Some(LogReaders::Anyone) | None => String::new(),
     };
+    let strong = |name: &str| out.style.strong(&directory.join(name).display().to_string());
     out.print(format_args!(
         "{} {}\n\n{token}\
-         Move the root key off this machine; it is needed again only to renew the issuing key:\n  {}\n\
+         Move these keys off this machine:\n  {}, needed again only to renew the issuing key\n  {}, needed again only by `rotate tuf`\n\
          Next:\n  {program} check --config {file}\n  {program} serve --config {file}\n",
         out.style.good("made"),
         directory.display(),
-        out.style.strong(&directory.join("data/root.key").display().to_string()),
+        strong("data/root.key"),
+        strong("data/tuf/1.key"),
     ))
 }
 

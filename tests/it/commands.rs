@@ -107,7 +107,9 @@ fn init_makes_what_check_accepts_and_touches_nothing_twice() {
         &["init", text(&home), "--url", "https://ca.example.com", "--issuer", "github=acme"],
         0,
     );
-    assert!(out.contains("root.key"), "{out}");
+    for key in ["data/root.key", "data/tuf/1.key"] {
+        assert!(out.contains(text(&home.join(key))), "{key}: {out}");
+    }
     let keys = ["key", "note.key"].map(|key| format!("ct/{}.{key}", SystemClock.now().year()));
     for name in ["root.key", "authority.key", &keys[0], &keys[1]] {
         let mode = std::fs::metadata(home.join("data").join(name)).unwrap().permissions().mode();
