@@ -200,6 +200,7 @@ mod tests {
             (Tool::Cosign, "timestamp"),
             (Tool::Cosign, "--use-signing-config"),
             (Tool::Gitsign, "timestamp"),
+            (Tool::Gitsign, "openssl cms -verify"),
             (Tool::Gitsign, "rekor"),
             (Tool::PolicyController, "ctlog:"),
             (Tool::PolicyController, "rfc3161timestamp:"),
