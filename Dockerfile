@@ -1,9 +1,10 @@
 # One binary, on a slim Debian, as nobody in particular.
 #
 #   docker build -t mayfly .
-#   docker run -p 5555:5555 -v mayfly:/var/lib/mayfly mayfly
+#   docker run -p 5555:5555 -v /srv/mayfly:/var/lib/mayfly mayfly
 #
-# The volume holds mayfly.yaml (what `mayfly init` writes), the database and the keys.
+# The volume holds mayfly.yaml (what `mayfly init` writes), the database and the keys; how to make them: docs/operating.md,
+# "In a container".
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /src
