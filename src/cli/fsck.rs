@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
 fn accept(instance: &Instance, store: &dyn Store) -> Result<Option<Head>, CommandError> {
     match instance.check(store, true) {
         Ok(_) => Ok(None),
-        Err(LogError::Mark(MarkError::Missing { path, .. })) => {
+        Err(LogError::Mark(MarkError::Lost { path, .. })) => {
             let head = store.head().map_err(CommandError::failed)?;
             ask_index(instance, store, head)?;
             let origin = instance.owner().origin;

@@ -24,7 +24,7 @@ use crate::installation::{
     self, Authority, Curve, Files, Installation, InstallationError, Options,
 };
 use crate::keyset::Keyset;
-use crate::log::{self, LogError, Wanted, mark};
+use crate::log::{self, LogError, Wanted};
 use crate::quote::quote;
 use crate::signatures::Signatures;
 use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
@@ -278,7 +278,7 @@ impl Instance {
         let (owner, mark, form) = (self.owner(), self.mark(), self.shard.kind.form());
         let remembers = remembered.then_some(mark.as_path());
         log::check(store, Wanted { owner: &owner, form, now: SystemClock.now(), mark: remembers })
-            .map_err(|error| mark::look_beside(error, &self.shard.mark_beside()))
+            .map_err(|error| self.shard.look_beside(error))
     }
 
     /// The file that remembers the log's newest head.

@@ -24,7 +24,7 @@ use super::{InstallationError, ceremony, write};
 use crate::algorithm::SignatureAlgorithm;
 use crate::config::LogConfig;
 use crate::ct::window::Window;
-use crate::log::{self, signed::Keys};
+use crate::log::{self, LogError, mark, signed::Keys};
 use crate::signer::Signer;
 use crate::signer::file::FileSigner;
 use crate::store::{Owner, sqlite};
@@ -123,6 +123,11 @@ impl Shard {
     /// Where that file is by default: beside the database.
     pub fn mark_beside(&self) -> PathBuf {
         Marks::of(self, None).path(self.name())
+    }
+
+    /// What a mark that is missing means, for this shard.
+    pub fn look_beside(&self, error: LogError) -> LogError {
+        mark::look_beside(error, &self.path(), &self.mark_beside())
     }
 
     /// The file of its search index, whether or not there is one.

@@ -118,17 +118,15 @@ pub fn check(store: &dyn Store, (path, form): (&Path, Form), head: Head) -> Resu
     Err(MarkError::Forked { path: name(), size: newest }.into())
 }
 
-/// Says of a missing mark that it is at `beside`, if there is one that was not moved along.
-pub fn look_beside(error: LogError, beside: &Path) -> LogError {
-    let there = beside.display().to_string();
-    if let LogError::Mark(MarkError::Missing { path, size }) = &error
-        && *path != there
-        && beside.exists()
-    {
-        let (path, size) = (path.clone(), *size);
-        return MarkError::Unmoved { path, size, there }.into();
+/// Says of the missing mark of `shard` that it is at `beside`, if there is one that was not moved along; else how
+/// that shard gets a new one.
+pub fn look_beside(error: LogError, shard: &str, beside: &Path) -> LogError {
+    let LogError::Mark(MarkError::Missing { path, size }) = error else { return error };
+    let (shard, there) = (shard.to_owned(), beside.display().to_string());
+    match path != there && beside.exists() {
+        true => MarkError::Unmoved { path, size, there }.into(),
+        false => MarkError::Lost { path, size, shard }.into(),
     }
-    error
 }
 
 /// What the mark at `path` says; none where there is none, or no slot is whole.
@@ -399,13 +397,25 @@ pub enum MarkError {
     },
     /// There is none.
     #[error(
-        "the log has {size} entries, but {path}, which remembers the newest, is missing or unreadable: is its disk mounted? Where it is lost for good and this database is known to be the newest, `mayfly log fsck --accept-head` makes a new one"
+        "the log has {size} entries, but {path}, which remembers the newest, is missing or unreadable: is its disk mounted?"
     )]
     Missing {
         /// Where it should be.
         path: String,
         /// The size of the database's tree.
         size: u64,
+    },
+    /// There is none, of a shard that an instance has.
+    #[error(
+        "the log has {size} entries, but {path}, which remembers the newest, is missing or unreadable: is its disk mounted? Where it is lost for good and this database is known to be the newest, `mayfly log fsck --accept-head --shard {shard}` makes a new one"
+    )]
+    Lost {
+        /// Where it should be.
+        path: String,
+        /// The size of the database's tree.
+        size: u64,
+        /// Whose it is: `ct/2026`, `tlog/2026`.
+        shard: String,
     },
     /// There is none, but one at the place where it is by default.
     #[error(
@@ -459,6 +469,23 @@ mod tests {
     use super::*;
 
     const ORIGIN: &str = "ca.example.com/ct/2026";
+
+    #[test]
+    fn one_that_is_missing_is_where_it_was_or_made_anew_for_its_shard() {
+        let folder = tempfile::tempdir().unwrap();
+        let beside = folder.path().join("2026.mark");
+        for (path, shard) in [("2026.mark", "tlog/2026"), ("head-2026", "ct/2026")] {
+            let path = folder.path().join(path).display().to_string();
+            let missing = || MarkError::Missing { path: path.clone(), size: 4 }.into();
+            let said = look_beside(missing(), shard, &beside).to_string();
+            assert!(said.contains(&format!("--accept-head --shard {shard}`")), "{said}");
+        }
+        std::fs::write(&beside, "").unwrap();
+        let path = folder.path().join("head-tlog-2026").display().to_string();
+        let missing = MarkError::Missing { path, size: 4 }.into();
+        let said = look_beside(missing, "tlog/2026", &beside).to_string();
+        assert!(said.contains("there is one at"), "{said}");
+    }
 
     fn head(size: u64) -> Head {
         Head { size, root: Hash([size as u8; 32]), timestamp: Timestamp::from_secs(size) }

@@ -233,7 +233,8 @@ async fn a_mark_that_is_lost_is_made_anew_on_demand_alone() {
     fs::remove_file(bench.log("mark")).unwrap();
     let (code, _, err) = bench.run(&["serve"], true);
     assert!(code == 1 && err.contains("is its disk mounted?"), "{err}");
-    assert!(err.contains("--accept-head"), "{err}");
+    let shard = shard::name(&bench.path("data"));
+    assert!(err.contains(&format!("--accept-head --shard ct/{shard}`")), "{err}");
     assert!(bench.fsck(&[], 1).contains("is missing or unreadable"));
     assert!(bench.fsck(&["--accept-head"], 0).contains("accepted as the newest: entry 0, of 20"));
     assert!(!bench.fsck(&["--accept-head"], 0).contains("was made anew"), "it is there");

@@ -16,7 +16,7 @@ use crate::installation::shards::{self, AHEAD, Folder, Kind, New, Shard};
 use crate::installation::succession::{self, Issuer};
 use crate::installation::timestamps;
 use crate::installation::{self, Files, Installation};
-use crate::log::mark::{self, MarkError};
+use crate::log::mark::MarkError;
 use crate::log::scrub::REST;
 use crate::log::witness::{Shown, Witnesses};
 use crate::log::{self, Log, LogError, Means, Opening, Wanted};
@@ -259,9 +259,8 @@ impl Place {
             shown,
             scrub: REST,
         };
-        let log = Log::open(opening).map_err(|error| {
-            CommandError::failed(mark::look_beside(error, &shard.mark_beside()))
-        })?;
+        let log =
+            Log::open(opening).map_err(|error| CommandError::failed(shard.look_beside(error)))?;
         // Only once the store is known to be this log's and whole.
         let issuers = self.issuers.load();
         let chains = issuers.iter().filter(|_| shard.kind == Kind::Certificates);

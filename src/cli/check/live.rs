@@ -15,7 +15,7 @@ use crate::installation::{self, Installation};
 use crate::keyset::Keyset;
 use crate::keyset::fetch::FetchError;
 use crate::keyset::probe::{Fault, Probe, Step};
-use crate::log::{self, LogError, Wanted, mark};
+use crate::log::{self, LogError, Wanted};
 use crate::signer::Signer;
 use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
@@ -141,7 +141,7 @@ fn store(shard: &Shard, config: &Config) -> Line {
             let (form, now, mark) = (shard.kind.form(), SystemClock.now(), Some(path.as_path()));
             log::check(&store, Wanted { owner: &owner, form, now, mark })
         })
-        .map_err(|error| mark::look_beside(error, &shard.mark_beside()));
+        .map_err(|error| shard.look_beside(error));
     match checked {
         Ok(head) => Line::holds(what, format!("{} entries, root {}", head.size, head.root)),
         Err(error) => Line::fails(what, error.to_string(), GUIDE),
