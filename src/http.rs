@@ -13,7 +13,7 @@ use axum::extract::Request;
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
@@ -220,7 +220,7 @@ pub fn router(app: App) -> Router {
         .merge(trust::routes(app.shared.trust_files.clone()))
         .merge(grpc::routes(&app))
         .fallback(envelope::not_found)
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), envelope::wrap))
         .with_state(app);
     // A quirk of clients: a base URL that ends in a slash makes some ask for `//api/v2/signingCert`.
@@ -243,13 +243,17 @@ fn fulcio() -> Router<App> {
 /// Where signatures are logged, over HTTP and gRPC.
 fn signatures(rate: Option<Arc<Rate>>) -> Router<App> {
     let rest = Router::new()
-        .route("/api/v2/log/entries", body::fulcio_post(rekor::create_entry))
+        .route("/api/v2/log/entries", post(rekor::create_entry).fallback(wrong_method))
         .route_layer(from_fn(cors::answer));
     let routes = rest.merge(grpc::signatures());
     match rate {
         Some(rate) => routes.route_layer(from_fn_with_state(rate, rate::guard)),
         None => routes,
     }
+}
+
+async fn wrong_method() -> Problem {
+    Problem::method_not_allowed()
 }
 
 /// Takes runs of slashes in the path of an API for one. Only there: a tile by two paths would be two

@@ -30,6 +30,7 @@ use super::cors;
 use super::patrons::{self, Welcome};
 use super::problem::Problem;
 use super::rate::{self, Rate};
+use super::wrong_method;
 
 /// How many octets a request may have.
 const LONGEST_DER: usize = 4096;
@@ -69,10 +70,6 @@ async fn stamp(
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, reply).into_response())
-}
-
-async fn wrong_method() -> Problem {
-    Problem::method_not_allowed()
 }
 
 async fn chain(State(timestamping): State<Arc<Timestamping>>) -> Result<Response, Problem> {
