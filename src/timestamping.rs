@@ -64,12 +64,19 @@ pub struct Timestamping {
     clock: Arc<dyn Clock>,
     serials: Serials,
     watch: Watch,
+    read_only: bool,
 }
 
 impl Timestamping {
     /// One with these keys, as long as `clock` stands up to `watch`.
     pub fn new(keys: &[Key], (clock, serials): (Arc<dyn Clock>, Serials), watch: Watch) -> Self {
-        Self { keys: ArcSwap::from_pointee(chains(keys)), clock, serials, watch }
+        let keys = ArcSwap::from_pointee(chains(keys));
+        Self { keys, clock, serials, watch, read_only: false }
+    }
+
+    /// The same, which shows its chain and signs nothing.
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
     }
 
     /// Keeps an eye on the clock, for ever.
@@ -88,8 +95,7 @@ impl Timestamping {
     ///
     /// [`StampError`]; none is the caller's fault.
     pub async fn stamp(&self, request: &Request) -> Result<Vec<u8>, StampError> {
-        let now = self.watch.read(self.clock.as_ref())?;
-        let key = self.current(now)?;
+        let (key, now) = self.current()?;
         let stamp = key.profile.stamp(request, (self.serials)(), now)?;
         let signature = key.signer.sign(stamp.signed()).await?;
         Ok(stamp.reply(&signature))
@@ -112,16 +118,21 @@ impl Timestamping {
     ///
     /// Why it would not.
     pub fn ready(&self) -> Result<(), StampError> {
-        let now = self.watch.read(self.clock.as_ref())?;
-        self.current(now)?.profile.check(now)?;
+        let (key, now) = self.current()?;
+        key.profile.check(now)?;
         Ok(())
     }
 
-    /// The newest key whose time has come.
-    fn current(&self, now: Timestamp) -> Result<Arc<Signing>, StampError> {
+    /// The newest key whose time has come, and the time.
+    fn current(&self) -> Result<(Arc<Signing>, Timestamp), StampError> {
+        if self.read_only {
+            return Err(StampError::ReadOnly);
+        }
+        let now = self.watch.read(self.clock.as_ref())?;
         let keys = self.keys.load();
         let mut begun = keys.iter().filter(|(chain, _)| chain.not_before() <= now);
-        begun.find_map(|(_, key)| key.clone()).ok_or(StampError::Keyless)
+        let key = begun.find_map(|(_, key)| key.clone()).ok_or(StampError::Keyless)?;
+        Ok((key, now))
     }
 }
 
@@ -151,6 +162,9 @@ pub const fn is_verified(algorithm: SignatureAlgorithm) -> bool {
 /// Why there is no timestamp: never the caller's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StampError {
+    /// It shows its chain, and that is all.
+    #[error("the timestamp authority is served for reading only")]
+    ReadOnly,
     /// There is no key whose certificate has begun.
     #[error("there is no key for timestamps whose certificate has begun")]
     Keyless,

@@ -324,11 +324,16 @@ impl Calendar {
                 ),
             }
         }
-        if overdue {
-            tracing::warn!(
+        match (overdue, self.place.read_only) {
+            (false, _) => {}
+            (true, false) => tracing::warn!(
                 "the TUF repository is about to expire; if no error before this one says why, its root is, \
                  and `mayfly rotate tuf` makes the next one"
-            );
+            ),
+            (true, true) => tracing::warn!(
+                "the TUF repository is about to expire, or has new keys that have signed nothing yet: it is for \
+                 the server that signs to sign it anew, and this one only reads"
+            ),
         }
         if !late.is_empty() || overdue {
             self.warned = Some(now);

@@ -111,7 +111,7 @@ fn warnings(app: &App) -> Vec<Trouble> {
     };
     let repository = Trouble {
         part: "trust files",
-        reason: "the TUF repository is about to expire, and nothing was signed anew",
+        reason: "the TUF repository is about to expire, or has new keys that have signed nothing yet",
     };
     let witnesses = Trouble {
         part: "witnesses",

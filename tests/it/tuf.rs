@@ -244,6 +244,21 @@ async fn sigstore_js_follows_the_repository() {
     }
 }
 
+#[test]
+fn what_new_keys_have_not_signed_yet_is_said_where_all_is_only_read() {
+    let bench = Bench::new();
+    let mut server = bench.serve();
+    server.kill();
+    bench.run(&["rotate", "tuf"]);
+    let server = Server::start(&[bench.source(), vec!["--read-only".into()]].concat());
+    server.comes_to_say("has new keys that have signed nothing yet");
+    let ready = raw(&bench.url(), "/readyz");
+    let stamps = r#""part":"timestamps","reason":"this instance serves its logs for reading only"#;
+    for reason in ["has new keys that have signed nothing yet", stamps] {
+        assert!(ready.contains(reason), "{ready}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_about_to_expire_is_said() {
     let bench = Bench::new();

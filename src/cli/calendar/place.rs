@@ -129,14 +129,11 @@ impl Place {
         if !timestamps::has_others(folder, &known).map_err(CommandError::failed)? {
             return Ok(None);
         }
-        let mut keys = with_passphrase(&self.files, |passphrase| {
+        let keys = with_passphrase(&self.files, |passphrase| {
             timestamps::read(folder, passphrase, &known)
         })?;
-        match self.read_only {
-            true => keys.iter_mut().for_each(|key| key.signer = None),
-            false => {
-                timestamps::check(&keys, self.clock.now()).map_err(CommandError::failed)?;
-            }
+        if !self.read_only {
+            timestamps::check(&keys, self.clock.now()).map_err(CommandError::failed)?;
         }
         Ok(Some(keys))
     }

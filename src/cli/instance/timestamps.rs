@@ -18,13 +18,14 @@ impl Instance {
         clock: &Arc<dyn Clock>,
         calendar: &Calendar,
     ) -> Result<Timestamping, CommandError> {
-        let mut keys = self.installation.timestamps.clone();
-        match calendar.is_read_only() {
-            true => keys.iter_mut().for_each(|key| key.signer = None),
-            false => timestamps::check(&keys, clock.now()).map_err(CommandError::failed)?,
-        }
+        let keys = &self.installation.timestamps;
         let logs = vec![calendar.logs().clone(), calendar.signatures().clone()];
         let watch = Watch::new(logs, self.config.timestamps.ntp.clone());
-        Ok(Timestamping::new(&keys, (Arc::clone(clock), random_serials()), watch))
+        let timestamping = Timestamping::new(keys, (Arc::clone(clock), random_serials()), watch);
+        if calendar.is_read_only() {
+            return Ok(timestamping.read_only());
+        }
+        timestamps::check(keys, clock.now()).map_err(CommandError::failed)?;
+        Ok(timestamping)
     }
 }

@@ -2,10 +2,11 @@
 
 use tonic::Code;
 
+use crate::log::LogError;
 use crate::timestamp::RequestError;
 use crate::timestamping::StampError;
 
-use super::table::{LATER, NEVER, Row};
+use super::table::{self, LATER, NEVER, Row};
 use super::{Message, Problem};
 
 impl Problem {
@@ -40,6 +41,7 @@ impl Problem {
 /// Our faults, each in words for strangers.
 pub fn unstamped(error: &StampError) -> (Row, &'static str) {
     match error {
+        StampError::ReadOnly => table::log(&LogError::ReadOnly),
         StampError::Keyless | StampError::Validity(_) => (
             Row("TIMESTAMPS_NOT_VALID", Code::Unavailable, NEVER),
             "there is no key for timestamps whose certificate holds at this time",
