@@ -42,7 +42,8 @@ pub struct Publisher {
 
 /// The repository, and what it is opened with when its keys have changed.
 struct Keeper {
-    repository: Mutex<Repository>,
+    /// None where all is only read and there is none.
+    repository: Mutex<Option<Repository>>,
     folder: PathBuf,
     /// The authority's files; one of them holds the passphrase.
     authority: AuthorityFiles,
@@ -59,9 +60,8 @@ impl Publisher {
     pub fn open(instance: &Instance, read_only: bool) -> Result<Self, CommandError> {
         let authority = instance.config.authority.clone();
         let folder = Files::in_dir(&instance.config.data).repository;
-        let repository =
-            with_passphrase(&authority, |passphrase| Repository::open(&folder, passphrase))?;
-        let keeper = Keeper { repository: Mutex::new(repository), folder, authority, read_only };
+        let mut keeper = Keeper { repository: Mutex::default(), folder, authority, read_only };
+        keeper.repository = Mutex::new(keeper.open()?);
         Ok(Self {
             files: TrustFiles::from(&Material::default()),
             keeper: Arc::new(keeper),
@@ -119,31 +119,39 @@ struct Renewed {
 }
 
 impl Keeper {
+    fn open(&self) -> Result<Option<Repository>, CommandError> {
+        if self.read_only {
+            return Repository::open_read_only(&self.folder).map_err(CommandError::failed);
+        }
+        // The passphrase may be there at the start only, and when the keys change.
+        let open = |passphrase: Option<&str>| Repository::open(&self.folder, passphrase);
+        with_passphrase(&self.authority, open).map(Some)
+    }
+
     fn renew(&self, targets: &Targets, now: Timestamp) -> Renewed {
         let mut repository = self.repository.lock().unwrap_or_else(PoisonError::into_inner);
         let signed = self.sign(&mut repository, targets, now);
-        let published = repository.published();
+        let published =
+            repository.as_ref().map_or_else(|| Ok(Published::default()), Repository::published);
         let error = signed.err().or(published.as_ref().err().map(CommandError::failed));
         Renewed { published: published.ok(), broken: error.map(|error| error.message()) }
     }
 
     fn sign(
         &self,
-        repository: &mut Repository,
+        repository: &mut Option<Repository>,
         targets: &Targets,
         now: Timestamp,
     ) -> Result<(), CommandError> {
-        if repository.is_superseded() {
-            // The passphrase may be there at the start only, and for this.
-            *repository = with_passphrase(&self.authority, |passphrase| {
-                Repository::open(&self.folder, passphrase)
-            })?;
-            let (version, expires) = (repository.root().version(), repository.root().expires());
-            tracing::info!("the TUF repository has new keys: root {version}, until {expires}");
+        if repository.as_ref().is_none_or(Repository::is_superseded) {
+            let opened = self.open()?;
+            if let (Some(_), Some(new)) = (repository.as_ref(), &opened) {
+                let (version, expires) = (new.root().version(), new.root().expires());
+                tracing::info!("the TUF repository has new keys: root {version}, until {expires}");
+            }
+            *repository = opened;
         }
-        match self.read_only {
-            true => Ok(()),
-            false => repository.renew(targets, now).map_err(CommandError::failed),
-        }
+        let Some(repository) = repository.as_ref() else { return Ok(()) };
+        repository.renew(targets, now).map_err(CommandError::failed)
     }
 }

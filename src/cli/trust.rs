@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::CommandError;
 use super::instance::{Instance, Source};
-use super::out::Out;
-use crate::installation::Files;
-use crate::installation::repository;
+use super::out::{self, Out};
+use crate::installation::repository::{self, RepositoryError};
+use crate::installation::{Files, InstallationError};
 use crate::pem;
 use crate::trust::{self, LogTrust, Material};
 
@@ -97,7 +97,14 @@ pub fn run(command: Command) -> Result<(), CommandError> {
             for (name, file) in material.files() {
                 write(&directory, name, format!("{file:#}\n"))?;
             }
-            write(&directory, "root.json", first_root(&instance)?)?;
+            match first_root(&instance) {
+                Ok(root) => write(&directory, "root.json", root)?,
+                // A copy to look into has none, and the other files are wanted all the same.
+                Err(error @ InstallationError::Repository(RepositoryError::Missing { .. })) => {
+                    out::aside(format_args!("mayfly: no root.json: {error}\n"));
+                }
+                Err(error) => return Err(CommandError::failed(error)),
+            }
             write(&directory, "ca.pem", instance.certificates().concat())?;
             write(&directory, "ct.pem", trust::public_key_pem(&instance.trust().public_key))?;
             keys(&material).into_iter().try_for_each(|(name, pem)| write(&directory, name, pem))
@@ -106,9 +113,8 @@ pub fn run(command: Command) -> Result<(), CommandError> {
 }
 
 /// The first root of the TUF repository, by which clients begin.
-fn first_root(instance: &Instance) -> Result<Vec<u8>, CommandError> {
-    let folder = Files::in_dir(&instance.config.data).repository;
-    repository::first_root(&folder).map_err(CommandError::failed)
+fn first_root(instance: &Instance) -> Result<Vec<u8>, InstallationError> {
+    repository::first_root(&Files::in_dir(&instance.config.data).repository)
 }
 
 /// What cosign reads from files of their own, of what there is.

@@ -47,7 +47,8 @@ pub struct Repository {
     /// The newest root.
     root: Metadata,
     key: Key,
-    signer: Arc<FileSigner>,
+    /// None where it is only read.
+    signer: Option<Arc<FileSigner>>,
 }
 
 /// What clients may see of a repository.
@@ -82,7 +83,22 @@ impl Repository {
         if Key::from_spki(signer.public_key()).as_ref() != Ok(&key) {
             return Err(RepositoryError::WrongKey { key: path, root: root.file() }.into());
         }
-        Ok(Self { folder: folder.to_owned(), root, key, signer: Arc::new(signer) })
+        Ok(Self { folder: folder.to_owned(), root, key, signer: Some(Arc::new(signer)) })
+    }
+
+    /// Opens the one in `folder` to publish what another one has signed, without any key; none where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallationError::Repository`] when a root does not hold, [`InstallationError::Io`] when a file cannot be
+    /// read.
+    pub fn open_read_only(folder: &Path) -> Result<Option<Self>, InstallationError> {
+        let root = match newest_root(folder) {
+            Err(InstallationError::Repository(RepositoryError::Missing { .. })) => return Ok(None),
+            root => root?,
+        };
+        let [_, key] = root.keys().map_err(in_file(folder, &root.file()))?;
+        Ok(Some(Self { folder: folder.to_owned(), root, key, signer: None }))
     }
 
     /// Whether there is a newer root than when it was opened.
@@ -95,19 +111,20 @@ impl Repository {
         &self.root
     }
 
-    /// Signs what does not say what it should, or was signed too long ago.
+    /// Signs what does not say what it should, or was signed too long ago; nothing where it is only read.
     ///
     /// # Errors
     ///
     /// [`InstallationError::Io`] when it cannot be written; what was in force still is.
     pub fn renew(&self, files: &Targets, now: Timestamp) -> Result<(), InstallationError> {
+        let Some(signer) = &self.signer else { return Ok(()) };
         let version = self.next_version(now);
         let InForce { targets, snapshot, timestamp } = self.in_force();
         let stated = |old: Option<Metadata>, statement: Statement| match old
             .filter(|old| old.still_says(&statement, now))
         {
             Some(old) => Ok(old.version()),
-            None => self.state(&Metadata::new(statement, version, now)),
+            None => self.state(&Metadata::new(statement, version, now), signer),
         };
         for (name, text) in files {
             let path = self.folder.join(TARGETS).join(tuf::target_file(name, text));
@@ -146,8 +163,8 @@ impl Repository {
     }
 
     /// Signs metadata, and puts it where clients find it; yields its version.
-    fn state(&self, metadata: &Metadata) -> Result<u64, InstallationError> {
-        let document = signed(metadata, &[(&self.key, self.signer.as_ref())])?;
+    fn state(&self, metadata: &Metadata, signer: &FileSigner) -> Result<u64, InstallationError> {
+        let document = signed(metadata, &[(&self.key, signer)])?;
         put(&self.folder.join(metadata.file()), &document)?;
         Ok(metadata.version())
     }
@@ -291,9 +308,10 @@ fn signed(
 ///
 /// # Errors
 ///
-/// [`InstallationError::Io`] when it cannot be read.
+/// [`RepositoryError::Missing`] when there is none, [`InstallationError::Io`] when it cannot be read.
 pub fn first_root(folder: &Path) -> Result<Vec<u8>, InstallationError> {
-    read(&folder.join(Role::Root.file(1)))
+    let root = folder.join(Role::Root.file(1));
+    read_listed(&root)?.ok_or(RepositoryError::Missing { root }.into())
 }
 
 /// Follows the roots from the first one, each of which the one before vouches for, to the newest.

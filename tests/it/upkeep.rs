@@ -214,6 +214,26 @@ async fn a_backup_is_evidence_and_not_a_way_back() {
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
     assert!(String::from_utf8_lossy(&found.stdout).contains("alice@example.com"));
 
+    // It is served, and its trust files are written, without the TUF repository and the key of the timestamps.
+    let looked = |listen| {
+        let data = bench.path("data").to_str().unwrap().to_owned();
+        let of = |it: String| if it == data { look.to_str().unwrap().to_owned() } else { it };
+        bench.source(listen).into_iter().map(of).collect::<Vec<_>>()
+    };
+    let mut export = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    let export = export.args(["trust", "export"]).arg(bench.path("trust")).args(looked(false));
+    let export = export.output().unwrap();
+    let err = String::from_utf8_lossy(&export.stderr);
+    assert!(export.status.success() && err.contains("no root.json: "), "{err}");
+    for (file, is_there) in [("rekor.pem", true), ("tsa.pem", true), ("root.json", false)] {
+        assert_eq!(bench.path("trust").join(file).exists(), is_there, "{file}");
+    }
+    let read_only = ["--read-only".to_owned()];
+    let served = Server::start(&looked(true).into_iter().chain(read_only).collect::<Vec<_>>());
+    assert!(raw(&served.url, "/trusted_root.json").starts_with("HTTP/1.1 200"));
+    assert!(raw(&served.url, "/tuf/1.root.json").starts_with("HTTP/1.1 404"));
+    drop(served);
+
     // For reading it is good.
     let server = bench.serve(&["--read-only"]);
     server.comes_to_say("an old copy of the database was put back");

@@ -54,7 +54,7 @@ impl Tool {
 ///
 /// [`CommandError::Failed`] when a file of the instance cannot be read.
 pub(super) fn text(tools: &[Tool], instance: &Instance) -> Result<String, CommandError> {
-    let root = super::first_root(instance)?;
+    let root = super::first_root(instance).map_err(CommandError::failed)?;
     let values = Values::new(&instance.material(), &root, &instance.config.issuers)?;
     let tools = if tools.is_empty() { Tool::value_variants() } else { tools };
     let snippets: Vec<String> = tools.iter().map(|tool| values.fill(tool.template())).collect();
