@@ -191,7 +191,9 @@ async fn the_keys_and_the_log_of_the_instance_are_tried() {
         format!("key tlog/{year}  ok "),
         format!("log tlog/{year}  ok      1 entries, root"),
     ];
-    let authority = ["chain          ok ", "authority key  ok "].map(str::to_owned);
+    let authority = ["chain          ok ", "authority key  ok "];
+    let rest = ["timestamps     ok ", "tuf            ok      root 1, until "];
+    let authority = authority.into_iter().chain(rest).map(str::to_owned);
     for line in authority.into_iter().chain(log) {
         assert!(out.contains(&line), "no {line:?} in:\n{out}");
     }
@@ -206,6 +208,18 @@ async fn the_keys_and_the_log_of_the_instance_are_tried() {
         let (code, out) = bench.check(&bench.yaml(""), &[]);
         assert_eq!(code, Some(1));
         assert!(out.contains(line) && out.contains(&format!("{file}: cannot be read")), "{out}");
+        fs::rename(data.join("away"), data.join(file)).unwrap();
+    }
+    let key = format!("timestamp/{year}.key");
+    for (file, line) in [
+        (&key[..], "timestamps     FAILED"),
+        ("tuf/1.online.key", "tuf            FAILED"),
+        ("tuf/1.root.json", "tuf            FAILED"),
+    ] {
+        fs::rename(data.join(file), data.join("away")).unwrap();
+        let (code, out) = bench.check(&bench.yaml(""), &[]);
+        assert_eq!(code, Some(1), "{out}");
+        assert!(out.contains(line) && out.contains(file), "{out}");
         fs::rename(data.join("away"), data.join(file)).unwrap();
     }
     fs::write(data.join(format!("ct/{year}.sqlite")), "no database").unwrap();

@@ -8,10 +8,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cli::CommandError;
-use crate::cli::instance::{self, Instance};
+use crate::cli::instance::{self, Instance, with_passphrase};
 use crate::config::Config;
+use crate::installation::repository::Repository;
 use crate::installation::shards::Shard;
-use crate::installation::{self, Installation};
+use crate::installation::{self, Files, Installation, timestamps};
 use crate::keyset::Keyset;
 use crate::keyset::fetch::FetchError;
 use crate::keyset::probe::{Fault, Probe, Step};
@@ -19,6 +20,7 @@ use crate::log::{self, LogError, Wanted};
 use crate::signer::Signer;
 use crate::store::sqlite;
 use crate::time::{Clock, SystemClock};
+use crate::timestamping::StampError;
 use crate::tlog::key::PublicKey;
 use crate::tlog::tls::DigitallySigned;
 
@@ -101,6 +103,8 @@ async fn instance(config: Config) -> Vec<Line> {
                 lines.push(signing_key(&format!("key {path}"), shard.signer.as_ref()).await);
                 lines.push(store(shard, &instance.config));
             }
+            lines.push(timestamps(&instance).await);
+            lines.push(repository(&instance.config));
         }
         Err(error) => lines.push(Line::fails("data folder", error.message(), GUIDE)),
     }
@@ -145,6 +149,33 @@ fn store(shard: &Shard, config: &Config) -> Line {
     match checked {
         Ok(head) => Line::holds(what, format!("{} entries, root {}", head.size, head.root)),
         Err(error) => Line::fails(what, error.to_string(), GUIDE),
+    }
+}
+
+/// The key that stamps now is there, with those that take over, and it signs.
+async fn timestamps(instance: &Instance) -> Line {
+    let (what, keys, now) = ("timestamps", &instance.installation.timestamps, instance.now());
+    if let Err(error) = timestamps::check(keys, now) {
+        return Line::fails(what, error.to_string(), GUIDE);
+    }
+    let mut begun = keys.iter().rev().filter(|key| key.chain.not_before() <= now);
+    match begun.find_map(|key| key.signer.as_ref()) {
+        Some(signer) => signing_key(what, signer.as_ref()).await,
+        None => Line::fails(what, StampError::Keyless.to_string(), GUIDE),
+    }
+}
+
+/// The TUF repository's newest root holds, and the key that it names is there.
+fn repository(config: &Config) -> Line {
+    let folder = Files::in_dir(&config.data).repository;
+    let opened =
+        with_passphrase(&config.authority, |passphrase| Repository::open(&folder, passphrase));
+    match opened {
+        Ok(repository) => {
+            let root = repository.root();
+            Line::holds("tuf", format!("root {}, until {}", root.version(), root.expires()))
+        }
+        Err(error) => Line::fails("tuf", error.message(), GUIDE),
     }
 }
 
