@@ -9,8 +9,11 @@ use super::CommandError;
 use super::instance::{Instance, Source};
 use super::out::{self, Out};
 use crate::installation::repository::{self, RepositoryError};
+use crate::installation::shards::Shard;
 use crate::installation::{Files, InstallationError};
 use crate::pem;
+use crate::timestamping::Key;
+use crate::tlog::merkle::Hash;
 use crate::trust::{self, LogTrust, Material};
 
 mod snippets;
@@ -77,7 +80,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
             let out = Out::stdout();
             match json {
                 true => out.line(format_args!("{root:#}")),
-                false => out.print(show(&root, &instance, &out)),
+                false => out.print(show(&root, &instance, &out)?),
             }
         }
         Command::Snippets { tools, source } => {
@@ -130,17 +133,36 @@ fn keys(material: &Material) -> Vec<(&'static str, String)> {
     log.into_iter().chain(chain).collect()
 }
 
-fn show(root: &Value, instance: &Instance, out: &Out) -> String {
+fn show(root: &Value, instance: &Instance, out: &Out) -> Result<String, CommandError> {
     let chain = instance.chain();
+    let installed = &instance.installation;
     let url = root.pointer("/certificateAuthorities/0/uri").and_then(Value::as_str);
-    let authority = [
+    let authority = vec![
         ("url", url.unwrap_or_default().to_owned()),
         ("valid", format!("{} to {}", chain.not_before(), chain.not_after())),
     ];
-    let mut text =
-        format!("{}\n{}", out.style.strong("certificate authority"), out.fields(&authority));
-    let logs = root.get("ctlogs").and_then(Value::as_array).map(Vec::as_slice);
-    for (log, shard) in logs.unwrap_or_default().iter().zip(&instance.installation.shards) {
+    let certificates = logs(root, "ctlogs", &installed.shards, instance);
+    let signatures = logs(root, "tlogs", &installed.signatures, instance);
+    let of = |name: &'static str| move |fields| (name, fields);
+    let sections = std::iter::once(("certificate authority", authority))
+        .chain(certificates.into_iter().map(of("certificate log")))
+        .chain(signatures.into_iter().map(of("signature log")))
+        .chain(
+            installed.timestamps.iter().map(|key| timestamps(key, instance)).map(of("timestamps")),
+        )
+        .chain([("TUF repository", repository(instance)?)]);
+    let text = sections
+        .map(|(name, fields)| format!("{}\n{}", out.style.strong(name), out.fields(&fields)));
+    Ok(text.collect())
+}
+
+/// What is said of a part of an instance: names and values.
+type Fields = Vec<(&'static str, String)>;
+
+/// What the trusted root says of `shards` under `name`, and by which key verifiers of notes know each.
+fn logs(root: &Value, name: &str, shards: &[Shard], instance: &Instance) -> Vec<Fields> {
+    let logs = root.get(name).and_then(Value::as_array).map(Vec::as_slice);
+    let fields = |(log, shard): (&Value, &Shard)| {
         let part = |pointer: &str| {
             log.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
@@ -148,16 +170,35 @@ fn show(root: &Value, instance: &Instance, out: &Out) -> String {
             end if end.is_empty() => format!("from {}", part("/publicKey/validFor/start")),
             end => format!("{} to {end}", part("/publicKey/validFor/start")),
         };
-        let fields = [
+        let url = &instance.config.url;
+        vec![
             ("url", part("/baseUrl")),
             ("id", part("/logId/keyId")),
             ("key", part("/publicKey/keyDetails")),
             ("valid", valid),
-            ("vkey", shard.verifier_key(&instance.config.url).unwrap_or_default()),
-        ];
-        text += &format!("{}\n{}", out.style.strong("certificate log"), out.fields(&fields));
-    }
-    text
+            ("origin", shard.ours(url).origin),
+            ("vkey", shard.verifier_key(url).unwrap_or_default()),
+        ]
+    };
+    logs.unwrap_or_default().iter().zip(shards).map(fields).collect()
+}
+
+fn timestamps(key: &Key, instance: &Instance) -> Fields {
+    let (chain, root) = (&key.chain, key.chain.ders().last());
+    vec![
+        ("url", key.trust(&instance.config.url, None).url),
+        ("valid", format!("{} to {}", chain.not_before(), chain.not_after())),
+        ("root", format!("SHA-256 {}", Hash::of(&[root.map(Vec::as_slice).unwrap_or_default()]))),
+    ]
+}
+
+fn repository(instance: &Instance) -> Result<Fields, CommandError> {
+    let root = match first_root(instance) {
+        Ok(root) => format!("SHA-256 {}", Hash::of(&[&root])),
+        Err(InstallationError::Repository(RepositoryError::Missing { .. })) => "missing".to_owned(),
+        Err(error) => return Err(CommandError::failed(error)),
+    };
+    Ok(vec![("url", format!("{}/tuf", instance.config.url)), ("first root", root)])
 }
 
 fn write(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<(), CommandError> {

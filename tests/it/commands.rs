@@ -599,6 +599,19 @@ fn whom_an_issuer_vouches_for_is_not_a_readers_business() {
     }
     let (out, _) = check(&["trust", "show", "--config", text(&file)], 0);
     assert!(out.lines().any(|line| line.contains("valid  20") && line.contains(" to 20")), "{out}");
+    let year = SystemClock.now().year();
+    let root = std::fs::read(data.join("tuf/1.root.json")).unwrap();
+    for said in [
+        "signature log\n".to_owned(),
+        format!("/tlog/{year}\n"),
+        "origin  127.0.0.1\n".to_owned(),
+        format!("/ct/{year}\n"),
+        "vkey    127.0.0.1+".to_owned(),
+        "timestamps\n".to_owned(),
+        format!("SHA-256 {}\n", mayfly::tlog::merkle::Hash::of(&[&root])),
+    ] {
+        assert!(out.contains(&said), "{said} in {out}");
+    }
     // Rules of a mayfly.yaml are its own business.
     let (_, err) = check(&["check", "--config", text(&file), "--allow-anybody"], 2);
     assert!(err.contains("--allow-anybody"), "{err}");
