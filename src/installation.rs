@@ -277,6 +277,10 @@ pub fn check(
     shards::check(shards)
 }
 
+/// What may be true of a folder in which a part is missing.
+const OLDER: &str = "if the folder was made by a version before it had one, it cannot be taken over: make a new \
+                     installation";
+
 /// Why there is no installation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InstallationError {
@@ -348,7 +352,10 @@ pub enum InstallationError {
     #[error("the signature log cannot be begun: {0}")]
     First(#[from] LogError),
     /// There is no log.
-    #[error("{}: a log of this instance is missing", folder.display())]
+    #[error(
+        "{}: a log of this instance is missing; find it: mount it, or move it back; {}",
+        folder.display(), OLDER
+    )]
     NoLog {
         /// The folder where it should be.
         folder: PathBuf,
@@ -407,8 +414,8 @@ pub enum InstallationError {
     /// No chain of the timestamp authority.
     #[error(
         "{}: the timestamp authority of this instance is missing; put its chain and key back, which old \
-         signatures need",
-        folder.display()
+         signatures need; {}",
+        folder.display(), OLDER
     )]
     Timestamps {
         /// The folder where it should be.
@@ -740,6 +747,14 @@ mod tests {
         fs::remove_dir_all(dir.join("tlog")).unwrap();
         let none = InstallationError::NoLog { folder: dir.join("tlog") };
         assert_eq!(open(&dir, None, NOW).err(), Some(none));
+        let parts = [
+            InstallationError::NoLog { folder: dir.clone() },
+            InstallationError::Timestamps { folder: dir.clone() },
+            RepositoryError::Missing { root: dir }.into(),
+        ];
+        for missing in parts.map(|error| error.to_string()) {
+            assert!(missing.contains("by a version before it had one"), "{missing}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use super::ceremony::{self, public};
 use super::place::Adding;
-use super::{InstallationError, write};
+use super::{InstallationError, OLDER, write};
 use crate::signer::Signer;
 use crate::signer::file::FileSigner;
 use crate::time::Timestamp;
@@ -402,8 +402,8 @@ pub enum RepositoryError {
     /// There is none.
     #[error(
         "{}: the TUF repository of this instance is missing; put the folder back, for its keys are what \
-         clients trust",
-        root.display()
+         clients trust; {}",
+        root.display(), OLDER
     )]
     Missing {
         /// Its first root.
