@@ -277,6 +277,16 @@ pub enum StoreError {
     /// It was opened to be read; nothing was written.
     #[error("the store is open for reading only")]
     ReadOnly,
+    /// This user may write neither it nor beside it. A quirk: SQLite writes there to read, too.
+    #[error(
+        "{path} cannot be read: {folder} is not writable by this user, and whoever reads the database keeps an index beside it; run this as the user whose folder it is, or let this one write there"
+    )]
+    Unwritable {
+        /// The database.
+        path: String,
+        /// Its folder.
+        folder: String,
+    },
     /// What is stored cannot be right.
     #[error("the store is damaged: {0}; keep it as it is, and do not put an old copy back")]
     Corrupt(String),

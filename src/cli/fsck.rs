@@ -106,7 +106,9 @@ fn ask_index(instance: &Instance, store: &dyn Store, head: Head) -> Result<(), C
     let path = instance.shard.index();
     let upto = match Index::open_read_only(&path, &instance.owner()).and_then(|it| it.upto()) {
         Ok(upto) => upto,
-        Err(error @ StoreError::Backend(_)) => return Err(CommandError::failed(error)),
+        Err(error @ (StoreError::Backend(_) | StoreError::Unwritable { .. })) => {
+            return Err(CommandError::failed(error));
+        }
         // There is none, or it says nothing about this log.
         Err(_) => return Ok(()),
     };

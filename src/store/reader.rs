@@ -21,15 +21,23 @@ const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
 ///
 /// # Errors
 ///
-/// [`StoreError::Backend`] when the system says no; what is wrong with the file shows when it is read.
+/// [`StoreError::Unwritable`] when this user may not read it, [`StoreError::Backend`] when the system says no; what is
+/// wrong with the file shows when it is read.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let connection = Connection::open_with_flags(uri(path), FLAGS)?;
     settle(&connection)?;
     let looked = connection.query_row("PRAGMA schema_version", [], |_| Ok(()));
-    let lacks_index =
-        looked.is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::CannotOpen));
-    if lacks_index && is_read_only(path) { open_still(path) } else { Ok(connection) }
+    match looked.map_err(|error| error.sqlite_error_code()) {
+        Err(Some(ErrorCode::CannotOpen)) if is_read_only(path) => open_still(path),
+        Err(Some(ErrorCode::ReadOnly)) => Err(unwritable(path)),
+        _ => Ok(connection),
+    }
+}
+
+fn unwritable(path: &Path) -> StoreError {
+    let folder = path.parent().unwrap_or(Path::new(".")).display().to_string();
+    StoreError::Unwritable { path: path.display().to_string(), folder }
 }
 
 /// Opens the database at `path` as it lies there: nobody can be writing to it.

@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -326,6 +327,36 @@ async fn a_mark_that_was_not_moved_along_is_found() {
     fs::rename(&old, bench.path(&format!("head-{year}"))).unwrap();
     let (code, said) = run(&["log", "fsck"]);
     assert_eq!(code, 0, "{said}");
+}
+
+/// What may not be written is no broken disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_this_user_may_not_write_is_said_to_be_one() {
+    let bench = Bench::new().await;
+    let mut server = bench.serve(&[]);
+    assert!(send("TERM", server.id()));
+    assert_eq!(server.ended(), Some(0), "{}", server.said());
+    let mayfly = bench.path("mayfly");
+    fs::copy(env!("CARGO_BIN_EXE_mayfly"), &mayfly).unwrap();
+    let (folder, log) = (bench.folder.path(), bench.path("data/ct"));
+    let us = fs::metadata(folder).unwrap().uid();
+    // Root may write everywhere.
+    let user = if us == 0 { 65534 } else { us };
+    if us == 0 {
+        let gave = Command::new("chown").args(["-R", &user.to_string()]).arg(folder).status();
+        assert!(gave.unwrap().success());
+    }
+    let allow = |mode| fs::set_permissions(&log, PermissionsExt::from_mode(mode)).unwrap();
+    allow(0o555);
+    for command in [["log", "search"], ["log", "fsck"], ["check", "--live"]] {
+        let mut run = Command::new(&mayfly);
+        let output = run.args(command).args(bench.source(false)).arg("--allow-anybody").uid(user);
+        let output = output.output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(said.contains("is not writable by this user"), "{command:?}: {said}");
+        assert!(!said.contains("look at the disk"), "{command:?}: {said}");
+    }
+    allow(0o755);
 }
 
 /// What a careless hand deletes beside a running server is there again at the next start.
