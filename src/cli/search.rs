@@ -33,7 +33,8 @@ const PAGE: usize = 1000;
     WORD, A/B       whole words of any field, side by side; a star at the end for the rest of a word\n  \
     since=, until=  24h or 7d ago (s, m, h, d), a day (2026-01-31), a moment (2026-01-31T12:00:00Z)\n\n\
     Examples:\n  mayfly log search repository=acme/app ref=refs/tags/* since=24h\n  \
-    mayfly log search --refused reason=DENIED_BY_RULE\n  mayfly log search alice --json")]
+    mayfly log search --refused reason=DENIED_BY_RULE\n  mayfly log search alice --json\n\n\
+    Only certificates and refusals are searched. The signature log is read over HTTP (/tlog/YEAR/api/v2).")]
 pub struct Args {
     /// What to find; nothing finds everything
     terms: Vec<String>,

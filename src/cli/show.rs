@@ -34,10 +34,12 @@ const MOST: u64 = 1 << 20;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  mayfly log show 17\n  mayfly log show certificate.pem\n  \
     mayfly log show 5f0c1d2e3f405162-7      the id of a request\n  \
-    mayfly log show serial=2D:65:0F        the newest that `log search` finds by it")]
+    mayfly log show app.sigstore.json       the certificate of a signature\n  \
+    mayfly log show serial=2D:65:0F         the newest that `log search` finds by it\n\n\
+    Only certificates are shown. The signature log is read over HTTP (/tlog/YEAR/api/v2).")]
 pub struct Args {
     /// A log index (17, or 2026/17 in another shard), a serial number (hex), a certificate file (PEM, also in
-    /// base64, or DER), the id of a request, or FIELD=VALUE
+    /// base64, DER, or a Sigstore bundle), the id of a request, or FIELD=VALUE
     which: String,
     #[command(flatten)]
     source: Source,
@@ -201,7 +203,7 @@ fn from_file(file: &Path, instance: &Instance, attempts: &Attempts) -> Result<Sh
     let der = certificate(&octets).ok_or_else(|| {
         CommandError::at(
             file,
-            "holds no certificate (PEM, PEM in base64 as cosign writes it, or DER)",
+            "holds no certificate (PEM, PEM in base64 as cosign writes it, DER, or a Sigstore bundle)",
         )
     })?;
     let reading = Reading::of(&der).map_err(|error| CommandError::at(file, error))?;
@@ -255,18 +257,27 @@ fn octets(file: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(octets)
 }
 
-/// The DER of the first certificate in what a file holds: PEM, base64 of PEM or of DER, or DER.
+/// The DER of the first certificate in what a file holds: PEM, base64 of PEM or of DER, DER, or a bundle.
 fn certificate(octets: &[u8]) -> Option<Vec<u8>> {
     let first = |octets: &[u8]| {
         let mut blocks = pem::blocks(octets).filter_map(Result::ok);
         blocks.find(|block| block.label == "CERTIFICATE").map(|block| block.der.to_vec())
     };
-    if let Some(der) = first(octets) {
+    if let Some(der) = first(octets).or_else(|| bundled(octets)) {
         return Some(der);
     }
     let text: Vec<u8> = octets.iter().copied().filter(|c| !c.is_ascii_whitespace()).collect();
     let inner = STANDARD.decode(text).unwrap_or_else(|_| octets.to_vec());
     first(&inner).or_else(|| Reading::of(&inner).is_ok().then_some(inner))
+}
+
+/// The DER of the certificate in a Sigstore bundle; until version 0.2 it came in a chain.
+fn bundled(octets: &[u8]) -> Option<Vec<u8>> {
+    let bundle: Value = serde_json::from_slice(octets).ok()?;
+    let material = bundle.get("verificationMaterial")?;
+    let places = ["/certificate/rawBytes", "/x509CertificateChain/certificates/0/rawBytes"];
+    let der = places.iter().find_map(|place| material.pointer(place))?;
+    STANDARD.decode(der.as_str()?).ok()
 }
 
 /// Whether `leaf` is entry `index` of the tree with the store's root; yields the tree's size.
@@ -364,6 +375,9 @@ mod tests {
         let made = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         let (der, pem) = (made.der().to_vec(), made.pem());
         let crlf = pem.replace('\n', "\r\n");
+        let raw = json!({ "rawBytes": STANDARD.encode(&der) });
+        let bundle =
+            |material: Value| json!({ "verificationMaterial": material }).to_string().into_bytes();
         let forms = [
             der.clone(),
             pem.clone().into_bytes(),
@@ -371,6 +385,8 @@ mod tests {
             STANDARD.encode(&pem).into_bytes(),
             format!("{}\n", STANDARD.encode(&pem)).into_bytes(),
             STANDARD.encode(&der).into_bytes(),
+            bundle(json!({ "certificate": raw })),
+            bundle(json!({ "x509CertificateChain": { "certificates": [raw] } })),
         ];
         for form in forms {
             assert_eq!(certificate(&form), Some(der.clone()), "{}", String::from_utf8_lossy(&form));
