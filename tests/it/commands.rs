@@ -619,6 +619,13 @@ fn whom_an_issuer_vouches_for_is_not_a_readers_business() {
 
 #[test]
 fn what_is_not_there_is_named() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    let output = command.arg("check").current_dir(nowhere.path()).output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(said.contains("or make one with `mayfly init`"), "{said}");
+    let (_, err) = check(&["serve", "--listen", "localhost:5998"], 2);
+    assert!(err.contains("in numbers, like 127.0.0.1:5555"), "{err}");
     let (_, err) = check(&["bench", "http://127.0.0.1:1", "--token", "nope"], 2);
     assert!(err.contains("nope: No such file"), "{err}");
     let (_, err) = check(&["log", "verify", "http://127.0.0.1:1/ct/2026"], 1);

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::CommandError;
 use crate::config::{self, Config, ConfigErrors, Overrides};
+use crate::quote::quote;
 
 /// Which instance a command is about.
 #[derive(Clone, Debug, Default, Args)]
@@ -18,7 +19,7 @@ pub struct Source {
     #[arg(long, value_name = "FILE")]
     pub fulcio_config: Option<PathBuf>,
     /// Listen here instead
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// The one name that clients use
     #[arg(long)]
@@ -30,6 +31,11 @@ pub struct Source {
     // Clap lets `requires` pass when what is required conflicts with what is there.
     #[arg(long, requires = "fulcio_config", conflicts_with = "config")]
     pub allow_anybody: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wanted = "is no address and port in numbers, like 127.0.0.1:5555 or [::1]:5555";
+    text.parse().map_err(|_| format!("{} {wanted}", quote(text)))
 }
 
 impl Source {
@@ -54,10 +60,19 @@ impl Source {
             data: self.data.clone(),
             allow_anybody: self.allow_anybody,
         };
-        match &self.fulcio_config {
-            Some(file) => config::load_fulcio(file, &overrides),
-            None => config::load(self.file(), &overrides),
+        match (&self.fulcio_config, &self.config) {
+            (Some(file), _) => config::load_fulcio(file, &overrides),
+            (None, Some(file)) => config::load(file, &overrides),
+            (None, None) => config::load(self.file(), &overrides).map_err(|it| self.unnamed(it)),
         }
+    }
+
+    /// The complaints about a file that nobody named; where it is not there, with what to do about it.
+    fn unnamed(&self, mut errors: ConfigErrors) -> ConfigErrors {
+        for error in errors.0.iter_mut().filter(|_| !self.file().exists()) {
+            error.message += "; name the file with --config, or make one with `mayfly init`";
+        }
+        errors
     }
 
     /// The file that it reads.

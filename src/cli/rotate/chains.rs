@@ -25,7 +25,8 @@ pub struct Options {
 }
 
 fn ahead(text: &str) -> Result<Duration, String> {
-    let ahead = times::age(text).filter(|ahead| *ahead <= AHEAD.saturating_mul(365));
+    let age = if text == "0" { Some(Duration::ZERO) } else { times::age(text) };
+    let ahead = age.filter(|ahead| *ahead <= AHEAD.saturating_mul(365));
     ahead.ok_or_else(|| format!("{} is no time of at most a year, like 24h", quote(text)))
 }
 
@@ -145,5 +146,16 @@ impl Calendar<'_> {
             "chains": self.states().map(chain).collect::<Vec<_>>(),
             "next": { "start": self.begins.to_string() },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_may_be_used_at_once() {
+        assert_eq!(["0", "0s"].map(ahead), [Ok(Duration::ZERO), Ok(Duration::ZERO)]);
+        assert!(ahead("1").is_err_and(|error| error.contains("like 24h")));
     }
 }
