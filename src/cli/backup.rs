@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::CommandError;
 use super::instance::{Instance, Source};
 use super::out::{self, Out};
+use crate::installation::shards::Kind;
 use crate::store::sqlite;
 
 /// Copy the log into a file, while it runs: as evidence, not as a way back
@@ -65,13 +66,17 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| CommandError::at(folder, error))?;
 
+    let (entry, uses) = match instance.shard.kind {
+        Kind::Certificates => ("certificate", "searched, shown and served"),
+        Kind::Signatures => ("entry", "served"),
+    };
     Out::stdout().line(format_args!(
         "{}: {}, root {}, checked\n\
-         It is evidence for the day of a disaster, and can be searched, shown and served (serve --read-only).\n\
+         It is evidence for the day of a disaster, and can be {uses} (serve --read-only).\n\
          It is no way back: a log that goes on from an old copy signs a second history, so `serve` refuses it.\n\
          A log whose newest entries are lost is at its end: close it, and begin a new one with a new key.",
         file.display(),
-        out::count(head.size, "certificate"),
+        out::count(head.size, entry),
         head.root,
     ))
 }

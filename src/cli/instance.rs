@@ -112,7 +112,8 @@ impl Instance {
     ///
     /// [`CommandError::Usage`] when there is none of that name.
     pub fn of_shard(self, name: Option<&str>) -> Result<Self, CommandError> {
-        self.of(name, |it| &it.shards)
+        let shards = self.installation.shards.clone();
+        self.of(name, &shards)
     }
 
     /// The same, about a shard of its signature log if one is named (`tlog/2026`), or of its certificate log
@@ -122,22 +123,20 @@ impl Instance {
     ///
     /// [`CommandError::Usage`] when there is none of that name.
     pub fn of_either_log(self, name: Option<&str>) -> Result<Self, CommandError> {
-        match name.filter(|name| name.starts_with("tlog/")) {
-            Some(name) => self.of(Some(name), |it| &it.signatures),
-            None => self.of_shard(name),
-        }
+        let Installation { shards, signatures, .. } = &self.installation;
+        let shards = [&shards[..], signatures].concat();
+        self.of(name, &shards)
     }
 
-    fn of(
-        self,
-        name: Option<&str>,
-        shards: fn(&Installation) -> &[Shard],
-    ) -> Result<Self, CommandError> {
+    fn of(self, name: Option<&str>, shards: &[Shard]) -> Result<Self, CommandError> {
         let Some(name) = name else { return Ok(self) };
-        let shards = shards(&self.installation);
-        let is_named = |shard: &&Shard| shard.path() == name || shard.name() == name;
+        let called = |shard: &Shard| match shard.kind {
+            shards::Kind::Certificates => shard.name().to_owned(),
+            shards::Kind::Signatures => shard.path(),
+        };
+        let is_named = |shard: &&Shard| shard.path() == name || called(shard) == name;
         let Some(shard) = shards.iter().find(is_named).cloned() else {
-            let names: Vec<_> = shards.iter().map(Shard::name).collect();
+            let names: Vec<_> = shards.iter().map(called).collect();
             return Err(CommandError::Usage(format!(
                 "the log has no shard {}; there are {}",
                 quote(name),

@@ -193,9 +193,13 @@ pub fn word(path: &Path) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// `1 issuer`, `2 issuers`.
+/// `1 issuer`, `2 issuers`; `2 entries`.
 pub fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    match (number, noun.strip_suffix("ry")) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ries"),
+        (_, None) => format!("{number} {noun}s"),
+    }
 }
 
 fn widths(rows: &[Vec<String>]) -> Vec<usize> {

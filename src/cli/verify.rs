@@ -33,7 +33,7 @@ use visit::Visit;
 #[command(after_help = "Example:\n  mayfly log verify https://ca.example.com --key log.pub")]
 pub struct VerifyArgs {
     /// The address of an instance or of one log of it (`https://ca.example.com/ct/2026`,
-    /// `https://ca.example.com/tlog/2026/api/v2`), or a folder with a log's files
+    /// `https://ca.example.com/tlog/2026`), or a folder with a log's files
     #[arg(value_name = "URL|DIR", default_value = "http://127.0.0.1:5555")]
     pub log: String,
     /// The log's public key, PEM or DER; without it the trusted_root.json served with the log is
@@ -66,7 +66,7 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn io::Write) -> Result<(), Verif
     let is_one = args.key.is_some() || args.state.is_some();
     let logs = keys::logs(&place, is_one).await?;
     if logs.len() > 1 && is_one {
-        return Err(VerifyError::ManyLogs(logs.join(", ")));
+        return Err(VerifyError::ManyLogs(keys::logs(&place, false).await?.join(", ")));
     }
     for prefix in logs {
         let keys = Keys::open(args.key.as_deref(), &place, &prefix).await?;

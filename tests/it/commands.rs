@@ -295,10 +295,21 @@ async fn an_instance_is_served_searched_shown_and_verified() {
         assert_eq!(exported, served, "{name}: served and exported");
     }
 
-    let log = root["ctlogs"][0]["baseUrl"].as_str().unwrap();
-    let state = folder.path().join("state.json");
-    let (out, _) = check(&["log", "verify", log, "--state", text(&state), "--json"], 0);
-    assert!(out.contains("\"size\""), "{out}");
+    for kind in ["ctlogs", "tlogs"] {
+        let log = root[kind][0]["baseUrl"].as_str().unwrap();
+        let state = folder.path().join(kind);
+        let (out, _) = check(&["log", "verify", log, "--state", text(&state), "--json"], 0);
+        assert!(out.contains("\"size\""), "{out}");
+    }
+
+    let log = format!("tlog/{}", SystemClock.now().year());
+    let copy = folder.path().join("copy.sqlite");
+    let (out, _) = run(&["log", "backup", text(&copy), "--shard", &log], 0);
+    assert!(out.contains(": 1 entry, root ") && out.contains("can be served ("), "{out}");
+    for command in [&["log", "fsck"][..], &["log", "backup", text(&folder.path().join("other"))]] {
+        let (_, err) = run(&[command, &["--shard", "foo"]].concat(), 2);
+        assert!(err.contains(&log), "{err}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -163,6 +163,12 @@ impl Bench {
         let root = self.root().await;
         let (all, verified) = (of(&root, "ctlogs") + of(&root, "tlogs"), self.verify());
         assert_eq!(verified.matches(" holds\n").count(), all, "{verified}");
+        if of(&root, "ctlogs") > 1 {
+            let mut one = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+            let one = one.args(["log", "verify", &self.url(), "--state", "one"]).output().unwrap();
+            let said = String::from_utf8(one.stderr).unwrap();
+            assert!(said.contains("ct/") && said.contains("tlog/"), "{said}");
+        }
     }
 
     /// What `log verify` says of them.

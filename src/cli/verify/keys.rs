@@ -66,20 +66,32 @@ impl Trusted {
     }
 }
 
-/// The logs at a place, each by its path below it: the place itself when it is a log, those of its
-/// `trusted_root.json` otherwise. Of `is_one` alone that of the certificates is meant.
+/// The logs at a place, each by its path below it: the place itself when it is a log or the address of one, those
+/// of its `trusted_root.json` otherwise. Of `is_one` alone that of the certificates is meant.
 pub(super) async fn logs(place: &Source, is_one: bool) -> Result<Vec<String>, VerifyError> {
-    match place.fetch("checkpoint").await {
-        Ok(_) => return Ok(vec![String::new()]),
-        Err(ReadError::Absent(_)) => {}
-        Err(error) => return Err(error.into()),
+    if is_log(place, "checkpoint").await? {
+        return Ok(vec![String::new()]);
     }
     let trusted = trusted_root(place).await?;
     let wanted = trusted.iter().filter(|log| !is_one || log.tiles.is_empty());
     let mut logs: Vec<String> =
         wanted.filter_map(Trusted::path).filter(|path| !path.is_empty()).collect();
     logs.dedup();
-    if logs.is_empty() { Err(VerifyError::NoLog(place.to_string())) } else { Ok(logs) }
+    // The address of a signature log; that of an instance has one there as well.
+    let below = TILES.trim_start_matches('/');
+    match logs.is_empty() {
+        false => Ok(logs),
+        true if is_log(place, &format!("{below}/checkpoint")).await? => Ok(vec![below.to_owned()]),
+        true => Err(VerifyError::NoLog(place.to_string())),
+    }
+}
+
+async fn is_log(place: &Source, checkpoint: &str) -> Result<bool, VerifyError> {
+    match place.fetch(checkpoint).await {
+        Ok(_) => Ok(true),
+        Err(ReadError::Absent(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn trusted_root(place: &Source) -> Result<Vec<Trusted>, VerifyError> {
