@@ -231,6 +231,7 @@ async fn the_next_shard_is_made_by_hand() {
     assert_eq!(dry["certificates"]["next"]["start"], json!(format!("{next}-01-01T00:00:00Z")));
     let text = bench.run(&["rotate", "log", "--dry-run"]);
     assert!(text.contains(&this) && text.contains("is made by `mayfly serve` on"), "{text}");
+    assert!(text.contains("rotate log\n") && text.contains("rotate signatures\n"), "{text}");
     let files = ["key", "note.key", "sqlite"].map(|file| format!("{this}.{file}"));
     assert_eq!(names(&ct)[before * 3..], files);
 
