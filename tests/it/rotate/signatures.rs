@@ -28,7 +28,9 @@ async fn the_next_shard_of_the_signature_log_is_made_by_hand() {
             assert!(text.contains(wanted), "{text}");
         }
     }
-    assert_eq!(bench.json(&["rotate", "log", "--dry-run", "--json"]), dry);
+    // What is overdue is due now, which is a moment later each time.
+    let log = bench.json(&["rotate", "log", "--dry-run", "--json"]);
+    assert_eq!((shards(&log), &log["certificates"]), (shards(&dry), &dry["certificates"]));
 
     let made = bench.json(&["rotate", "signatures", "--json"]);
     assert_eq!(made["made"], json!(next));
