@@ -35,6 +35,7 @@ mod envelope;
 pub mod grpc;
 mod health;
 pub mod log;
+mod metrics;
 mod patrons;
 mod problem;
 mod protojson;
@@ -215,6 +216,7 @@ pub fn router(app: App) -> Router {
         .merge(timestamps)
         .merge(signatures(app.rate.clone()))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .merge(log.layer(guarded(&app.log_access)))
         .merge(records::routes().layer(guarded(&app.records_access)))
         .merge(trust::routes(app.shared.trust_files.clone()))

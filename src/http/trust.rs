@@ -66,7 +66,12 @@ impl TrustFiles {
 
     /// Whether some of it is about to expire, and should have been signed anew by now.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
-        self.0.load().overdue.is_some_and(|overdue| now >= overdue)
+        self.overdue().is_some_and(|overdue| now >= overdue)
+    }
+
+    /// From when on it is.
+    pub fn overdue(&self) -> Option<Timestamp> {
+        self.0.load().overdue
     }
 }
 

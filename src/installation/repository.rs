@@ -8,6 +8,7 @@
 //! tuf/<version>.snapshot.json       which of those is in force
 //! tuf/timestamp.json                which of those is
 //! tuf/targets/<sha256>.<name>       the files
+//! tuf.newest                        the version of the newest root, once there is a second one
 //! ```
 //!
 //! What is signed is on disk before anybody sees it, `timestamp.json` last, which puts the others in force.
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ceremony::{self, public};
-use super::place::Adding;
+use super::place::{self, Adding};
 use super::{InstallationError, OLDER, write};
 use crate::signer::Signer;
 use crate::signer::file::FileSigner;
@@ -39,6 +40,9 @@ const TARGETS: &str = "targets";
 
 /// What is being written is called so until it is whole.
 const UNFINISHED: &str = ".new";
+
+/// The file that remembers the newest root is called as the folder is, and this behind it.
+const MEMORY: &str = "newest";
 
 /// A repository, and the key that keeps it fresh.
 #[derive(Clone)]
@@ -77,6 +81,7 @@ impl Repository {
     /// [`InstallationError::Io`] when a file cannot be read.
     pub fn open(folder: &Path, passphrase: Option<&str>) -> Result<Self, InstallationError> {
         let root = newest_root(folder)?;
+        remember(folder, root.version())?;
         let [_, key] = root.keys().map_err(in_file(folder, &root.file()))?;
         let path = folder.join(online_key(root.version()));
         let signer = FileSigner::open(&path, passphrase)?;
@@ -245,6 +250,7 @@ pub fn rotate(
 ) -> Result<u64, InstallationError> {
     let Some(adding) = Adding::begin(folder)? else { return Err(RepositoryError::Busy.into()) };
     let root = newest_root(folder)?;
+    remember(folder, root.version())?;
     let path = folder.join(root_key(root.version()));
     if !path.exists() {
         return Err(RepositoryError::NoRootKey { key: path }.into());
@@ -257,7 +263,26 @@ pub fn rotate(
     let version = root.version() + 1;
     adding
         .add(&|staging| write_root(staging, version, (passphrase, now), Some((&key, &signer))))?;
+    remember(folder, version)?;
     Ok(version)
+}
+
+/// Keeps the version of the newest root beside the folder, once there is more than the first.
+///
+/// Attack: an old copy of the folder, put back, would go on with keys that were taken back, and make a second root
+/// of a version that clients have seen; they could never follow.
+fn remember(folder: &Path, version: u64) -> Result<(), InstallationError> {
+    let memory = folder.with_extension(MEMORY);
+    let known = match fs::read_to_string(&memory) {
+        Ok(text) => text.trim().parse().unwrap_or(1),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 1,
+        Err(error) => return Err(InstallationError::io(&memory, &error)),
+    };
+    match version {
+        _ if version < known => Err(RepositoryError::Old { memory, known, version }.into()),
+        _ if version > known => place::replace(&memory, &format!("{version}\n")),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the keys of a root, and the root, which the one `before` it vouches for.
@@ -399,6 +424,20 @@ fn in_file(folder: &Path, file: &str) -> impl Fn(TufError) -> InstallationError 
 /// Why there is no TUF repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RepositoryError {
+    /// The folder is from before the newest root.
+    #[error(
+        "{} remembers root {known} of the TUF repository, and the newest that is there is {version}: an old copy of the \
+         folder was put back; put the newest one back, for clients have seen what it signed",
+        memory.display()
+    )]
+    Old {
+        /// What remembers it.
+        memory: PathBuf,
+        /// The newest root that was there.
+        known: u64,
+        /// The newest root that is there.
+        version: u64,
+    },
     /// There is none.
     #[error(
         "{}: the TUF repository of this instance is missing; put the folder back, for its keys are what \
@@ -464,6 +503,29 @@ mod tests {
 
     fn open(folder: &Path) -> Repository {
         Repository::open(folder, None).unwrap()
+    }
+
+    /// As whoever puts an old copy of the folder back, who has no second root.
+    #[test]
+    fn a_folder_from_before_the_newest_root_is_not_gone_on_from() {
+        let (parent, folder) = repository();
+        open(&folder);
+        let memory = parent.path().join("tuf.newest");
+        assert!(!memory.exists());
+        assert_eq!(rotate(&folder, None, NOW), Ok(2));
+        open(&folder);
+        for file in ["2.root.json", "2.key", "2.online.key"] {
+            fs::remove_file(folder.join(file)).unwrap();
+        }
+        let old = RepositoryError::Old { memory: memory.clone(), known: 2, version: 1 };
+        assert_eq!(Repository::open(&folder, None).err(), Some(old.clone().into()));
+        assert_eq!(rotate(&folder, None, NOW), Err(old.into()));
+        // What a crash kept from being remembered is remembered by the next one who opens it.
+        fs::remove_file(&memory).unwrap();
+        assert_eq!(rotate(&folder, None, NOW), Ok(2));
+        fs::remove_file(&memory).unwrap();
+        open(&folder);
+        assert_eq!(fs::read_to_string(memory).unwrap(), "2\n");
     }
 
     /// Versions of targets, snapshot and timestamp that are in force, each of which the next one names.

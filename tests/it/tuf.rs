@@ -280,5 +280,15 @@ async fn what_is_about_to_expire_is_said() {
             warns,
             "{days}: {ready}"
         );
+        let metrics = raw(&bench.url(), "/metrics");
+        let end = |of: &str| -> u64 {
+            let line = format!("mayfly_expiry_timestamp_seconds{{of=\"{of}\"}} ");
+            let end = metrics.lines().find_map(|it| it.strip_prefix(&line));
+            end.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+        };
+        let now = SystemClock.now().as_secs() + days * 24 * 60 * 60;
+        // The time of the server goes on, by seconds.
+        assert_eq!(end("tuf") <= now + 60, warns, "{metrics}");
+        assert!(end("authority") > now && metrics.contains("mayfly_log_entries{log=\"tlog\""));
     }
 }
