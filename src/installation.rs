@@ -25,7 +25,7 @@ use crate::certificate::{Chain, ChainError};
 use crate::ct::window::Window;
 use crate::log::LogError;
 use crate::signer::Signer;
-use crate::signer::file::{FileSigner, KeyFileError};
+use crate::signer::file::KeyFileError;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 use crate::timestamp::ChainError as TimestampChainError;
@@ -221,7 +221,7 @@ pub fn open_files(
     Ok(Installation { chain, authority, issuers, shards, signatures, timestamps })
 }
 
-/// Opens an authority that may have no log yet, and checks it.
+/// Opens an authority that may have no log yet, and checks it; yields what issues at `now`.
 ///
 /// # Errors
 ///
@@ -231,14 +231,10 @@ pub fn open_authority(
     key: &Path,
     passphrase: Option<&str>,
     now: Timestamp,
-) -> Result<(Chain, FileSigner), InstallationError> {
-    let pem = fs::read(chain).map_err(|error| InstallationError::io(chain, &error))?;
-    let path = chain;
-    let chain = Chain::from_pem(&pem, now)
-        .map_err(|error| InstallationError::Chain { path: path.to_owned(), error })?;
-    let authority = FileSigner::open(key, passphrase)?;
-    check_key(&chain, &authority)?;
-    Ok((chain, authority))
+) -> Result<(Arc<Chain>, Arc<dyn Signer>), InstallationError> {
+    let (chain, authority_key) = (chain.to_owned(), key.to_owned());
+    let files = Files { chain, authority_key, ..Files::in_dir(Path::new("")) };
+    succession::at(&succession::read(&files, passphrase, now, &[])?, now)
 }
 
 fn check_key(chain: &Chain, authority: &dyn Signer) -> Result<(), InstallationError> {

@@ -27,7 +27,8 @@ use crate::keyset::Keyset;
 use crate::log::{self, LogError, Wanted};
 use crate::quote::quote;
 use crate::signatures::Signatures;
-use crate::signer::file::{FileSigner, KeyFileError, KeyFileProblem};
+use crate::signer::Signer;
+use crate::signer::file::{KeyFileError, KeyFileProblem};
 use crate::store::{Epoch, Head, Owner, Store, sqlite};
 use crate::time::{Clock, SystemClock, Timestamp};
 use crate::timestamping::{Key, Timestamping};
@@ -327,7 +328,7 @@ pub fn make(config: &Config) -> Result<&'static str, CommandError> {
 /// # Errors
 ///
 /// [`CommandError::Usage`] about the passphrase, [`CommandError::Failed`] about the rest.
-pub fn authority(files: &AuthorityFiles) -> Result<(Chain, FileSigner), CommandError> {
+pub fn authority(files: &AuthorityFiles) -> Result<(Arc<Chain>, Arc<dyn Signer>), CommandError> {
     let AuthorityFiles { chain, key, .. } = files;
     with_passphrase(files, |passphrase| {
         installation::open_authority(chain, key, passphrase, SystemClock.now())

@@ -375,6 +375,8 @@ async fn the_authority_is_taken_over_while_it_serves() {
     // The key that signs nothing any more is not needed; the one that signs is.
     let data = bench.path("data");
     std::fs::remove_file(data.join("authority.key")).unwrap();
+    let live = String::from_utf8(bench.output(&["check", "--live"]).stdout).unwrap();
+    assert!(live.contains("authority key") && !live.contains("authority.key"), "{live}");
     let mut server = Server::start(&bench.source());
     assert_eq!(bench.chain(now()).await[1], second);
     assert_eq!(bench.root().await["certificateAuthorities"], root["certificateAuthorities"]);

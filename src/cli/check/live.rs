@@ -90,7 +90,8 @@ async fn instance(config: Config) -> Vec<Line> {
         Err(error) => return vec![Line::fails("authority", error.message(), GUIDE)],
     };
     let until = format!("{} certificates, until {}", chain.pems().len(), chain.not_after());
-    let mut lines = vec![Line::holds("chain", until), signing_key("authority key", &signer).await];
+    let mut lines =
+        vec![Line::holds("chain", until), signing_key("authority key", signer.as_ref()).await];
     if vacant {
         lines.push(unmade(&config));
         return lines;
