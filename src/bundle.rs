@@ -15,7 +15,7 @@
 //! 5. the entry is in the tree that the signature log signed;
 //! 6. the file has this digest.
 //!
-//! Only bundles as our services make them: version 0.3, a certificate, the signature of a file, and one entry
+//! Only bundles as our services make them: version 0.3 (or 0.2), a certificate, the signature of a file, and one entry
 //! `hashedrekord` 0.0.2.
 //!
 //! Spec: protobuf-specs, `sigstore_bundle.proto`; the Sigstore client specification, §4.

@@ -198,9 +198,31 @@ fn bite_form(change: impl FnOnce(&mut Value), expected: &BundleError) {
     assert_eq!(&Bundle::from_json(bundle.to_string().as_bytes()).unwrap_err(), expected);
 }
 
+/// Only version 0.2 has the certificate as the first of a chain.
+#[test]
+fn the_older_form_is_read_too() {
+    let case = cases().find(|case| case["id"] == "rekor2-happy-path").unwrap();
+    let wanted = Bundle::from_json(case["bundle"].to_string().as_bytes()).unwrap();
+    let chained = |media_type: &str| {
+        let mut bundle = case["bundle"].clone();
+        let material = bundle["verificationMaterial"].as_object_mut().unwrap();
+        let certificate = material.remove("certificate").unwrap();
+        material.insert(
+            "x509CertificateChain".to_owned(),
+            json!({ "certificates": [certificate, { "rawBytes": "" }] }),
+        );
+        bundle["mediaType"] = media_type.into();
+        Bundle::from_json(bundle.to_string().as_bytes())
+    };
+    let read = chained("application/vnd.dev.sigstore.bundle+json;version=0.2").unwrap();
+    assert_eq!((read.certificate, read.signature), (wanted.certificate, wanted.signature));
+    let newer = chained("application/vnd.dev.sigstore.bundle.v0.3+json");
+    assert_eq!(newer.err(), Some(BundleError::NoCertificate));
+}
+
 #[test]
 fn each_rule_of_the_form_bites() {
-    let older = "application/vnd.dev.sigstore.bundle+json;version=0.2";
+    let older = "application/vnd.dev.sigstore.bundle+json;version=0.1";
     bite_form(|it| it["mediaType"] = older.into(), &BundleError::MediaType(older.to_owned()));
     bite_form(|it| it["messageSignature"] = Value::Null, &BundleError::NoMessage);
     let material = "verificationMaterial";

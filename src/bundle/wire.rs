@@ -13,6 +13,8 @@ use crate::tlog::merkle::Hash;
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// What it was called first.
 const OLDER: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
+/// That of version 0.2, which has the certificate as the first of a chain; sigstore-js writes it.
+const CHAINED: &str = "application/vnd.dev.sigstore.bundle+json;version=0.2";
 
 /// The most octets of a bundle that is read.
 const LONGEST: usize = 1 << 20;
@@ -94,10 +96,17 @@ struct Wire {
 struct Material {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x509_certificate_chain: Option<Chain>,
     #[serde(default)]
     tlog_entries: Vec<Entry>,
     #[serde(default)]
     timestamp_verification_data: Option<Timestamps>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Chain {
+    certificates: Vec<Raw>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -186,12 +195,18 @@ impl Bundle {
         }
         let form = |error: serde_json::Error| BundleError::Form(error.to_string());
         let Kind { media_type } = serde_json::from_slice(json).map_err(form)?;
-        if ![MEDIA_TYPE, OLDER].contains(&media_type.as_str()) {
+        if ![MEDIA_TYPE, OLDER, CHAINED].contains(&media_type.as_str()) {
             return Err(BundleError::MediaType(media_type));
         }
         let wire: Wire = serde_json::from_slice(json).map_err(form)?;
-        let Material { certificate, mut tlog_entries, timestamp_verification_data: stamps } =
-            wire.verification_material;
+        let Material {
+            certificate,
+            x509_certificate_chain: chain,
+            mut tlog_entries,
+            timestamp_verification_data: stamps,
+        } = wire.verification_material;
+        let chain = chain.filter(|_| media_type == CHAINED);
+        let certificate = certificate.or(chain.and_then(|it| it.certificates.into_iter().next()));
         let message = wire.message_signature.ok_or(BundleError::NoMessage)?;
         let (Some(entry), true) = (tlog_entries.pop(), tlog_entries.is_empty()) else {
             return Err(BundleError::Entries);
@@ -222,6 +237,7 @@ impl Bundle {
             media_type: MEDIA_TYPE.to_owned(),
             verification_material: Material {
                 certificate: Some(Raw { raw_bytes: Base64(self.certificate.clone()) }),
+                x509_certificate_chain: None,
                 tlog_entries: vec![Entry::of(&self.entry)],
                 timestamp_verification_data: Some(Timestamps {
                     rfc3161_timestamps: stamps.collect(),
@@ -306,7 +322,7 @@ pub enum BundleError {
     #[error("it is no bundle: {0}")]
     Form(String),
     /// Another version, or no bundle.
-    #[error("its media type is {}; only bundles of version 0.3 are verified", quote(.0))]
+    #[error("its media type is {}; only bundles of versions 0.2 and 0.3 are verified", quote(.0))]
     MediaType(String),
     /// A key or an older chain.
     #[error("it has no verificationMaterial.certificate; a bundle of a key alone is not verified")]
