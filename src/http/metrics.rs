@@ -1,12 +1,12 @@
-//! `/metrics`: what will end, and how large the logs are, as Prometheus reads it.
+//! `/metrics`: what will end, as Prometheus reads it.
 //!
-//! Nothing in it is about anybody who asks, and nothing in it grows but by shards: a handful of lines.
+//! Anybody may ask, and so it says nothing of what is issued, not even how much: that is for those who may read
+//! the logs.
 
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-use crate::log::shards::Shards;
 use crate::time::Timestamp;
 
 use super::App;
@@ -16,30 +16,18 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     let now = app.authority.clock.now();
     let chain = &app.authority.succession.at(now).chain;
     let ends = [("authority", Some(chain.not_after())), ("tuf", app.shared.trust_files.overdue())];
-    let logs = [("ct", &app.authority.logs), ("tlog", &app.signatures.logs)];
     let headers = [(CONTENT_TYPE, "text/plain; version=0.0.4"), (CACHE_CONTROL, "no-store")];
-    (headers, text(&ends, &logs)).into_response()
+    (headers, text(&ends)).into_response()
 }
 
-/// The lines: `ends` says what ends when, or is about to if nobody signs it anew.
-fn text(ends: &[(&str, Option<Timestamp>)], logs: &[(&str, &Shards)]) -> String {
+/// The lines: what ends when, or is about to if nobody signs it anew; what is not known has none.
+fn text(ends: &[(&str, Option<Timestamp>)]) -> String {
     let mut text = "# HELP mayfly_expiry_timestamp_seconds When this ends: the issuing chain, or what the TUF \
                     repository has signed, less the time that it takes to sign it anew.\n\
                     # TYPE mayfly_expiry_timestamp_seconds gauge\n"
         .to_owned();
-    for (what, end) in ends {
-        if let Some(end) = end {
-            text +=
-                &format!("mayfly_expiry_timestamp_seconds{{of=\"{what}\"}} {}\n", end.as_secs());
-        }
-    }
-    text += "# HELP mayfly_log_entries How many entries a shard of a log has.\n\
-             # TYPE mayfly_log_entries gauge\n";
-    for (log, shards) in logs {
-        for shard in shards.all().iter() {
-            let (name, size) = (shard.shard(), shard.head().size);
-            text += &format!("mayfly_log_entries{{log=\"{log}\",shard=\"{name}\"}} {size}\n");
-        }
+    for (of, end) in ends.iter().filter_map(|(of, end)| Some((of, end.as_ref()?))) {
+        text += &format!("mayfly_expiry_timestamp_seconds{{of=\"{of}\"}} {}\n", end.as_secs());
     }
     text
 }
@@ -50,8 +38,7 @@ mod tests {
 
     #[test]
     fn each_end_that_is_known_has_a_line() {
-        let ends = [("authority", Some(Timestamp::from_secs(7))), ("tuf", None)];
-        let text = text(&ends, &[("ct", &Shards::new(Vec::new()))]);
+        let text = text(&[("authority", Some(Timestamp::from_secs(7))), ("tuf", None)]);
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(lines, ["mayfly_expiry_timestamp_seconds{of=\"authority\"} 7"]);
     }

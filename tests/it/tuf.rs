@@ -289,6 +289,8 @@ async fn what_is_about_to_expire_is_said() {
         let now = SystemClock.now().as_secs() + days * 24 * 60 * 60;
         // The time of the server goes on, by seconds.
         assert_eq!(end("tuf") <= now + 60, warns, "{metrics}");
-        assert!(end("authority") > now && metrics.contains("mayfly_log_entries{log=\"tlog\""));
+        assert!(end("authority") > now, "{metrics}");
+        // How much is issued is for those who may read the logs.
+        assert_eq!(metrics.matches("mayfly_").count(), 4, "{metrics}");
     }
 }
