@@ -81,7 +81,7 @@ impl Repository {
     /// [`InstallationError::Io`] when a file cannot be read.
     pub fn open(folder: &Path, passphrase: Option<&str>) -> Result<Self, InstallationError> {
         let root = newest_root(folder)?;
-        remember(folder, root.version())?;
+        is_newest(folder, root.version())?;
         let [_, key] = root.keys().map_err(in_file(folder, &root.file()))?;
         let path = folder.join(online_key(root.version()));
         let signer = FileSigner::open(&path, passphrase)?;
@@ -123,6 +123,8 @@ impl Repository {
     /// [`InstallationError::Io`] when it cannot be written; what was in force still is.
     pub fn renew(&self, files: &Targets, now: Timestamp) -> Result<(), InstallationError> {
         let Some(signer) = &self.signer else { return Ok(()) };
+        // Crash: whoever made the root may have died before this.
+        remember(&self.folder, self.root.version())?;
         let version = self.next_version(now);
         let InForce { targets, snapshot, timestamp } = self.in_force();
         let stated = |old: Option<Metadata>, statement: Statement| match old
@@ -250,7 +252,7 @@ pub fn rotate(
 ) -> Result<u64, InstallationError> {
     let Some(adding) = Adding::begin(folder)? else { return Err(RepositoryError::Busy.into()) };
     let root = newest_root(folder)?;
-    remember(folder, root.version())?;
+    is_newest(folder, root.version())?;
     let path = folder.join(root_key(root.version()));
     if !path.exists() {
         return Err(RepositoryError::NoRootKey { key: path }.into());
@@ -267,21 +269,28 @@ pub fn rotate(
     Ok(version)
 }
 
-/// Keeps the version of the newest root beside the folder, once there is more than the first.
+/// Whether no root newer than this version is remembered; yields the one that is.
 ///
 /// Attack: an old copy of the folder, put back, would go on with keys that were taken back, and make a second root
 /// of a version that clients have seen; they could never follow.
-fn remember(folder: &Path, version: u64) -> Result<(), InstallationError> {
+fn is_newest(folder: &Path, version: u64) -> Result<u64, InstallationError> {
     let memory = folder.with_extension(MEMORY);
     let known = match fs::read_to_string(&memory) {
         Ok(text) => text.trim().parse().unwrap_or(1),
         Err(error) if error.kind() == io::ErrorKind::NotFound => 1,
         Err(error) => return Err(InstallationError::io(&memory, &error)),
     };
-    match version {
-        _ if version < known => Err(RepositoryError::Old { memory, known, version }.into()),
-        _ if version > known => place::replace(&memory, &format!("{version}\n")),
-        _ => Ok(()),
+    match version < known {
+        true => Err(RepositoryError::Old { memory, known, version }.into()),
+        false => Ok(known),
+    }
+}
+
+/// Keeps the version of the newest root beside the folder, once there is more than the first.
+fn remember(folder: &Path, version: u64) -> Result<(), InstallationError> {
+    match is_newest(folder, version)? < version {
+        true => place::replace(&folder.with_extension(MEMORY), &format!("{version}\n")),
+        false => Ok(()),
     }
 }
 
@@ -520,11 +529,13 @@ mod tests {
         let old = RepositoryError::Old { memory: memory.clone(), known: 2, version: 1 };
         assert_eq!(Repository::open(&folder, None).err(), Some(old.clone().into()));
         assert_eq!(rotate(&folder, None, NOW), Err(old.into()));
-        // What a crash kept from being remembered is remembered by the next one who opens it.
+        // What a crash kept from being remembered is remembered by the next one who signs.
         fs::remove_file(&memory).unwrap();
         assert_eq!(rotate(&folder, None, NOW), Ok(2));
         fs::remove_file(&memory).unwrap();
-        open(&folder);
+        let repository = open(&folder);
+        assert!(!memory.exists(), "whoever only looks writes nothing");
+        repository.renew(&files("a"), NOW).unwrap();
         assert_eq!(fs::read_to_string(memory).unwrap(), "2\n");
     }
 
