@@ -132,8 +132,13 @@ async fn checked(request: Request) -> Result<Entry, SignatureError> {
         return Ok(request.check()?);
     }
     let died = |error: String| SignatureError::Failed(LogError::Thread(error));
-    let _turn = ENVELOPES.acquire().await.map_err(|error| died(error.to_string()))?;
-    let checked = tokio::task::spawn_blocking(move || request.check()).await;
+    let turn = ENVELOPES.acquire().await.map_err(|error| died(error.to_string()))?;
+    let check = move || {
+        // With whoever works: one who asked and went away leaves the work behind.
+        let _turn = turn;
+        request.check()
+    };
+    let checked = tokio::task::spawn_blocking(check).await;
     Ok(checked.map_err(|error| died(error.to_string()))??)
 }
 
