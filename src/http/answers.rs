@@ -34,7 +34,7 @@ pub struct Bundle {
     rests: Vec<(Arc<Chain>, Arc<Rest>)>,
     /// Version 2's trust bundle, JSON.
     pub json: Bytes,
-    /// Version 1's trust bundle, PEM: the chain that issues first, then what others have more.
+    /// Version 1's trust bundle, PEM: the chain that began first, then what the later ones have more.
     pub pem: Bytes,
     /// gRPC's trust bundle.
     pub grpc: TrustBundle,
