@@ -9,10 +9,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::CommandError;
-use super::instance::{Instance, with_passphrase};
 use tokio::task::JoinError;
 
+use super::CommandError;
+use super::instance::{Instance, with_passphrase};
 use crate::config::AuthorityFiles;
 use crate::http::trust::TrustFiles;
 use crate::installation::Files;

@@ -294,3 +294,45 @@ async fn what_is_about_to_expire_is_said() {
         assert_eq!(metrics.matches("mayfly_").count(), 4, "{metrics}");
     }
 }
+
+/// Where nothing can be signed anew, as on a full disk, what is in force is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_force_is_served_while_nothing_can_be_signed() {
+    let bench = Bench::new();
+    let mut server = bench.serve();
+    let signed = bench.get("/tuf/timestamp.json").await.expect("a repository");
+    server.kill();
+    // What is written is called so first, and folders are in its way; another chain is to be told of.
+    for unfinished in ["data/tuf/.new", "data/tuf/targets/.new"] {
+        std::fs::create_dir(bench.path(unfinished)).unwrap();
+    }
+    bench.run(&["rotate", "authority"]);
+    let server = Server::start(&bench.source());
+    server.comes_to_say("the TUF repository: ");
+    assert_eq!(bench.get("/tuf/timestamp.json").await, Some(signed));
+    assert!(bench.get("/tuf/root.json").await.is_some());
+    let root = bench.get("/trusted_root.json").await.unwrap();
+    assert_eq!(root["certificateAuthorities"].as_array().unwrap().len(), 2);
+}
+
+/// An old copy of the repository is not gone on from: clients have seen newer roots.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_copy_of_the_repository_is_refused() {
+    let bench = Bench::new();
+    let mut server = bench.serve();
+    bench.rotate(&server, 2).await;
+    server.kill();
+    let tuf = bench.path("data/tuf");
+    for new in ["2.root.json", "2.key", "2.online.key"] {
+        std::fs::remove_file(tuf.join(new)).unwrap();
+    }
+    for command in [&["serve"][..], &["rotate", "tuf"]] {
+        let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+        let refused = mayfly.args(command).args(bench.source()).output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            refused.status.code() == Some(1) && said.contains("tuf.newest remembers root 2"),
+            "{said}"
+        );
+    }
+}
