@@ -260,6 +260,8 @@ mod tests {
         proof: Option<Base64>,
         kind: Option<Ignored>,
         inner: Option<Message<Inner>>,
+        #[serde(default, deserialize_with = "few")]
+        list: Option<Vec<Message<Inner>>>,
     }
 
     #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -317,6 +319,14 @@ mod tests {
         refuses(r#"{"kind":true}"#, "expected a name");
         refuses(r#"{"kind":1.5}"#, "32 bits");
         refuses(r#"{"kind":2147483648}"#, "32 bits");
+    }
+
+    #[test]
+    fn reads_no_more_of_a_list_than_it_may_have() {
+        let list = |count: usize| format!(r#"{{"list":[{}]}}"#, vec!["{}"; count].join(","));
+        assert_eq!(accepts(&list(64)).list.unwrap().len(), 64);
+        assert_eq!(accepts(r#"{"list":null}"#).list, None);
+        refuses(&list(65), "a list of at most 64");
     }
 
     #[test]

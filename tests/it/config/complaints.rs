@@ -48,6 +48,19 @@ fn a_wrong_type_is_named_with_line_and_key() {
     check_whole("", &["mayfly.yaml:1: expected a map, got nothing"]);
 }
 
+/// One that is there twice would be a majority of its own.
+#[test]
+fn an_ntp_server_is_named_once() {
+    let ntp = |servers: &str| format!("timestamps: {{ ntp: [{servers}] }}");
+    check(
+        "lifetime: 10m",
+        &ntp("a.example, b.example, A.example"),
+        &[
+            "mayfly.yaml:10: timestamps.ntp: \"A.example\" is there twice, and would count twice; name each NTP server once",
+        ],
+    );
+}
+
 #[test]
 fn an_unknown_key_shows_the_known_ones_and_a_later_one_says_so() {
     check(
