@@ -103,9 +103,11 @@ impl Signatures {
         now: Timestamp,
     ) -> Result<Logged, SignatureError> {
         // Before anything is verified that costs time: strangers are to have none of it.
-        self.admits.admits_any(&request.verifiers(), now)?;
+        let admitted = self.admits.admitted(&request, now)?;
         let entry = checked(request).await?;
-        self.admits.check(entry.verifiers(), now)?;
+        if !entry.verifiers().iter().all(|it| admitted.contains(it)) {
+            return Err(SignatureError::Stranger);
+        }
         let log = self.logs.current(now)?;
         let attempt = Attempt {
             time: now,
@@ -153,28 +155,31 @@ fn unproven(error: Unprovable) -> LogError {
 }
 
 impl Admission {
-    /// Whether some of these may be the signer.
-    fn admits_any(&self, verifiers: &[&Verifier], now: Timestamp) -> Result<(), SignatureError> {
-        let admitted =
-            verifiers.iter().any(|it| self.check(std::slice::from_ref(*it), now).is_ok());
-        if verifiers.is_empty() || admitted { Ok(()) } else { Err(SignatureError::Stranger) }
+    /// Those verifiers of a request that may be a signer's; refuses a request that has only others.
+    fn admitted(&self, request: &Request, now: Timestamp) -> Result<Vec<Verifier>, SignatureError> {
+        let mut verifiers: Vec<Verifier> = request.verifiers().into_iter().cloned().collect();
+        // Who sends none is told that they are missing.
+        if verifiers.is_empty() {
+            return Ok(verifiers);
+        }
+        if let Self::Issued(succession) = self {
+            let chains = succession.all();
+            let issuing = chains.iter().filter_map(|issuing| issuing.chain.ders().first());
+            let issuing: Vec<Reading> = issuing.filter_map(|der| Reading::of(der).ok()).collect();
+            verifiers.retain(|it| is_issued(&it.material, &issuing, now));
+        }
+        if verifiers.is_empty() { Err(SignatureError::Stranger) } else { Ok(verifiers) }
     }
+}
 
-    fn check(&self, verifiers: &[Verifier], now: Timestamp) -> Result<(), SignatureError> {
-        let Self::Issued(succession) = self else { return Ok(()) };
-        let chains = succession.all();
-        let issuing = chains.iter().filter_map(|issuing| issuing.chain.ders().first());
-        let issuing: Vec<Reading> = issuing.filter_map(|der| Reading::of(der).ok()).collect();
-        let is_ours = |verifier: &Verifier| match &verifier.material {
-            Material::PublicKey(_) => false,
-            Material::Certificate(der) => Reading::of(der).is_ok_and(|certificate| {
-                let (not_before, not_after) = certificate.validity();
-                let counts = not_before <= now && now <= not_after.plus(GRACE);
-                counts && issuing.iter().any(|it| certificate.verify_issued_by(it).is_ok())
-            }),
-        };
-        if verifiers.iter().all(is_ours) { Ok(()) } else { Err(SignatureError::Stranger) }
-    }
+/// Whether it is a certificate of one of these authorities, and still counts.
+fn is_issued(material: &Material, issuing: &[Reading], now: Timestamp) -> bool {
+    let Material::Certificate(der) = material else { return false };
+    Reading::of(der).is_ok_and(|certificate| {
+        let (not_before, not_after) = certificate.validity();
+        let counts = not_before <= now && now <= not_after.plus(GRACE);
+        counts && issuing.iter().any(|it| certificate.verify_issued_by(it).is_ok())
+    })
 }
 
 /// Why a signature is not logged.

@@ -327,13 +327,34 @@ async fn only_those_with_a_certificate_of_ours_where_it_says_so() {
     assert!(x509_cert::Certificate::from_der(&forged).is_ok());
     let stranger = signer.request_by("one", &verifier(&forged)).to_string();
     assert_eq!(bench.post(&stranger).await.status, 403);
+    // Of an envelope all who signed are asked for one, and nobody else.
+    let with_ours = |mut envelope: Value| {
+        let verifiers = &mut envelope["dsseRequestV002"]["verifiers"];
+        verifiers.as_array_mut().unwrap().push(verifier(&der));
+        envelope
+    };
+    let stranger = Signer::new();
+    let both = {
+        let theirs = stranger.envelope("two");
+        let mut both = with_ours(signer.envelope("two"));
+        for member in ["/dsseRequestV002/envelope/signatures", "/dsseRequestV002/verifiers"] {
+            let theirs = theirs.pointer(member).unwrap().as_array().unwrap().clone();
+            both.pointer_mut(member).unwrap().as_array_mut().unwrap().extend(theirs);
+        }
+        both
+    };
+    for foreign in [signer.envelope("two"), with_ours(stranger.envelope("two")), both] {
+        let answer = bench.post(&foreign.to_string()).await;
+        assert_eq!(answer.status, 403, "{}", answer.text());
+    }
+    assert_eq!(bench.logs(&with_ours(signer.envelope("two"))).await, 2);
     // It ends ten minutes after midnight, and counts an hour longer.
     for (seconds, status) in [(4200, 201), (4202, 403)] {
         bench.authority.clock.set(Timestamp::from_secs(MIDNIGHT + seconds));
         let answer = bench.post(&request(&seconds.to_string()).to_string()).await;
         assert_eq!(answer.status, status, "{seconds}: {}", answer.text());
     }
-    assert_eq!(bench.log.head().size, 3);
+    assert_eq!(bench.log.head().size, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
