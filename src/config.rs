@@ -29,6 +29,7 @@ mod kinds;
 mod log;
 mod mayfly;
 mod node;
+mod patrons;
 mod presets;
 mod provider;
 mod proxy;
@@ -44,10 +45,10 @@ pub use crate::config::files::{Files, Text};
 pub use crate::config::fulcio::Imported;
 pub use crate::config::log::{LogConfig, Readers};
 pub use crate::config::mayfly::TABLES;
+pub use crate::config::patrons::Patrons;
 pub use crate::config::proxy::Proxy;
 pub use crate::config::reader::Table;
-pub use crate::config::signatures::Signers;
-pub use crate::config::timestamps::{Patrons, TimestampConfig};
+pub use crate::config::timestamps::TimestampConfig;
 
 use crate::config::address::Address;
 use crate::config::fulcio::Repeated;
@@ -85,7 +86,7 @@ pub struct Config {
     /// Who may read what was issued, and what is kept of it.
     pub log: LogConfig,
     /// Whose signatures the signature log takes.
-    pub signatures: Signers,
+    pub signatures: Patrons,
     /// Who gets timestamps, and by what the clock is judged.
     pub timestamps: TimestampConfig,
     /// What is odd in the file and harmless: one sentence each, with file and line.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use crate::config::address::Address;
 use crate::config::issuers::{self, ISSUER, KEYS};
 use crate::config::log::{self, LOG, LogConfig, RECORDS};
+use crate::config::patrons::Patrons;
 use crate::config::proxy;
 use crate::config::reader::{Cursor, Section, Table};
-use crate::config::signatures::{self, SIGNATURES, Signers};
+use crate::config::signatures::{self, SIGNATURES};
 use crate::config::timestamps::{self, TIMESTAMPS, TimestampConfig};
 use crate::config::trusted::{Trusted, assemble};
 use crate::config::{AuthorityFiles, Config, Denials, Files, Overrides, Proxy, Tls};
@@ -149,7 +150,7 @@ pub(super) fn around(
         files: Files::default(),
         denials: Denials::Full,
         log: LogConfig::default(),
-        signatures: Signers::default(),
+        signatures: Patrons::default(),
         timestamps: TimestampConfig::default(),
         warnings: Vec::new(),
         summaries,

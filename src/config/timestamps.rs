@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::patrons::Patrons;
 use crate::config::reader::{Cursor, Section, Table};
 use crate::quote::quote;
 
@@ -10,39 +11,6 @@ pub(super) const TIMESTAMPS: Table =
 
 /// More NTP servers than anybody needs.
 const SERVERS: usize = 16;
-
-/// Whose requests are taken, where no token is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Patrons {
-    /// Anyone's, where the instance is for this machine alone; theirs who were just issued a certificate,
-    /// elsewhere.
-    #[default]
-    Local,
-    /// Anyone's.
-    Anyone,
-    /// Theirs who were just issued a certificate.
-    Issued,
-}
-
-impl Patrons {
-    /// Whether anyone's are, at an instance for this machine alone or not.
-    pub fn are_all(self, is_local: bool) -> bool {
-        match self {
-            Self::Anyone => true,
-            Self::Issued => false,
-            Self::Local => is_local,
-        }
-    }
-
-    /// Reads `anyone` or `issued`.
-    pub(super) fn read(cursor: &Cursor<'_>) -> Option<Self> {
-        match cursor.text()? {
-            "anyone" => Some(Self::Anyone),
-            "issued" => Some(Self::Issued),
-            other => cursor.fail(format!("expected anyone or issued, got {}", quote(other))),
-        }
-    }
-}
 
 /// What a file says of timestamps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

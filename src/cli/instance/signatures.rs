@@ -12,9 +12,9 @@ use crate::time::Clock;
 impl Instance {
     /// Who may log what.
     pub(super) fn signatures(&self, clock: &Arc<dyn Clock>, calendar: &Calendar) -> Signatures {
-        let admits = match self.config.signatures.is_issued(self.config.is_local()) {
-            false => Admission::Anyone,
-            true => Admission::Issued(calendar.succession().clone()),
+        let admits = match self.config.signatures.are_all(self.config.is_local()) {
+            true => Admission::Anyone,
+            false => Admission::Issued(calendar.succession().clone()),
         };
         Signatures { clock: Arc::clone(clock), logs: calendar.signatures().clone(), admits }
     }
