@@ -170,9 +170,9 @@ fn dsse(envelope: &Envelope, verifiers: &[Verifier]) -> Result<Entry, RekorError
     }
     // In one order, whichever they came in: a certificate says more than its key.
     let mut verifiers: Vec<&Verifier> = verifiers.iter().collect();
-    verifiers.sort_by_key(|verifier| match &verifier.material {
-        Material::Certificate(der) => (0, der.clone()),
-        Material::PublicKey(spki) => (1, spki.clone()),
+    verifiers.sort_by_key(|&verifier| match &verifier.material {
+        Material::Certificate(der) => (0, der),
+        Material::PublicKey(spki) => (1, spki),
     });
     let keys = verifiers.iter().copied().map(Key::of).collect::<Result<Vec<_>, _>>()?;
     let signed = envelope.signed();
