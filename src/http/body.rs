@@ -3,6 +3,7 @@
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::handler::Handler;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -42,6 +43,13 @@ pub async fn read(
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(longest)),
         Err(_) => Err(Problem::body_broken()),
     }
+}
+
+/// The media type of a body, in small letters and without its parameters, if its sender says one; nothing where
+/// what he says is not text.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let kind = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(kind.split(';').next()?.trim().to_ascii_lowercase())
 }
 
 /// POST and nothing else; other methods get upstream's answer.

@@ -13,7 +13,6 @@
 //! Spec: rekor-tiles `api/proto/rekor/v2`; protobuf-specs, `sigstore_rekor.proto`.
 
 use axum::extract::{FromRequest, Request, State};
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -178,10 +177,7 @@ impl<S: Sync> FromRequest<S> for Asked {
 
 /// Whether a body is JSON by what its sender says; whoever says nothing sends that.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(CONTENT_TYPE) else { return true };
-    let kind = kind.to_str().unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
+    body::media_type(headers).is_none_or(|kind| kind == "application/json")
 }
 
 /// Logs a signature.
@@ -259,6 +255,8 @@ impl From<SignatureError> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::CONTENT_TYPE;
+
     use super::*;
 
     #[test]

@@ -90,10 +90,8 @@ enum Form {
 }
 
 impl Form {
-    /// By the media type, whatever its parameters.
     fn of(headers: &HeaderMap) -> Option<Self> {
-        let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
-        match kind.to_ascii_lowercase().as_str() {
+        match body::media_type(headers)?.as_str() {
             "application/timestamp-query" => Some(Self::Der),
             "application/json" => Some(Self::Json),
             _ => None,
