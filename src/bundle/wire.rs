@@ -324,7 +324,7 @@ pub enum BundleError {
     /// Another version, or no bundle.
     #[error("its media type is {}; only bundles of versions 0.2 and 0.3 are verified", quote(.0))]
     MediaType(String),
-    /// A key or an older chain.
+    /// A key alone; or a chain, in a version that has none.
     #[error("it has no verificationMaterial.certificate; a bundle of a key alone is not verified")]
     NoCertificate,
     /// An attestation.

@@ -1,9 +1,8 @@
 //! JSON as protobuf has it, read as leniently as gRPC's gateway reads it and no more.
 //!
 //! Field names in lowerCamelCase or as the .proto has them; unknown fields are skipped, unless a message says
-//! otherwise; `null` is as
-//! good as absent; a field that stands there twice, under whichever names, is an error. Only the
-//! first JSON value is read, and an empty body is an empty message. Messages derive
+//! otherwise; `null` is as good as absent; a field that stands there twice, under whichever names, is an
+//! error. Only the first JSON value is read, and an empty body is an empty message. Messages derive
 //! [`Deserialize`] with every field an `Option`, which gives all of that but the rest, which is here.
 
 use std::fmt;

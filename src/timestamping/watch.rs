@@ -39,9 +39,9 @@ const QUESTION: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Watch {
     /// Whose newest heads it must not be behind.
-    pub logs: Vec<Shards>,
+    logs: Vec<Shards>,
     /// The NTP servers that are asked; none is if there are none.
-    pub servers: Vec<String>,
+    servers: Vec<String>,
     seen: Mutex<Seen>,
 }
 
