@@ -364,17 +364,12 @@ async fn one_address_may_come_so_often() {
     let once = std::num::NonZeroU32::MIN;
     let (_log, server) = serve(&authority, false, Some(Rate::per_second(once, once))).await;
     let request = Signer::new().request("one").to_string();
-    let answers = [(); 3].map(|()| post(&server, "application/json", &request));
-    let statuses = futures(answers).await;
+    let ask = || post(&server, "application/json", &request);
+    let answers: [Answer; 3] = tokio::join!(ask(), ask(), ask()).into();
+    let statuses = answers.map(|answer| answer.status);
     assert!(statuses.contains(&201) && statuses.contains(&429), "{statuses:?}");
     // Reading is as free as before.
     assert_eq!(server.get("/api/v2/checkpoint").await.status, 200);
-}
-
-async fn futures(answers: [impl Future<Output = Answer>; 3]) -> Vec<u16> {
-    let [a, b, c] = answers;
-    let (a, b, c) = tokio::join!(a, b, c);
-    [a, b, c].iter().map(|answer| answer.status).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
