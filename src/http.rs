@@ -184,18 +184,26 @@ impl App {
     ///
     /// A [`Problem`]: the authority's error, or that we are too busy or too slow.
     async fn issue(&self, request: authority::Request) -> Result<Issued, Problem> {
-        let _place = self.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
         let (id, client) = (request.caller.request_id.clone(), request.caller.client);
-        let exchange = tokio::time::timeout(self.patience, self.authority.issue(request));
-        let outcome = exchange.await.map_err(|_| {
-            tracing::error!(request = id, "the exchange took too long and was given up");
-            Problem::too_slow()
-        })?;
+        let outcome = self.in_time(("the exchange", &id), self.authority.issue(request)).await?;
         self.shared.health.note(&outcome, self.authority.clock.as_ref());
         if outcome.is_ok() {
             self.shared.issued.note(client).await;
         }
         outcome.map_err(|error| Problem::of(error, self.denials))
+    }
+
+    /// Does `work` for the request `id` if there is a place for it, and while anybody waits.
+    async fn in_time<T>(
+        &self,
+        (what, id): (&str, &str),
+        work: impl Future<Output = T>,
+    ) -> Result<T, Problem> {
+        let _place = self.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
+        tokio::time::timeout(self.patience, work).await.map_err(|_| {
+            tracing::error!(request = id, "{what} took too long and was given up");
+            Problem::too_slow()
+        })
     }
 }
 

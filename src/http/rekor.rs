@@ -221,13 +221,8 @@ impl App {
         request: rekor::Request,
         caller: &Caller,
     ) -> Result<Logged, Problem> {
-        let _place = self.exchanges.try_acquire().map_err(|_| Problem::overloaded())?;
-        let logging = tokio::time::timeout(self.patience, self.signatures.log(request, caller));
-        let logged = logging.await.map_err(|_| {
-            tracing::error!(request = caller.request_id, "logging took too long and was given up");
-            Problem::too_slow()
-        })?;
-        Ok(logged?)
+        let logging = self.signatures.log(request, caller);
+        Ok(self.in_time(("logging", &caller.request_id), logging).await??)
     }
 }
 
