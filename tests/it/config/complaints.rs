@@ -133,6 +133,19 @@ fn who_reads_is_anyone_nobody_or_a_file_of_tokens() {
 }
 
 #[test]
+fn who_logs_signatures_and_gets_timestamps_is_one_of_two_words() {
+    check("lifetime: 10m", "signatures: { from: issued }\ntimestamps: { from: anyone }", &[]);
+    check(
+        "lifetime: 10m",
+        "signatures: { from: nobody }\ntimestamps: { from: local }",
+        &[
+            "mayfly.yaml:10: signatures.from: expected anyone or issued, got \"nobody\"",
+            "mayfly.yaml:11: timestamps.from: expected anyone or issued, got \"local\"",
+        ],
+    );
+}
+
+#[test]
 fn witnesses_are_a_policy_that_can_be_asked() {
     const KEY: &str = "w.example+e25d5acc+BAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB";
     let folder = TempDir::new().unwrap();
