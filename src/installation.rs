@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use crate::algorithm::SignatureAlgorithm;
 use crate::certificate::{Chain, ChainError};
+use crate::config::{AuthorityFiles, Config};
 use crate::ct::window::Window;
 use crate::log::LogError;
 use crate::signer::Signer;
@@ -74,6 +75,17 @@ impl Files {
             repository: dir.join("tuf"),
         }
     }
+
+    /// Those of the instance that is configured so.
+    pub fn of(config: &Config) -> Self {
+        let AuthorityFiles { chain, key, .. } = &config.authority;
+        Self::in_dir(&config.data).with_authority(chain, key)
+    }
+
+    /// The same with an authority that is elsewhere.
+    fn with_authority(self, chain: &Path, key: &Path) -> Self {
+        Self { chain: chain.to_owned(), authority_key: key.to_owned(), ..self }
+    }
 }
 
 /// What a new installation is to be. Not `Debug`: it holds a passphrase.
@@ -124,9 +136,7 @@ impl Options<'_> {
         let files = Files::in_dir(dir);
         match self.authority {
             Authority::New { .. } => files,
-            Authority::Given { chain, key } => {
-                Files { chain: chain.to_owned(), authority_key: key.to_owned(), ..files }
-            }
+            Authority::Given { chain, key } => files.with_authority(chain, key),
         }
     }
 }
@@ -232,8 +242,7 @@ pub fn open_authority(
     passphrase: Option<&str>,
     now: Timestamp,
 ) -> Result<(Arc<Chain>, Arc<dyn Signer>), InstallationError> {
-    let (chain, authority_key) = (chain.to_owned(), key.to_owned());
-    let files = Files { chain, authority_key, ..Files::in_dir(Path::new("")) };
+    let files = Files::in_dir(Path::new("")).with_authority(chain, key);
     succession::at(&succession::read(&files, passphrase, now, &[])?, now)
 }
 

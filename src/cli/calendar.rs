@@ -97,7 +97,7 @@ impl Calendar {
     ) -> Result<Self, CommandError> {
         let place = Arc::new(Place::of(instance, clock, read_only));
         let Installation { shards, signatures, .. } = &instance.installation;
-        let Files { shards: ct, signatures: tlog, .. } = Files::in_dir(&instance.config.data);
+        let Files { shards: ct, signatures: tlog, .. } = Files::of(&instance.config);
         let mut calendar = Self {
             certificates: Row::open(&place, ct, shards)?,
             signatures: Row::open(&place, tlog, signatures)?,

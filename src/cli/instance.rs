@@ -90,11 +90,7 @@ impl Instance {
     /// [`CommandError::Failed`] for what is in the folder.
     pub fn at_rest(config: Config) -> Result<Self, CommandError> {
         let now = SystemClock.now();
-        let files = Files {
-            chain: config.authority.chain.clone(),
-            authority_key: config.authority.key.clone(),
-            ..Files::in_dir(&config.data)
-        };
+        let files = Files::of(&config);
         let installation = with_passphrase(&config.authority, |passphrase| {
             installation::open_files(&files, passphrase, now)
         })?;

@@ -59,7 +59,7 @@ impl Publisher {
     /// [`CommandError::Failed`] says what is wrong with the repository.
     pub fn open(instance: &Instance, read_only: bool) -> Result<Self, CommandError> {
         let authority = instance.config.authority.clone();
-        let folder = Files::in_dir(&instance.config.data).repository;
+        let folder = Files::of(&instance.config).repository;
         let mut keeper = Keeper { repository: Mutex::default(), folder, authority, read_only };
         keeper.repository = Mutex::new(keeper.open()?);
         Ok(Self {

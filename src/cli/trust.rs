@@ -117,7 +117,7 @@ pub fn run(command: Command) -> Result<(), CommandError> {
 
 /// The first root of the TUF repository, by which clients begin.
 fn first_root(instance: &Instance) -> Result<Vec<u8>, InstallationError> {
-    repository::first_root(&Files::in_dir(&instance.config.data).repository)
+    repository::first_root(&Files::of(&instance.config).repository)
 }
 
 /// What cosign reads from files of their own, of what there is.

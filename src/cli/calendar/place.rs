@@ -61,16 +61,12 @@ fn wait<T: Send>(future: impl Future<Output = T> + Send) -> Result<T, CommandErr
 
 impl Place {
     pub(super) fn of(instance: &Instance, clock: &Arc<dyn Clock>, read_only: bool) -> Self {
-        let Config { url, data, authority, log, proxy, lifetime, backdate, .. } = &instance.config;
+        let Config { url, authority, log, proxy, lifetime, backdate, .. } = &instance.config;
         Self {
             url: url.clone(),
             log: log.clone(),
             proxy: proxy.clone(),
-            installed: Files {
-                chain: authority.chain.clone(),
-                authority_key: authority.key.clone(),
-                ..Files::in_dir(data)
-            },
+            installed: Files::of(&instance.config),
             files: authority.clone(),
             issuers: ArcSwap::from_pointee(instance.installation.issuers.clone()),
             timestamps: ArcSwap::from_pointee(instance.installation.timestamps.clone()),

@@ -168,7 +168,7 @@ async fn timestamps(instance: &Instance) -> Line {
 
 /// The TUF repository's newest root holds, and the key that it names is there.
 fn repository(config: &Config) -> Line {
-    let folder = Files::in_dir(&config.data).repository;
+    let folder = Files::of(config).repository;
     let opened =
         with_passphrase(&config.authority, |passphrase| Repository::open(&folder, passphrase));
     match opened {

@@ -71,11 +71,7 @@ fn extend(
     }
     let passphrase = init::passphrase(authority.passphrase_file.as_deref())?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    let files = Files {
-        chain: authority.chain.clone(),
-        authority_key: authority.key.clone(),
-        ..Files::in_dir(data)
-    };
+    let files = Files::of(&instance.config);
     let issuers = &instance.installation.issuers;
     succession::extend(&files, issuers, Next { root: &root, passphrase, begins })
         .map_err(CommandError::failed)

@@ -45,7 +45,7 @@ struct Log<'a> {
 
 impl<'a> Log<'a> {
     fn of(instance: &'a Instance, kind: Kind) -> Self {
-        let (files, installed) = (Files::in_dir(&instance.config.data), &instance.installation);
+        let (files, installed) = (Files::of(&instance.config), &instance.installation);
         let (folder, shards, later) = match kind {
             Kind::Certificates => (files.shards, &installed.shards, instance.config.lifetime),
             Kind::Signatures => (files.signatures, &installed.signatures, Duration::ZERO),

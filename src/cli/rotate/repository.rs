@@ -15,7 +15,7 @@ use crate::time::{Clock, SystemClock, Timestamp};
 /// Makes the next root with new keys, or says which one is in force.
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let instance = Instance::read(&args.source)?;
-    let folder = Files::in_dir(&instance.config.data).repository;
+    let folder = Files::of(&instance.config).repository;
     let made = if args.dry_run { None } else { Some(rotate(&instance, &folder)?) };
     let root = repository::newest_root(&folder).map_err(CommandError::failed)?;
     let (version, expires) = (root.version(), root.expires());

@@ -26,7 +26,7 @@ const TIMESTAMPS: Kind = Kind {
 /// [`CommandError`] when the chains cannot be read or the next one not be made.
 pub fn run(options: &Options) -> Result<(), CommandError> {
     chains::run(options, &TIMESTAMPS, |instance, begins| {
-        let folder = Files::in_dir(&instance.config.data).timestamps;
+        let folder = Files::of(&instance.config).timestamps;
         with_passphrase(&instance.config.authority, |passphrase| {
             timestamps::extend(&folder, &instance.installation.timestamps, (begins, passphrase))
         })
