@@ -178,10 +178,7 @@ pub fn create(dir: &Path, options: &Options<'_>) -> Result<(), InstallationError
 
 /// Writes `made` and new logs into the empty folder `dir`, and flushes them.
 fn fill(dir: &Path, made: &[Made], options: &Options<'_>) -> Result<(), InstallationError> {
-    for made in made {
-        let path = dir.join(&made.name);
-        write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
-    }
+    write(dir, made)?;
     let files = options.files(dir);
     let &Options { url, passphrase, now, .. } = options;
     for folder in [&files.shards, &files.signatures] {

@@ -32,7 +32,7 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zeroize::Zeroizing;
 
 use super::succession::Next;
-use super::{Authority, Options};
+use super::{Authority, InstallationError, Options};
 use crate::algorithm;
 use crate::certificate::{Chain, Serial};
 use crate::pem;
@@ -79,21 +79,30 @@ pub(super) enum Secrecy {
     Public,
 }
 
-/// Writes a file that is not there yet, and flushes it.
-pub(super) fn write(path: &Path, made: &Made) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(
-        &mut options,
-        match made.secrecy {
-            Secrecy::Private => 0o600,
-            Secrecy::Public => 0o644,
-        },
-    );
-    let mut file = options.open(path)?;
-    file.write_all(&made.contents)?;
-    file.sync_all()
+/// Writes files that are not there yet into `folder`, and flushes them.
+pub(super) fn write(folder: &Path, made: &[Made]) -> Result<(), InstallationError> {
+    made.iter().try_for_each(|made| {
+        let path = folder.join(&made.name);
+        made.write(&path).map_err(|error| InstallationError::io(&path, &error))
+    })
+}
+
+impl Made {
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(
+            &mut options,
+            match self.secrecy {
+                Secrecy::Private => 0o600,
+                Secrecy::Public => 0o644,
+            },
+        );
+        let mut file = options.open(path)?;
+        file.write_all(&self.contents)?;
+        file.sync_all()
+    }
 }
 
 /// Makes keys and certificates of the authority, unless it has them; the chain comes last.

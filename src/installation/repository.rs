@@ -304,8 +304,7 @@ fn write_root(
     let files = [root_key(version), online_key(version)];
     for file in &files {
         let made = ceremony::signing_key(file, passphrase).map_err(InstallationError::Ceremony)?;
-        let path = folder.join(file);
-        write(&path, &made).map_err(|error| InstallationError::io(&path, &error))?;
+        write(folder, &[made])?;
     }
     let [root, online] = files.map(|file| FileSigner::open(&folder.join(file), passphrase));
     let (root, online) = (root?, online?);
@@ -316,10 +315,8 @@ fn write_root(
     let metadata = Metadata::new(Statement::root(&key, &online), version, now);
     let signers: Vec<_> = before.into_iter().chain([(&key, &root)]).collect();
     let document = signed(&metadata, &signers)?;
-    let path = folder.join(metadata.file());
     let text = String::from_utf8_lossy(&document).into_owned();
-    write(&path, &public(&metadata.file(), text))
-        .map_err(|error| InstallationError::io(&path, &error))
+    write(folder, &[public(&metadata.file(), text)])
 }
 
 /// The document of `metadata`, signed by each key.

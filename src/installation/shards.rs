@@ -422,10 +422,7 @@ pub(super) fn fill(
 ) -> Result<(), InstallationError> {
     let Folder { kind, path: folder } = folder;
     let made = ceremony::log_keys(name, new.passphrase).map_err(InstallationError::Ceremony)?;
-    for made in &made {
-        let path = folder.join(&made.name);
-        write(&path, made).map_err(|error| InstallationError::io(&path, &error))?;
-    }
+    write(folder, &made)?;
     let key = |kind| FileSigner::open(&folder.join(format!("{name}.{kind}")), new.passphrase);
     let (signer, note) = (key("key")?, key("note.key")?);
     let owner = owner(kind.origin(new.url, name), &signer, window);

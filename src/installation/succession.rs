@@ -188,12 +188,7 @@ pub fn extend(
     let [_, text] = &made;
     Chain::from_pem_in_its_time(&text.contents, next.begins)
         .map_err(|error| InstallationError::OtherRoot { key: next.root.to_owned(), error })?;
-    adding.add(&|staging| {
-        made.iter().try_for_each(|made| {
-            let path = staging.join(&made.name);
-            write(&path, made).map_err(|error| InstallationError::io(&path, &error))
-        })
-    })?;
+    adding.add(&|staging| write(staging, &made))?;
     Ok(Some(chain))
 }
 

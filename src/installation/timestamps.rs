@@ -12,7 +12,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ceremony::Made;
 use super::place::Adding;
 use super::succession::LIMIT;
 use super::{InstallationError, ceremony, succession, write};
@@ -32,7 +31,7 @@ pub(super) fn fill(
     fs::create_dir(folder).map_err(|error| InstallationError::io(folder, &error))?;
     let file = format!("{:04}", now.year());
     let made = ceremony::timestamps(&file, organization, (now, passphrase));
-    write_all(folder, &made.map_err(InstallationError::Ceremony)?)
+    write(folder, &made.map_err(InstallationError::Ceremony)?)
 }
 
 /// `known`, and the chains in `folder` that are not among them, each with its key if that is there: the one
@@ -103,7 +102,7 @@ pub fn extend(
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let made = ceremony::next_timestamps(&name, &last.chain, (begins, passphrase));
     let made = made.map_err(InstallationError::Ceremony)?;
-    adding.add(&|staging| write_all(staging, &made))?;
+    adding.add(&|staging| write(staging, &made))?;
     Ok(Some(file))
 }
 
@@ -113,13 +112,6 @@ fn vacant(folder: &Path, year: u64) -> Result<PathBuf, InstallationError> {
     let mut files = (1..LIMIT).map(|number| succession::numbered(&year, number));
     let vacant = files.find(|file| !file.exists() && !file.with_extension("key").exists());
     vacant.ok_or_else(|| InstallationError::Taken { dir: folder.to_owned() })
-}
-
-fn write_all(folder: &Path, made: &[Made]) -> Result<(), InstallationError> {
-    made.iter().try_for_each(|made| {
-        let path = folder.join(&made.name);
-        write(&path, made).map_err(|error| InstallationError::io(&path, &error))
-    })
 }
 
 /// Whether there are chains in `folder` that `known` does not have.
@@ -225,9 +217,8 @@ mod tests {
         let keys = read(&folder, None, &[]).unwrap();
         let none = InstallationError::Timestampless { key: folder.join("2026.key") };
         assert_eq!(check(&keys, NOW), Err(none));
-        ceremony::timestamps("2031", "example.com", (NOW, None)).unwrap().iter().for_each(|made| {
-            write(&folder.join(&made.name), made).unwrap();
-        });
+        let made = ceremony::timestamps("2031", "example.com", (NOW, None)).unwrap();
+        write(&folder, &made).unwrap();
         let keys = read(&folder, None, &[]).unwrap();
         assert_eq!(check(&keys, NOW), Ok(()));
         assert_eq!(keys.len(), 2);
