@@ -21,6 +21,8 @@ use super::InstallationError;
 
 /// What is being built inside a folder is called so, with something random behind it.
 const STAGING: &str = ".mayfly-";
+/// A file that is being replaced is written as this.
+pub(super) const UNFINISHED: &str = ".new";
 /// What was built inside a folder, and is about to move up.
 pub(super) const WHOLE: &str = ".mayfly-whole";
 
@@ -128,12 +130,12 @@ impl<'a> Adding<'a> {
     }
 }
 
-/// Makes `path` a file with this text: the old one or the new one, whole, whoever dies here.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), InstallationError> {
+/// Makes `path` a file with these contents: the old one or the new one, whole, whoever dies here.
+pub(super) fn replace(path: &Path, contents: &[u8]) -> Result<(), InstallationError> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let unfinished = path.with_extension("unfinished");
+    let unfinished = dir.join(UNFINISHED);
     let mut file = File::create(&unfinished).map_err(at(&unfinished))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at(&unfinished))?;
+    file.write_all(contents).and_then(|()| file.sync_all()).map_err(at(&unfinished))?;
     fs::rename(&unfinished, path).map_err(at(path))?;
     sync(dir)
 }

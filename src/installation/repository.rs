@@ -16,13 +16,13 @@
 //! saw a version takes none before it, and so an old copy of the folder, put back, is no step back to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ceremony::{self, public};
-use super::place::{self, Adding};
+use super::place::{self, Adding, UNFINISHED};
 use super::{InstallationError, OLDER, write};
 use crate::signer::Signer;
 use crate::signer::file::FileSigner;
@@ -37,9 +37,6 @@ const MILLENNIUM: u64 = 1_000 * 365 * 24 * 60;
 
 /// The folder of the files that the metadata is about.
 const TARGETS: &str = "targets";
-
-/// What is being written is called so until it is whole.
-const UNFINISHED: &str = ".new";
 
 /// The file that remembers the newest root is called as the folder is, and this behind it.
 const MEMORY: &str = "newest";
@@ -136,7 +133,7 @@ impl Repository {
         for (name, text) in files {
             let path = self.folder.join(TARGETS).join(tuf::target_file(name, text));
             if fs::read(&path).ok().as_ref() != Some(text) {
-                put(&path, text)?;
+                place::replace(&path, text)?;
             }
         }
         let targets = stated(targets, Statement::targets(files))?;
@@ -172,7 +169,7 @@ impl Repository {
     /// Signs metadata, and puts it where clients find it; yields its version.
     fn state(&self, metadata: &Metadata, signer: &FileSigner) -> Result<u64, InstallationError> {
         let document = signed(metadata, &[(&self.key, signer)])?;
-        put(&self.folder.join(metadata.file()), &document)?;
+        place::replace(&self.folder.join(metadata.file()), &document)?;
         Ok(metadata.version())
     }
 
@@ -288,8 +285,9 @@ fn is_newest(folder: &Path, version: u64) -> Result<u64, InstallationError> {
 
 /// Keeps the version of the newest root beside the folder, once there is more than the first.
 fn remember(folder: &Path, version: u64) -> Result<(), InstallationError> {
+    let memory = folder.with_extension(MEMORY);
     match is_newest(folder, version)? < version {
-        true => place::replace(&folder.with_extension(MEMORY), &format!("{version}\n")),
+        true => place::replace(&memory, format!("{version}\n").as_bytes()),
         false => Ok(()),
     }
 }
@@ -382,20 +380,6 @@ fn root_key(version: u64) -> String {
 
 fn online_key(version: u64) -> String {
     format!("{version}.online.key")
-}
-
-/// Writes a file, or leaves the one that is there, whenever the power goes.
-fn put(path: &Path, contents: &[u8]) -> Result<(), InstallationError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let unfinished = folder.join(UNFINISHED);
-    let put = || {
-        let mut file = File::create(&unfinished)?;
-        file.write_all(contents)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(folder)?.sync_all()
-    };
-    put().map_err(|error| InstallationError::io(path, &error))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, InstallationError> {

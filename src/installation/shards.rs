@@ -237,7 +237,8 @@ pub fn remember(folder: &Path, shards: &[Shard]) -> Result<(), InstallationError
         return Ok(());
     }
     let lines = names.iter().flat_map(|name| [name.as_str(), "\n"]);
-    place::replace(&folder.join(LEDGER), &(LEDGER_HEAD.to_owned() + &lines.collect::<String>()))
+    let text = LEDGER_HEAD.to_owned() + &lines.collect::<String>();
+    place::replace(&folder.join(LEDGER), text.as_bytes())
 }
 
 /// The names of the shards that were ever open here.
