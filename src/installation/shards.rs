@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::place::{self, Adding};
-use super::{InstallationError, ceremony, write};
+use super::{InstallationError, ceremony, succession, write};
 use crate::algorithm::SignatureAlgorithm;
 use crate::config::LogConfig;
 use crate::ct::window::Window;
@@ -397,21 +397,12 @@ pub fn extend(
         return Ok(Outcome::Covered);
     }
     let window = Window::next(&windows, covered);
-    let name = name(folder, covered.year())?;
+    let file = succession::vacant(&folder.join(format!("{:04}.sqlite", covered.year())))?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     adding.add(&|staging| {
         fill(&Folder { kind: *kind, path: staging.to_owned() }, &name, window, new)
     })?;
     Ok(Outcome::Made(name))
-}
-
-/// A name for a shard of this year that none has.
-fn name(folder: &Path, year: u64) -> Result<String, InstallationError> {
-    let files = Files::list(folder)?;
-    let year = format!("{year:04}");
-    let others = (2..u32::MAX).map(|number| format!("{year}-{number}"));
-    let mut names = std::iter::once(year.clone()).chain(others);
-    let free = names.find(|name| !files.databases.contains(name) && !files.keys.contains(name));
-    free.ok_or_else(|| InstallationError::Taken { dir: folder.to_owned() })
 }
 
 /// Writes keys and database of a new shard into `folder`, and flushes them.

@@ -31,7 +31,7 @@ const MARGIN: Duration = Duration::from_secs(24 * 60 * 60);
 pub const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// More than any authority lives to see.
-pub(super) const LIMIT: u32 = 1_000;
+const LIMIT: u32 = 1_000;
 
 /// One chain of the authority, at rest.
 #[derive(Clone)]
@@ -160,6 +160,13 @@ pub fn numbered(path: &Path, number: u32) -> PathBuf {
         name.push(extension);
     }
     path.with_file_name(name)
+}
+
+/// The first of `2026.pem`, `2026-2.pem`, … that is not there, and neither is its key.
+pub(super) fn vacant(first: &Path) -> Result<PathBuf, InstallationError> {
+    let mut files = (1..LIMIT).map(|number| numbered(first, number));
+    let vacant = files.find(|file| !file.exists() && !file.with_extension("key").exists());
+    vacant.ok_or_else(|| InstallationError::Taken { dir: first.to_owned() })
 }
 
 /// Makes the next chain below the root that signed the last of `issuers`, which takes over at `next.begins`.

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::place::Adding;
-use super::succession::LIMIT;
 use super::{InstallationError, ceremony, succession, write};
 use crate::signer::Signer;
 use crate::signer::file::FileSigner;
@@ -98,20 +97,12 @@ pub fn extend(
     if has_others(folder, keys)? {
         return Ok(None);
     }
-    let file = vacant(folder, begins.year())?;
+    let file = succession::vacant(&folder.join(format!("{:04}.pem", begins.year())))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let made = ceremony::next_timestamps(&name, &last.chain, (begins, passphrase));
     let made = made.map_err(InstallationError::Ceremony)?;
     adding.add(&|staging| write(staging, &made))?;
     Ok(Some(file))
-}
-
-/// `2027.pem`, or, where there is one or its key, `2027-2.pem`, and so on.
-fn vacant(folder: &Path, year: u64) -> Result<PathBuf, InstallationError> {
-    let year = folder.join(format!("{year:04}.pem"));
-    let mut files = (1..LIMIT).map(|number| succession::numbered(&year, number));
-    let vacant = files.find(|file| !file.exists() && !file.with_extension("key").exists());
-    vacant.ok_or_else(|| InstallationError::Taken { dir: folder.to_owned() })
 }
 
 /// Whether there are chains in `folder` that `known` does not have.
