@@ -72,10 +72,7 @@ pub(super) fn place(dir: &Path, fill: Fill<'_>) -> Result<(), InstallationError>
 }
 
 fn beside(dir: &Path, fill: Fill<'_>) -> Result<(), InstallationError> {
-    let parent = match dir.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let parent = folder_of(dir);
     fs::create_dir_all(parent).map_err(at(parent))?;
     let mut prefix = OsString::from(".");
     prefix.push(dir.file_name().unwrap_or_default());
@@ -130,9 +127,17 @@ impl<'a> Adding<'a> {
     }
 }
 
+/// The folder that something is in, which may be the one that we are in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// Makes `path` a file with these contents: the old one or the new one, whole, whoever dies here.
 pub(super) fn replace(path: &Path, contents: &[u8]) -> Result<(), InstallationError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = folder_of(path);
     let unfinished = dir.join(UNFINISHED);
     let mut file = File::create(&unfinished).map_err(at(&unfinished))?;
     file.write_all(contents).and_then(|()| file.sync_all()).map_err(at(&unfinished))?;

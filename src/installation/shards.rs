@@ -165,11 +165,7 @@ impl Marks {
     /// `ct/2026.mark`, beside the database; `head-2026` and `head-tlog-2026`, where the configuration says
     /// `head`.
     fn of(shard: &Shard, configured: Option<&Path>) -> Self {
-        // `mayfly.yaml` and all that it names may be in the folder that we are in.
-        let folder = |path: &Path| match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
+        let folder = |path: &Path| place::folder_of(path).to_owned();
         let Some(mark) = configured else {
             return Self {
                 folder: folder(&shard.database),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::place::Adding;
+use super::place::{self, Adding};
 use super::{Files, InstallationError, ceremony, check_key, write};
 use crate::certificate::Chain;
 use crate::signer::Signer;
@@ -181,7 +181,7 @@ pub fn extend(
     next: Next<'_>,
 ) -> Result<Option<PathBuf>, InstallationError> {
     let last = issuers.last().ok_or(InstallationError::WrongKey)?;
-    let folder = files.chain.parent().unwrap_or(Path::new("."));
+    let folder = place::folder_of(&files.chain);
     let Some(adding) = Adding::begin(folder)? else { return Ok(None) };
     if has_others(files, issuers) {
         return Ok(None);
