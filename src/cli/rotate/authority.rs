@@ -6,8 +6,7 @@ use clap::Args;
 
 use super::chains::{self, Chain, Kind, Options};
 use crate::cli::CommandError;
-use crate::cli::init;
-use crate::cli::instance::Instance;
+use crate::cli::instance::{Instance, with_passphrase};
 use crate::config::Config;
 use crate::installation::Files;
 use crate::installation::succession::{self, Issuer, Next};
@@ -69,10 +68,8 @@ fn extend(
             root.display()
         )));
     }
-    let passphrase = init::passphrase(authority.passphrase_file.as_deref())?;
-    let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    let files = Files::of(&instance.config);
-    let issuers = &instance.installation.issuers;
-    succession::extend(&files, issuers, Next { root: &root, passphrase, begins })
-        .map_err(CommandError::failed)
+    let (files, issuers) = (Files::of(&instance.config), &instance.installation.issuers);
+    with_passphrase(authority, |passphrase| {
+        succession::extend(&files, issuers, Next { root: &root, passphrase, begins })
+    })
 }
