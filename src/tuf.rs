@@ -230,8 +230,12 @@ impl Metadata {
     ///
     /// [`TufError::Malformed`] when it is not metadata of this role.
     pub fn parse(document: &[u8], role: Role) -> Result<Self, TufError> {
+        let document = serde_json::from_slice(document).unwrap_or_default();
+        Self::of(&document, role)
+    }
+
+    fn of(document: &Value, role: Role) -> Result<Self, TufError> {
         let malformed = || TufError::Malformed { role: role.name() };
-        let document: Value = serde_json::from_slice(document).map_err(|_| malformed())?;
         let signed = document.get("signed").and_then(Value::as_object).ok_or_else(malformed)?;
         let text = |name| signed.get(name).and_then(Value::as_str);
         let expires: Option<jiff::Timestamp> = text("expires").and_then(|text| text.parse().ok());
@@ -257,9 +261,9 @@ impl Metadata {
     ///
     /// [`TufError`] when it is not metadata of this role, or its signature does not hold.
     pub fn verify(document: &[u8], role: Role, key: &Key) -> Result<Self, TufError> {
-        let metadata = Self::parse(document, role)?;
+        let document = serde_json::from_slice(document).unwrap_or_default();
+        let metadata = Self::of(&document, role)?;
         let unsigned = || TufError::Signature { role: role.name() };
-        let document: Value = serde_json::from_slice(document).map_err(|_| unsigned())?;
         let signatures =
             document.get("signatures").and_then(Value::as_array).ok_or_else(unsigned)?;
         let id = key.id.to_string();
