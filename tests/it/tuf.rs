@@ -142,12 +142,12 @@ async fn python_tuf_follows_new_files_new_keys_and_the_years() {
     }
 
     // A key more for verifiers.
-    bench.run(&["rotate", "log"]);
+    bench.run(&["rotate", "timestamp"]);
     let version = |metadata: &Value| metadata["signed"]["version"].as_u64().unwrap();
     bench.comes_to(&server, "/tuf/timestamp.json", |it| version(it) > first[3]).await;
     let (second, has) = judge.update("old", None);
     assert!(first.iter().zip(&second).skip(1).all(|(first, second)| first < second));
-    assert_eq!(has["trusted_root"]["ctlogs"].as_array().unwrap().len(), 2);
+    assert_eq!(has["trusted_root"]["timestampAuthorities"].as_array().unwrap().len(), 2);
 
     // Other keys for the repository, twice: with and without having seen those in between.
     bench.rotate(&server, 2).await;
@@ -158,7 +158,7 @@ async fn python_tuf_follows_new_files_new_keys_and_the_years() {
         let (fourth, has) = judge.update(state, None);
         assert_eq!(fourth[0], 3, "{state}");
         assert!(third[3] < fourth[3], "{state}");
-        assert_eq!(has["trusted_root"]["ctlogs"].as_array().unwrap().len(), 2);
+        assert_eq!(has["trusted_root"]["timestampAuthorities"].as_array().unwrap().len(), 2);
     }
     server.kill();
 
