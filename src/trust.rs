@@ -105,6 +105,7 @@ impl Material {
                 self.timestamp_authorities.iter().map(AuthorityTrust::json).collect::<Vec<_>>(),
         })
     }
+
     /// `signing_config.json`: the services that take work now.
     pub fn signing_config(&self) -> Value {
         let since = self.certificate_authorities.iter().map(|authority| authority.since).min();

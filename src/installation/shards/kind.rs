@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::log::Form;
+use crate::trust::host;
 
 /// Which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,14 +34,12 @@ impl Kind {
     /// The origin of its shard `name`, at an instance with this URL. A signature log has the host's name
     /// alone, and all its shards the same: clients compare it with the host of the log's address.
     pub(super) fn origin(self, url: &str, name: &str) -> String {
-        let host = url.split_once("://").map_or(url, |(_, host)| host);
         match self {
-            Self::Certificates => format!("{host}/ct/{name}"),
-            Self::Signatures => {
-                let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-                let plain = host.split(':').next().unwrap_or_default();
-                bracketed.map_or(plain, |(address, _)| address).to_owned()
+            Self::Certificates => {
+                let host = url.split_once("://").map_or(url, |(_, host)| host);
+                format!("{host}/ct/{name}")
             }
+            Self::Signatures => host(url).to_owned(),
         }
     }
 }
