@@ -223,11 +223,7 @@ impl Calendar {
             row.shards.sort_by_key(|shard| shard.owner.window);
             self.publisher.publish(&self.material());
             self.row(kind).logs.put(log);
-            let what = match kind {
-                Kind::Certificates => "certificates that end",
-                Kind::Signatures => "signatures that come",
-            };
-            tracing::info!("the log has a new shard, {path}, for {what} {window}");
+            tracing::info!("the log has a new shard, {path}, for {} {window}", kind.entries());
         }
     }
 

@@ -174,13 +174,14 @@ impl Row {
 
     fn sentence(&self) -> String {
         let Self { kind, next, due, .. } = self;
-        let (what, command) = match kind {
-            Kind::Certificates => ("certificates that end", "log"),
-            Kind::Signatures => ("signatures that come", "signatures"),
+        let command = match kind {
+            Kind::Certificates => "log",
+            Kind::Signatures => "signatures",
         };
         format!(
-            "the next one of {}/, for {what} {next}, is made by `mayfly serve` on {due}, or by {} rotate {command}",
+            "the next one of {}/, for {} {next}, is made by `mayfly serve` on {due}, or by {} rotate {command}",
             kind.folder(),
+            kind.entries(),
             out::program()
         )
     }

@@ -23,6 +23,14 @@ impl Kind {
         }
     }
 
+    /// What its entries are, before the words for a window in time.
+    pub const fn entries(self) -> &'static str {
+        match self {
+            Self::Certificates => "certificates that end",
+            Self::Signatures => "signatures that come",
+        }
+    }
+
     /// What its entries look like.
     pub const fn form(self) -> Form {
         match self {
