@@ -13,6 +13,7 @@ use crate::tlog::merkle::Hash;
 mod beside;
 pub mod index;
 mod reader;
+mod readers;
 pub mod refusals;
 pub mod sqlite;
 

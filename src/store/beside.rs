@@ -5,13 +5,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::StoreError;
+use super::readers::Readers;
 use super::sqlite::settle;
-use super::{StoreError, reader};
 
 /// How many read at once.
 const READERS: usize = 2;
@@ -30,8 +30,7 @@ pub(super) struct Kind {
 
 /// A database: one connection writes, a few read.
 pub(super) struct Beside {
-    readers: [Mutex<Connection>; READERS],
-    turn: AtomicUsize,
+    readers: Readers,
     // Dropped last: only it can move the write-ahead log into the database.
     writer: Option<Mutex<Connection>>,
 }
@@ -56,7 +55,7 @@ impl Beside {
             transaction.commit()?;
         }
         recognise(&writer, path, kind)?;
-        Ok(Self { readers: readers(path)?, turn: AtomicUsize::new(0), writer: Some(writer.into()) })
+        Ok(Self { readers: Readers::open(path, READERS)?, writer: Some(writer.into()) })
     }
 
     /// Opens the database at `path` to read only, also while another process writes.
@@ -64,9 +63,9 @@ impl Beside {
         if !path.is_file() {
             return Err(StoreError::Missing(path.display().to_string()));
         }
-        let opened = Self { readers: readers(path)?, turn: AtomicUsize::new(0), writer: None };
-        opened.read(|connection| recognise(connection, path, kind))?;
-        Ok(opened)
+        let readers = Readers::open(path, READERS)?;
+        readers.with(|connection| recognise(connection, path, kind))?;
+        Ok(Self { readers, writer: None })
     }
 
     /// The connection that writes.
@@ -80,14 +79,7 @@ impl Beside {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        if let Some(free) = self.readers.iter().find_map(|one| one.try_lock().ok()) {
-            return read(&free);
-        }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
-        let Some(one) = self.readers.get(turn) else {
-            return Err(StoreError::Backend("there is no connection for reading".into()));
-        };
-        read(&one.lock().unwrap_or_else(PoisonError::into_inner))
+        self.readers.with(read)
     }
 }
 
@@ -119,11 +111,6 @@ fn private(path: &Path) -> Result<(), StoreError> {
     let mode = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(path, mode)
         .map_err(|error| StoreError::Backend(format!("{}: {error}", path.display())))
-}
-
-fn readers(path: &Path) -> Result<[Mutex<Connection>; READERS], StoreError> {
-    let reader = || reader::open(path).map(Mutex::new);
-    Ok([reader()?, reader()?])
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

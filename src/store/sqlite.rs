@@ -15,12 +15,12 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Params, Row, params};
 use rusqlite::{Transaction, TransactionBehavior};
 
+use super::readers::Readers;
 use super::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
 use crate::time::Timestamp;
 use crate::tlog::merkle::Hash;
 pub use creation::{create, create_for_note_key};
 use files::Files;
-use readers::Readers;
 
 mod copy;
 mod creation;
@@ -28,7 +28,6 @@ mod entries;
 mod files;
 mod journal;
 mod owner;
-mod readers;
 
 use owner::recognise;
 pub use owner::{note_key, owner};
@@ -45,6 +44,8 @@ const SQLITE: i32 = 3_051_003;
 const PAGE_OCTETS: i64 = 8192;
 /// What the write-ahead log is cut back to when a slow reader has let it grow.
 const JOURNAL_OCTETS: i64 = 64 << 20;
+/// How many read at once: more would only compete for the same cores.
+const READERS: usize = 4;
 
 /// A log in one SQLite file. Dropping it closes the file and lets the next one in.
 pub struct Sqlite {
@@ -80,7 +81,7 @@ pub fn open(path: &Path) -> Result<Sqlite, StoreError> {
     sound(&connection)?;
     harden(&connection, path)?;
     journal::renew(&connection, path)?;
-    let readers = Readers::open(path)?;
+    let readers = Readers::open(path, READERS)?;
     // Crash: whoever made the file may have died between the rename and the sync of the new name.
     sync_directory(path)?;
     let (connection, files) = (Mutex::new(connection), Files::of(path)?);
@@ -97,7 +98,7 @@ pub fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
     if !path.is_file() {
         return Err(StoreError::Missing(path.display().to_string()));
     }
-    let readers = Readers::open(path)?;
+    let readers = Readers::open(path, READERS)?;
     let owner = readers.with(|connection| recognise(connection, path))?;
     readers.with(sound)?;
     Ok(Sqlite { owner, readers, writer: None })

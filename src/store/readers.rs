@@ -6,11 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::StoreError;
-use crate::store::reader;
-
-/// How many read at once: more would only compete for the same cores.
-const LIMIT: usize = 4;
+use super::{StoreError, reader};
 
 /// Read-only connections, each lent to one reader at a time.
 pub(super) struct Readers {
@@ -19,12 +15,10 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Opens all of them.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut connections = Vec::with_capacity(LIMIT);
-        for _ in 0..LIMIT {
-            connections.push(Mutex::new(reader::open(path)?));
-        }
+    /// Opens so many connections to the database at `path`.
+    pub(super) fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
+        let reader = |_| reader::open(path).map(Mutex::new);
+        let connections = (0..count).map(reader).collect::<Result<_, _>>()?;
         Ok(Self { connections, turn: AtomicUsize::new(0) })
     }
 
@@ -36,8 +30,9 @@ impl Readers {
         if let Some(free) = self.connections.iter().find_map(|one| one.try_lock().ok()) {
             return read(&free);
         }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % LIMIT;
-        let Some(one) = self.connections.get(turn) else {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let turn = turn.checked_rem(self.connections.len());
+        let Some(one) = turn.and_then(|turn| self.connections.get(turn)) else {
             return Err(StoreError::Backend("there is no connection for reading".into()));
         };
         read(&one.lock().unwrap_or_else(PoisonError::into_inner))
