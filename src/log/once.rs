@@ -51,14 +51,9 @@ impl Log {
         entry: Vec<u8>,
         record: String,
     ) -> Result<u64, LogError> {
-        if let Some(index) = self.find(leaf).await? {
+        if let Some(index) = self.glance(move |entries| entries.find(leaf)).await? {
             return Ok(index);
         }
         Ok(self.place(Box::new(entry), record).await?.index)
-    }
-
-    async fn find(&self, leaf: Hash) -> Result<Option<u64>, LogError> {
-        let _permit = self.shared.reads.acquire().await.map_err(|_| LogError::Closed)?;
-        self.look(move |entries| entries.find(leaf)).await
     }
 }

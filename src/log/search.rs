@@ -94,9 +94,7 @@ impl Log {
     ///
     /// As [`Entries::record`].
     pub async fn record(&self, index: u64) -> Result<Option<Record>, LogError> {
-        // Not behind the searches, which may take long.
-        let _permit = self.shared.reads.acquire().await.map_err(|_| LogError::Closed)?;
-        self.look(move |entries| entries.record(index)).await
+        self.glance(move |entries| entries.record(index)).await
     }
 
     /// Looks at the published entries, on a thread that may block; once more without the index, where that
@@ -133,9 +131,17 @@ impl Log {
     ///
     /// [`LogError::Store`] when the store cannot be read, [`LogError::Index`] when the index cannot.
     pub async fn index_of(&self, leaf: Hash) -> Result<Option<u64>, LogError> {
-        // Not behind the searches: who asks for proofs asks often, and for little.
+        self.glance(move |entries| entries.index_of(leaf)).await
+    }
+
+    /// The same as [`Log::look`] for a look that is short: it waits among the reads, and not behind the
+    /// searches, which may take long.
+    pub(super) async fn glance<T: Send + 'static>(
+        &self,
+        look: impl Fn(Entries<'_>) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
         let _permit = self.shared.reads.acquire().await.map_err(|_| LogError::Closed)?;
-        self.look(move |entries| entries.index_of(leaf)).await
+        self.look(look).await
     }
 }
 
