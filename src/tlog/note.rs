@@ -214,8 +214,7 @@ impl VerifierKey {
     /// What tells it from other keys of its name.
     pub fn key_id(&self) -> [u8; 4] {
         if self.kind == TYPE_ECDSA {
-            let [a, b, c, d, ..] = Hash::of(&[&self.key]).0;
-            return [a, b, c, d];
+            return ecdsa_key_id(&Hash::of(&[&self.key]).0);
         }
         key_id(&self.name, self.kind, &self.key)
     }
