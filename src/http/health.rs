@@ -89,7 +89,7 @@ async fn troubles(app: &App) -> Vec<Trouble> {
     }
     match authority.logs.current(issuing.profile.not_after(now)) {
         Err(error) => troubles.push(Trouble { part: "log", reason: problem::unready(&error) }),
-        Ok(log) if log.checkpoint().await.is_err() => {
+        Ok(log) if log.signed_head().await.is_err() => {
             troubles.push(Trouble { part: "log", reason: "the log cannot sign its head" });
         }
         Ok(_) => {}
