@@ -31,9 +31,9 @@ use crate::keyset::fetch::FetchError;
 use crate::quote::quote;
 use crate::store::{Head, Store};
 use crate::time::Timestamp;
-use crate::tlog::key::{CheckpointError, KeyError, PublicKey, verify_note};
+use crate::tlog::key::{CheckpointError, KeyError, PublicKey};
 use crate::tlog::merkle::Hash;
-use crate::tlog::note::{self, Checkpoint, NoteSignature, SignedNote};
+use crate::tlog::note::{Checkpoint, NoteSignature, SignedNote};
 use crate::tlog::policy::{self, Policy};
 use crate::witness::{AskError, Client, Witness};
 use asking::Asking;
@@ -140,9 +140,8 @@ async fn show(
 
 /// The checkpoint in a note that this log has signed, with either key.
 fn signed_by(keys: &Keys, note: &SignedNote) -> Result<Checkpoint, Unshown> {
-    let checkpoint: Checkpoint = note.text.parse().map_err(CheckpointError::from)?;
-    if let Some(key) = keys.note.as_ref().and_then(|key| note::ed25519_key(key.public_key()))
-        && verify_note(&checkpoint.origin, key, note).is_ok()
+    if let Some(key) = &keys.note
+        && let Ok(checkpoint) = PublicKey::from_spki(key.public_key())?.verify_note(note)
     {
         return Ok(checkpoint);
     }

@@ -6,7 +6,7 @@ use der::{Decode as _, Encode as _};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::merkle::Hash;
-use super::note::{self, Checkpoint, NoteError, NoteSignature, SignedNote};
+use super::note::{self, Checkpoint, NoteError, SignedNote};
 use super::tls::{DigitallySigned, TlsError};
 use crate::algorithm::SignatureAlgorithm;
 use crate::time::Timestamp;
@@ -124,31 +124,15 @@ impl PublicKey {
             Some(key) => note::key_id(name, note::TYPE_ED25519, key),
             None => note::ecdsa_key_id(&self.id()),
         };
-        let ours = |line: &&NoteSignature| line.name == *name && line.key_id == key_id;
         let mut verified = Err(CheckpointError::OtherKey);
-        for NoteSignature { signature, .. } in note.signatures.iter().filter(ours) {
-            let signed =
-                DigitallySigned { algorithm: self.algorithm, signature: signature.clone() };
-            let holds = self.verify(note.text.as_bytes(), &signed);
+        for line in note.signatures.iter().filter(|line| line.is_of(name, key_id)) {
+            let (algorithm, signature) = (self.algorithm, line.signature.clone());
+            let holds =
+                self.verify(note.text.as_bytes(), &DigitallySigned { algorithm, signature });
             verified = Ok(holds.map_err(|_| CheckpointError::Signature)?);
         }
         verified.map(|()| checkpoint)
     }
-}
-
-/// Verifies that the Ed25519 key of this name signed the note: at least once, and each of its signatures
-/// holds.
-///
-/// # Errors
-///
-/// [`CheckpointError::OtherKey`], [`CheckpointError::Signature`].
-pub fn verify_note(name: &str, key: &[u8; 32], note: &SignedNote) -> Result<(), CheckpointError> {
-    let key_id = note::key_id(name, note::TYPE_ED25519, key);
-    let mut own = note.signatures.iter().filter(|line| line.is_of(name, key_id)).peekable();
-    own.peek().ok_or(CheckpointError::OtherKey)?;
-    let key = UnparsedPublicKey::new(&signature::ED25519, key);
-    let holds = |line: &NoteSignature| key.verify(note.text.as_bytes(), &line.signature).is_ok();
-    if own.all(holds) { Ok(()) } else { Err(CheckpointError::Signature) }
 }
 
 fn verification(algorithm: SignatureAlgorithm) -> &'static dyn VerificationAlgorithm {
@@ -256,24 +240,33 @@ mod tests {
     #[test]
     fn a_note_of_an_ed25519_key_bites() {
         let pair = Ed25519KeyPair::generate().unwrap();
-        let key: &[u8; 32] = pair.public_key().as_ref().try_into().unwrap();
-        let text = "example.com/log\n".to_owned();
-        let line = NoteSignature {
+        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let key = PublicKey::from_spki(spki.as_ref()).unwrap();
+        let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size: 0, root: Hash::EMPTY };
+        let text = checkpoint.to_string();
+        let line = note::NoteSignature {
             name: ORIGIN.to_owned(),
-            key_id: note::key_id(ORIGIN, note::TYPE_ED25519, key),
+            key_id: note::key_id(ORIGIN, note::TYPE_ED25519, pair.public_key().as_ref()),
             signature: pair.sign(text.as_bytes()).as_ref().to_vec(),
         };
         let good = SignedNote { text, signatures: vec![line.clone(), line] };
-        assert_eq!(verify_note(ORIGIN, key, &good), Ok(()));
+        assert_eq!(key.verify_note(&good), Ok(checkpoint));
         let bite = |change: fn(&mut SignedNote)| {
             let mut note = good.clone();
             change(&mut note);
-            verify_note(ORIGIN, key, &note).unwrap_err()
+            key.verify_note(&note).unwrap_err()
         };
-        assert_eq!(bite(|note| note.text.push('\n')), CheckpointError::Signature);
+        assert_eq!(
+            bite(|note| note.text = note.text.replace("\n0\n", "\n1\n")),
+            CheckpointError::Signature
+        );
         assert_eq!(bite(|note| note.signatures[1].signature[9] ^= 1), CheckpointError::Signature);
         assert_eq!(bite(|note| note.signatures.clear()), CheckpointError::OtherKey);
-        assert_eq!(verify_note("a", key, &good), Err(CheckpointError::OtherKey));
+        assert_eq!(
+            bite(|note| note.text = note.text.replace(".com", ".org")),
+            CheckpointError::OtherKey
+        );
+        assert_eq!(bite(|note| note.text.push('\n')), CheckpointError::Note(NoteError::Extension));
     }
 
     #[test]

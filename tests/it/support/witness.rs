@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -26,7 +26,6 @@ use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use mayfly::tlog::cosignature::{Cosigner, TYPE_COSIGNATURE};
-use mayfly::tlog::key::verify_note;
 use mayfly::tlog::merkle::{Hash, verify_consistency};
 use mayfly::tlog::note::{Checkpoint, NoteSignature, SignedNote, VerifierKey};
 use tokio::net::TcpListener;
@@ -313,7 +312,10 @@ fn judge(shared: &Shared, state: &mut State, asked: Asked, body: &str) -> (u16, 
     let Some(log) = state.logs.iter().find(|log| log.name == origin) else {
         return (404, String::new());
     };
-    if verify_note(&origin, &log.key.as_slice().try_into().unwrap(), &note).is_err() {
+    let key = UnparsedPublicKey::new(&ED25519, &log.key);
+    let holds = |line: &NoteSignature| key.verify(note.text.as_bytes(), &line.signature).is_ok();
+    let mut own = note.signatures.iter().filter(|it| it.is_of(&origin, log.key_id())).peekable();
+    if own.peek().is_none() || !own.all(holds) {
         return state.complain(403, format!("no signature of the log in {body:?}"));
     }
     if old > size || size == 0 {
