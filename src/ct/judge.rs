@@ -318,8 +318,9 @@ impl Judge {
             let index = self.frontier.size();
             let octets = reader.opaque16();
             let octets = octets.map_err(|error| Fault::Entry { index, error: error.into() })?;
-            self.frontier.push(leaf_hash(octets));
-            self.level(0).push(leaf_hash(octets));
+            let leaf = leaf_hash(octets);
+            self.frontier.push(leaf);
+            self.level(0).push(leaf);
             self.compare_with_earlier()?;
         }
         reader.end().map_err(|_| Fault::TrailingBytes(path))
