@@ -20,7 +20,7 @@ use mayfly::cli::bench::cpu;
 use mayfly::ct::entry::Entry;
 use mayfly::ct::precertificate::Parts;
 use mayfly::ct::window::Window;
-use mayfly::log::{Log, Means, Opening};
+use mayfly::log::{Form, Log, Means, Opening};
 use mayfly::record::Attempt;
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile, sqlite};
@@ -191,7 +191,8 @@ impl Bench {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::new(SystemClock);
         let (epoch, mark) = (Epoch(epoch), Some(self.folder.join("log.mark")));
-        let means = Means::of_certificates(store, keys, clock, ORIGIN);
+        let (origin, shard) = (ORIGIN.to_owned(), "2026".to_owned());
+        let means = Means { store, keys, clock, form: Form::Certificates, origin, shard };
         let scrub = Duration::from_secs(3600);
         Log::open(Opening { means, epoch, mark, shown: Vec::new(), scrub })
             .expect("a log that goes on")

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::ct::{entry::Entry, sct::Sct, window::Window};
-use crate::record::{Attempt, Record};
+use crate::record::Attempt;
 use crate::signer::SignerError;
-use crate::store::{Head, Owner, Placed, Store, StoreError};
+use crate::store::{Head, Owner, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 use crate::tlog::merkle::Hash;
 use crate::tlog::tile::{TileKind, TilePath, width_at};
@@ -266,28 +266,6 @@ impl Log {
     pub async fn keep_chain(&self, ders: &[Vec<u8>]) -> Result<(), LogError> {
         let ders = ders.to_vec();
         self.read(move |store| ders.iter().try_for_each(|der| store.put_issuer(der))).await
-    }
-
-    /// The records of published entries, newest first: those below `before` if it is given, at most
-    /// `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Store`] when the store cannot be read, [`LogError::Record`] when a record cannot.
-    pub async fn records(
-        &self,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<Record>, LogError> {
-        let size = self.head().size;
-        let before = before.map_or(size, |before| before.min(size));
-        let found = self.read(move |store| store.records(Some(before), limit)).await?;
-        let read = |placed: &Placed| {
-            let Placed { index, tile_leaf, record, .. } = placed;
-            Record::read(*index, tile_leaf, record)
-                .map_err(|error| LogError::Record(error.to_string()))
-        };
-        found.iter().map(read).collect()
     }
 
     /// Reads on a thread that may block.

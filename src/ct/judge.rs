@@ -39,7 +39,7 @@ mod fault;
 mod tiles;
 
 pub use fault::{CertificateError, Fault};
-pub use tiles::{Tiles, tiles};
+pub use tiles::Tiles;
 
 /// The most issuer certificates that one log is followed to.
 const MAX_ISSUERS: usize = 10_000;

@@ -171,17 +171,6 @@ struct Engine {
 }
 
 impl Means {
-    /// Those of a certificate log, which has its shard in its origin.
-    pub fn of_certificates(
-        store: Arc<dyn Store>,
-        keys: Keys,
-        clock: Arc<dyn Clock>,
-        origin: &str,
-    ) -> Self {
-        let shard = origin.rsplit('/').next().unwrap_or_default().to_owned();
-        Self { store, keys, clock, form: Form::Certificates, origin: origin.to_owned(), shard }
-    }
-
     fn check(&self, mark: Option<&Path>) -> Result<(Owner, Tree), LogError> {
         let log_id = Hash::of(&[self.keys.log.public_key()]).0;
         let (origin, window) = (self.origin.clone(), self.store.owner().window);

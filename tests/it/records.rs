@@ -13,7 +13,7 @@ use mayfly::explorer::recorder::Recorder;
 use mayfly::explorer::{self, Cursor, Explorer, ExplorerError, Question};
 use mayfly::log::search::Entries;
 use mayfly::log::shards::Shards;
-use mayfly::log::{Log, LogError, Means};
+use mayfly::log::{Log, LogError};
 use mayfly::record::search::Search;
 use mayfly::record::{Attempt, Outcome, Record};
 use mayfly::signer::Signer;
@@ -25,7 +25,7 @@ use mayfly::tlog::merkle::Hash;
 use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
 use tokio::time::Instant;
 
-use crate::support::store::{HandClock, LogKey, MemoryStore, opening};
+use crate::support::store::{HandClock, LogKey, MemoryStore, means_of_certificates, opening};
 
 /// The last second of 2025 is before it.
 const MIDNIGHT: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -67,7 +67,7 @@ impl Bench {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let origin = self.store.owner().origin.clone();
         let key: Arc<dyn Signer> = self.key.clone();
-        Log::open(opening(Means::of_certificates(store, key.into(), clock, &origin))).unwrap()
+        Log::open(opening(means_of_certificates(store, key.into(), clock, &origin))).unwrap()
     }
 
     /// Entry `number`, a second after the one before.

@@ -39,7 +39,7 @@ use crate::faults::stage;
 use crate::support::authority::{self, Parts, golden};
 use crate::support::caller;
 use crate::support::issuer::MIDNIGHT;
-use crate::support::store::{FaultyStore, HandClock, LogKey, opening};
+use crate::support::store::{FaultyStore, HandClock, LogKey, means_of_certificates, opening};
 
 const CALLERS: usize = 8;
 const EACH: usize = 40;
@@ -107,7 +107,7 @@ impl Bench {
     fn means(&self, at: usize, store: Arc<dyn Store>) -> log::Means {
         let key: Arc<dyn Signer> = self.keys[at].clone();
         let (keys, clock) = (key.into(), self.clock.clone());
-        log::Means::of_certificates(store, keys, clock, &origin(YEARS[at]))
+        means_of_certificates(store, keys, clock, &origin(YEARS[at]))
     }
 
     fn authority(&self, logs: Vec<Log>) -> Arc<Authority> {

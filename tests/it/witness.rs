@@ -14,7 +14,7 @@ use mayfly::ct::window::Window;
 use mayfly::http::{self, App};
 use mayfly::log::signed::Keys;
 use mayfly::log::witness::{Pace, Shown, WitnessError, Witnesses};
-use mayfly::log::{Log, LogError, Means, Opening};
+use mayfly::log::{Log, LogError, Opening};
 use mayfly::record::Attempt;
 use mayfly::store::{Owner, Store as _};
 use mayfly::time::Timestamp;
@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 use crate::support::authority::Parts;
 use crate::support::issuer::MIDNIGHT;
 use crate::support::made_log::{MadeLog, ORIGIN};
-use crate::support::store::{HandClock, LogKey, MemoryStore, opening};
+use crate::support::store::{HandClock, LogKey, MemoryStore, means_of_certificates, opening};
 use crate::support::witness::{FakeWitness, Lie};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,7 +103,7 @@ impl Bench {
     fn open(&self, shown: Vec<Shown>) -> Result<Log, LogError> {
         let clock = Arc::new(HandClock::at(Timestamp::from_secs(MIDNIGHT), 1));
         let (store, keys) = (Arc::clone(&self.store), self.keys.clone());
-        let means = Means::of_certificates(store, keys, clock, ORIGIN);
+        let means = means_of_certificates(store, keys, clock, ORIGIN);
         Log::open(Opening { shown, ..opening(means) })
     }
 

@@ -20,13 +20,9 @@ enum Step {
     Hashes(u8),
 }
 
-/// Every tile of a certificate log of `size` entries, each after all that it is computed from.
-pub const fn tiles(size: u64) -> Tiles {
-    Tiles::of(size, TileKind::Data)
-}
-
 impl Tiles {
-    /// Those of a log with these tiles of entries.
+    /// Every tile of a log of `size` entries with these tiles of entries, each after all that it is computed
+    /// from.
     pub const fn of(size: u64, entries: TileKind) -> Self {
         Self { size, entries, index: 0, step: Step::Entries }
     }
@@ -74,6 +70,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashSet;
+
+    fn tiles(size: u64) -> Tiles {
+        Tiles::of(size, TileKind::Data)
+    }
 
     #[track_caller]
     fn check(size: u64, paths: &[&str]) {

@@ -18,10 +18,10 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use mayfly::ct::judge::{Sighting, tiles};
+use mayfly::ct::judge::{Sighting, Tiles};
 use mayfly::ct::sct::Sct;
 use mayfly::log::sequencer::TOLERANCE;
-use mayfly::log::{Log, LogError, Means};
+use mayfly::log::{Log, LogError};
 use mayfly::signer::Signer;
 use mayfly::store::{Head, StoreError};
 use mayfly::time::{Clock, Timestamp};
@@ -32,7 +32,7 @@ use tokio::runtime::Runtime;
 
 use super::chance::Chance;
 use super::stage::{HOUR, MIDNIGHT, ORIGIN, append, owner};
-use crate::support::store::{LogKey, opening};
+use crate::support::store::{LogKey, means_of_certificates, opening};
 use disk::{Base, Disk, Fate, Flip, HeldClock, Process, Row};
 use model::{Leaf, Promises, Tree};
 
@@ -245,7 +245,7 @@ impl<'a> History<'a> {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
         let (store, origin) = (Arc::new(process), ORIGIN.to_owned());
-        Log::open(opening(Means::of_certificates(store, keys, clock, &origin)))
+        Log::open(opening(means_of_certificates(store, keys, clock, &origin)))
     }
 
     /// Starts; what is refused is refused for a reason.
@@ -592,7 +592,8 @@ impl<'a> History<'a> {
     /// What is served is the tree (P7).
     fn check_served(&self, log: &Log, tree: &Tree, rows: &[Row]) {
         let old = self.before.base.head.size / 256;
-        for path in tiles(tree.size()).filter(|path| path.kind.level() > 0 || path.index >= old) {
+        let tiles = Tiles::of(tree.size(), TileKind::Data);
+        for path in tiles.filter(|path| path.kind.level() > 0 || path.index >= old) {
             let served = self.runtime.block_on(log.tile(path)).expect("it can be read");
             let served = served.expect("a tile");
             let expected = match path.kind {

@@ -10,7 +10,7 @@ use mayfly::ct::entry::Entry;
 use mayfly::ct::judge::Sighting;
 use mayfly::ct::sct::Sct;
 use mayfly::ct::window::Window;
-use mayfly::log::{Log, LogError, Means, Opening};
+use mayfly::log::{Log, LogError, Opening};
 use mayfly::record::Attempt;
 use mayfly::signer::Signer;
 use mayfly::store::{Owner, Store, StoreError, sqlite};
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::instance::check_heads;
 use super::journal::Journal;
-use crate::support::store::{FaultyStore, HandClock, LogKey, opening};
+use crate::support::store::{FaultyStore, HandClock, LogKey, means_of_certificates, opening};
 
 pub const ORIGIN: &str = "ca.example.com/ct/2026";
 pub const MIDNIGHT: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -157,7 +157,7 @@ impl Stage {
         let keys = (Arc::clone(&self.key) as Arc<dyn Signer>).into();
         let clock = Arc::clone(&self.clock);
         let (store, origin) = (faulty.clone(), ORIGIN.to_owned());
-        let opening = opening(Means::of_certificates(store, keys, clock, &origin));
+        let opening = opening(means_of_certificates(store, keys, clock, &origin));
         let log = Log::open(Opening { mark: Some(self.mark()), ..opening })?;
         Ok((log, faulty))
     }

@@ -24,7 +24,7 @@ use mayfly::timestamping::watch::Watch;
 use tempfile::TempDir;
 
 use crate::support::issuer::{FakeIssuer, MIDNIGHT};
-use crate::support::store::{HandClock, opening};
+use crate::support::store::{HandClock, means_of_certificates, opening};
 
 /// An authority with what it stands on.
 pub struct TestAuthority {
@@ -57,7 +57,7 @@ impl TestAuthority {
         let shared: Arc<dyn Clock> = clock.clone();
         let (keys, clock_of_log) = (shard.signer.into(), Arc::clone(&shared));
         let origin = shard.owner.origin;
-        let means = Means::of_certificates(store, keys, clock_of_log, &origin);
+        let means = means_of_certificates(store, keys, clock_of_log, &origin);
         let log = Log::open(opening(means)).unwrap();
 
         let (refusals, month) = (data.join("refusals.sqlite"), Duration::from_secs(30 * 86_400));

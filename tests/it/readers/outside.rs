@@ -16,8 +16,8 @@ use mayfly::config::Readers;
 use mayfly::ct::entry::TileLeaf;
 use mayfly::ct::sct::Sct;
 use mayfly::http::{Access, App, router};
+use mayfly::log::Log;
 use mayfly::log::signed::Keys;
-use mayfly::log::{Log, Means};
 use mayfly::record::Attempt;
 use mayfly::signer::Signer;
 use mayfly::store::Store as _;
@@ -32,7 +32,7 @@ use tower::ServiceExt as _;
 
 use crate::support::authority::Parts;
 use crate::support::made_log::MadeLog;
-use crate::support::store::{LogKey, opening};
+use crate::support::store::{LogKey, means_of_certificates, opening};
 
 /// Below it the log is served.
 pub const PREFIX: &str = "/ct/2026";
@@ -249,7 +249,7 @@ fn authority(parts: &Parts, note_key: &Arc<LogKey>) -> Authority {
     let clock: Arc<dyn Clock> = parts.clock.clone();
     let origin = authority.logs.all()[0].origin().to_owned();
     let keys = Keys { log, note: Some(note) };
-    let means = Means::of_certificates(parts.store.clone(), keys, clock, &origin);
+    let means = means_of_certificates(parts.store.clone(), keys, clock, &origin);
     authority.logs.put(Log::open(opening(means)).unwrap());
     authority
 }

@@ -24,7 +24,7 @@ use mayfly::tlog::merkle::Hash;
 
 use super::issuer::MIDNIGHT;
 use super::signer::FaultySigner;
-use super::store::{FaultyStore, MemoryStore, opening};
+use super::store::{FaultyStore, MemoryStore, means_of_certificates, opening};
 
 /// A clock that stands where it was put.
 pub struct FixedClock(AtomicU64);
@@ -123,7 +123,7 @@ impl Parts {
     pub fn means(&self) -> Means {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let key = Arc::clone(&self.log_key) as Arc<dyn Signer>;
-        Means::of_certificates(store, key.into(), clock, ORIGIN)
+        means_of_certificates(store, key.into(), clock, ORIGIN)
     }
 
     fn with(&self, log: Log) -> Authority {

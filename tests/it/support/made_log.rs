@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use mayfly::ct::entry::Entry;
-use mayfly::ct::judge::{Sighting, Unjudged, Verdict, check_log, tiles};
+use mayfly::ct::judge::{Sighting, Tiles, Unjudged, Verdict, check_log};
 use mayfly::ct::precertificate::Parts;
 use mayfly::time::Timestamp;
 use mayfly::tlog::key::PublicKey;
@@ -60,7 +60,7 @@ impl MadeLog {
             .map(|(index, entry)| leaf_hash(&entry.merkle_tree_leaf(LOGGED, index)))
             .collect();
         let mut files = Files::new();
-        for path in tiles(size) {
+        for path in Tiles::of(size, TileKind::Data) {
             let content: Vec<u8> = (0..u64::from(path.width))
                 .map(|position| path.index * 256 + position)
                 .flat_map(|place| match path.kind {

@@ -12,7 +12,8 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
 };
 use mayfly::algorithm::SignatureAlgorithm;
-use mayfly::log::{Means, Opening};
+use mayfly::log::signed::Keys;
+use mayfly::log::{Form, Means, Opening};
 use mayfly::signer::{Boxed, Signer, SignerError};
 use mayfly::store::{Batch, Epoch, Head, Owner, Placed, Store, StoreError, Tile};
 use mayfly::time::{Clock, Timestamp};
@@ -24,6 +25,17 @@ pub fn epoch() -> Epoch {
     let mut octets = [0; 16];
     octets[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::SeqCst).to_be_bytes());
     Epoch(octets)
+}
+
+/// What a certificate log is opened with, whose shard is the last part of its origin.
+pub fn means_of_certificates(
+    store: Arc<dyn Store>,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+    origin: &str,
+) -> Means {
+    let shard = origin.rsplit('/').next().unwrap().to_owned();
+    Means { store, keys, clock, form: Form::Certificates, origin: origin.to_owned(), shard }
 }
 
 /// Opens a log to append to it, once; nobody remembers its head, and nobody scrubs it.
