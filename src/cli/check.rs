@@ -19,7 +19,7 @@ mod live;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// Ask every issuer for its keys, and try the signing keys and the log
+    /// Ask every issuer for its keys, and try signing keys, logs, timestamps and TUF repository
     #[arg(long)]
     live: bool,
     /// Print the result as JSON
