@@ -284,7 +284,8 @@ fn fault(output: &Output, refusal: Option<&str>, what: &str) -> Option<String> {
         .then(|| format!("{what}: {wanted} expected:\n    {}", said.trim().replace('\n', "\n    ")))
 }
 
-fn product<A: Copy, B: Copy>(left: &[A], right: &[B]) -> Vec<(A, B)> {
+/// Each of the one with each of the other.
+pub fn product<A: Copy, B: Copy>(left: &[A], right: &[B]) -> Vec<(A, B)> {
     left.iter().flat_map(|&one| right.iter().map(move |&other| (one, other))).collect()
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use mayfly::time::{Clock, SystemClock, Timestamp};
 use serde_json::Value;
 
+use super::circle::product;
 use super::grpc;
 use super::instance::{Caller, Instance, assert_succeeds, said};
 use super::stock::{Client, Desk, Kind, Signed, present};
@@ -239,8 +240,4 @@ impl<'a> Stage<'a> {
         };
         tokio::time::timeout(SPAN, comes).await.expect("it publishes them")
     }
-}
-
-fn product<A: Copy, B: Copy>(left: &[A], right: &[B]) -> Vec<(A, B)> {
-    left.iter().flat_map(|&one| right.iter().map(move |&other| (one, other))).collect()
 }

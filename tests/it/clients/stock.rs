@@ -57,6 +57,17 @@ pub enum Kind {
     Statement,
 }
 
+/// sigstore-go, on which both cosigns are built.
+const GO: Client = Client {
+    name: "sigstore-go",
+    file: ".cache/bin/sigstore-go",
+    words: &[".cache/bin/sigstore-go"],
+    dialect: Dialect::Ours,
+    identity: "no matching CertificateIdentity found, last error: expected SAN",
+    issuer: "no matching CertificateIdentity found, last error: expected issuer",
+    artifact: ["could not verify message", "provided artifact digests do not match"],
+};
+
 /// Every client that signs and verifies.
 pub const CLIENTS: [Client; 7] = [
     Client {
@@ -64,28 +75,17 @@ pub const CLIENTS: [Client; 7] = [
         file: ".cache/bin/cosign-3",
         words: &[".cache/bin/cosign-3"],
         dialect: Dialect::Cosign3,
-        identity: "no matching CertificateIdentity found, last error: expected SAN",
-        issuer: "no matching CertificateIdentity found, last error: expected issuer",
-        artifact: ["could not verify message", "provided artifact digests do not match"],
+        ..GO
     },
     Client {
         name: "cosign 2",
         file: ".cache/bin/cosign-2",
         words: &[".cache/bin/cosign-2"],
         dialect: Dialect::Cosign2,
-        identity: "no matching CertificateIdentity found, last error: expected SAN",
-        issuer: "no matching CertificateIdentity found, last error: expected issuer",
         artifact: ["could not verify message", "provided artifact digest does not match"],
+        ..GO
     },
-    Client {
-        name: "sigstore-go",
-        file: ".cache/bin/sigstore-go",
-        words: &[".cache/bin/sigstore-go"],
-        dialect: Dialect::Ours,
-        identity: "no matching CertificateIdentity found, last error: expected SAN",
-        issuer: "no matching CertificateIdentity found, last error: expected issuer",
-        artifact: ["could not verify message", "provided artifact digests do not match"],
-    },
+    GO,
     Client {
         name: "sigstore-python",
         file: ".cache/python/bin/python",
