@@ -17,10 +17,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +33,8 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"mayfly.test/judges/flipping"
 )
 
 func main() {
@@ -107,7 +107,7 @@ func (j *judge) open(log, keyFile, flip string) error {
 	if j.key, err = x509.ParsePKIXPublicKey(der); err != nil {
 		return err
 	}
-	hc := &http.Client{Transport: &flipping{path: flip}}
+	hc := &http.Client{Transport: &flipping.Transport{Path: flip}}
 	j.static, err = sunlight.NewClient(&sunlight.ClientConfig{
 		MonitoringPrefix: log,
 		PublicKey:        j.key,
@@ -384,24 +384,4 @@ func (j *judge) remember() error {
 		return err
 	}
 	return os.WriteFile(j.seen, octets, 0o600)
-}
-
-// flipping changes a bit in the middle of answers whose path holds `path`.
-type flipping struct{ path string }
-
-func (f *flipping) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := http.DefaultTransport.RoundTrip(request)
-	if err != nil || f.path == "" || !strings.Contains(request.URL.Path, f.path) {
-		return response, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	if len(body) > 0 {
-		body[len(body)/2] ^= 1
-	}
-	response.Body = io.NopCloser(bytes.NewReader(body))
-	return response, nil
 }

@@ -24,7 +24,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"filippo.io/torchwood"
@@ -42,6 +41,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"mayfly.test/judges/flipping"
 )
 
 func main() {
@@ -50,7 +51,7 @@ func main() {
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	j := judge{url: *url, hc: &http.Client{Transport: &flipping{path: *flip}}}
+	j := judge{url: *url, hc: &http.Client{Transport: &flipping.Transport{Path: *flip}}}
 	entries, err := j.run(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -341,24 +342,4 @@ func read(response *http.Response, status int) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %s", response.Status, problem.Message)
 	}
 	return text, nil
-}
-
-// flipping is a transport that changes one bit of some answers.
-type flipping struct{ path string }
-
-func (f *flipping) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := http.DefaultTransport.RoundTrip(request)
-	if err != nil || f.path == "" || !strings.Contains(request.URL.Path, f.path) {
-		return response, err
-	}
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	response.Body.Close()
-	if len(body) > 0 {
-		body[len(body)/2] ^= 1
-	}
-	response.Body = io.NopCloser(bytes.NewReader(body))
-	return response, nil
 }
