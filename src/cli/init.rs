@@ -41,7 +41,7 @@ pub struct Args {
     /// Encrypt the key files with the passphrase in this file
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Who may read the certificate log, in which every repository name stands: anyone; whoever shows the
+    /// Who may read the logs, in which every repository name stands: anyone; whoever shows the
     /// token that is made for them; nobody [asked on a terminal where the URL is not on loopback; nobody
     /// elsewhere]
     #[arg(long, value_name = "WHO")]
@@ -102,7 +102,7 @@ impl LogReaders {
 
 /// The comment above `log` in a new `mayfly.yaml`.
 const READERS: &str = "\n# Who may read over HTTP: anyone, nobody, or { token_file: FILE } for whoever shows a token.\n\
-    # `readers`: the certificate log, /ct/; `records`: all attempts, refused ones too, /api/records\n";
+    # `readers`: both logs, /ct/ and /tlog/; `records`: all attempts, refused ones too, /api/records\n";
 
 /// `--issuer`: a preset, and who may use it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -75,9 +75,10 @@ pub fn run(args: Args) -> Result<(), CommandError> {
 /// A log that nobody may read is worth little to those who verify, and its operator should know.
 fn warn_of_closed_doors(running: &Running) {
     let (log, records) = running.access();
-    for (access, what) in
-        [(log, "the certificate log (/ct/)"), (records, "the records (/api/records)")]
-    {
+    for (access, what) in [
+        (log, "the certificate log (/ct/) and the signature log (/tlog/)"),
+        (records, "the records (/api/records)"),
+    ] {
         if access.is_closed() {
             tracing::warn!(
                 "nobody may read {what}: `{}` says who may; see \"Who may read\" in docs/operating.md",
