@@ -248,7 +248,7 @@ async fn the_trust_bundle_is_the_chain_of_the_trust_files() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn sigstore_java_gets_a_certificate_over_grpc_and_tls() {
+async fn what_sigstore_java_sends_gets_a_certificate_over_grpc_and_tls() {
     let instance = Instance::start_with_tls().await;
     let ask = async |caller: &Caller| {
         let key = recorded::key();

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::issuer::{Alg, FakeIssuer};
-use crate::support::process::send;
+use crate::support::process::{free_port, send};
 use crate::support::shard;
 
 /// `mayfly serve`, killed when dropped.
@@ -238,11 +237,6 @@ fn ci(issuer: &FakeIssuer) -> String {
 fn path_text(folder: &TempDir, name: &str) -> String {
     let path: &Path = &folder.path().join(name);
     path.to_str().unwrap().to_owned()
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn fulcio_config(issuer: &FakeIssuer) -> String {
