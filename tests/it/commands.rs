@@ -1,6 +1,6 @@
 //! The commands as their users type them: the real binary, its exit codes, its words.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::clients::installed;
 use crate::support::issuer::FakeIssuer;
 use crate::support::process::{Server, fulcio_config};
+use crate::support::skip;
 
 fn mayfly(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
@@ -681,11 +682,7 @@ fn end(demo: Killed, config: &str) {
 fn the_demo_issues_to_curl_and_openssl() {
     let has = |tool: &&str| Command::new(tool).arg("version").output().is_ok();
     if !["curl", "openssl"].iter().all(has) {
-        let may_skip = std::env::var_os("CI").is_none_or(|ci| ci != "true");
-        assert!(may_skip, "curl or openssl is not installed, and CI=true allows no gaps");
-        // Not `eprintln!`: what that writes is shown for failing tests only.
-        let _ = writeln!(std::io::stderr(), "skipped: curl or openssl is not installed");
-        return;
+        return skip("curl or openssl is not installed");
     }
     let readme = include_str!("../../README.md");
     let blocks = readme.split("```sh\n").filter_map(|block| block.split("```").next());

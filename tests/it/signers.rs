@@ -1,6 +1,5 @@
 //! One contract, every signing backend; and every kind of key file that OpenSSL makes.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,12 +45,7 @@ struct OpenSsl {
 impl OpenSsl {
     fn find() -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
-            assert!(
-                std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-                "openssl is not installed, and CI=true allows no gaps"
-            );
-            // Not `eprintln!`: what that writes is shown for failing tests only.
-            let _ = writeln!(std::io::stderr(), "skipped: openssl is not installed");
+            crate::support::skip("openssl is not installed");
             return None;
         }
         Some(Self { dir: tempfile::tempdir().unwrap() })

@@ -1,5 +1,6 @@
 //! What the tests stand on: a fixed clock, a token issuer that is a real server, a store that fails on demand.
 
+use std::io::Write;
 use std::path::Path;
 
 pub mod authority;
@@ -11,6 +12,15 @@ pub mod signer;
 pub mod store;
 pub mod witness;
 pub mod made_log;
+
+/// Says that a test is skipped, and why; fails where `CI=true` allows no such gap.
+#[track_caller]
+pub fn skip(why: &str) {
+    let may_skip = std::env::var_os("CI").is_none_or(|ci| ci != "true");
+    assert!(may_skip, "{why}, and CI=true allows no gaps");
+    // Not `eprintln!`: what that writes is shown for failing tests only.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
 
 /// Compares a file of the repository with what a test made; `UPDATE=1` writes it.
 #[track_caller]

@@ -1,6 +1,6 @@
 //! The real binary, traced or not, those who call it, and a judge of what it serves afterwards.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -275,11 +275,6 @@ pub fn can_trace() -> bool {
     if tried.is_ok_and(|output| output.status.success()) {
         return true;
     }
-    assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "strace cannot trace here, and CI=true allows no gaps"
-    );
-    // Not `eprintln!`: what that writes is shown for failing tests only.
-    let _ = writeln!(std::io::stderr(), "skipped: strace cannot trace here; tests/run installs it");
+    crate::support::skip("strace cannot trace here (tests/run installs it)");
     false
 }

@@ -1,6 +1,5 @@
 //! Timestamps, judged by OpenSSL.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -26,9 +25,7 @@ impl Judge {
     /// None where OpenSSL is not installed, and `CI=true` allows no such gap.
     fn new() -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
-            let may_skip = std::env::var_os("CI").is_none_or(|ci| ci != "true");
-            assert!(may_skip, "openssl is not installed, and CI=true allows no gaps");
-            let _ = writeln!(std::io::stderr(), "skipped: openssl is not installed");
+            crate::support::skip("openssl is not installed");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! The real binary, started as a user would start it, and killed as no user would.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -168,11 +168,7 @@ pub fn clock_at(time: &str) -> Option<Vec<(&'static str, OsString)>> {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let mut libraries = folders.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
     let Some(library) = libraries.find(|path| path.is_file()) else {
-        assert!(
-            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-            "libfaketime is not installed, and CI=true allows no gaps"
-        );
-        let _ = writeln!(std::io::stderr(), "skipped: libfaketime is not installed");
+        super::skip("libfaketime is not installed");
         return None;
     };
     let clock = [("FAKETIME", format!("@{time}").into()), ("TZ", "UTC".into())];

@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -198,12 +197,7 @@ impl LiteWitness {
         let program = clients.join("litewitness");
         let has_agent = Command::new("ssh-agent").arg("-h").output().is_ok();
         if !program.exists() || !has_agent {
-            let strict = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-            assert!(
-                !strict,
-                "litewitness or ssh-agent is not installed, and CI=true allows no gaps"
-            );
-            let _ = writeln!(std::io::stderr(), "skipped: litewitness or ssh-agent is missing");
+            crate::support::skip("litewitness or ssh-agent is not installed");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
