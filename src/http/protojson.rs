@@ -40,7 +40,7 @@ pub fn read<T: Readable>(body: &[u8]) -> Result<T, Problem> {
 }
 
 /// The most messages of a [`few`].
-const FEW: usize = 64;
+pub const FEW: usize = 64;
 
 /// Reads a list that is never long, and no more of a longer one: each of four million octets may be the beginning
 /// of a message, which takes a hundred times as many.

@@ -1,11 +1,17 @@
 //! Rekor's second gRPC API, as far as it writes: the messages of its `.proto` files, and one method.
 //!
 //! What it could read besides is served as files, so there as here those methods are not implemented.
+//!
+//! Attack: of four million octets every two may be a message of a list, which takes twenty times as many. So
+//! the messages with lists read themselves, and skip what is more than any rule allows.
 
 #![expect(clippy::too_many_arguments, reason = "what prost derives")]
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use bytes::{Buf, BufMut};
+use prost::encoding::{DecodeContext, WireType, bytes as octets, message, skip_field, string};
+use prost::{DecodeError, Message};
 use tonic::codegen::BoxFuture;
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
@@ -14,6 +20,7 @@ use crate::http::App;
 use crate::http::body;
 use crate::http::envelope::{RequestId, Sender};
 use crate::http::problem::Problem;
+use crate::http::protojson::FEW;
 use crate::rekor::{self, Material, RekorError};
 use crate::signatures::Logged;
 
@@ -51,28 +58,90 @@ pub struct HashedRekordRequestV002 {
 }
 
 /// A signed envelope.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DsseRequestV002 {
     /// The envelope.
-    #[prost(message, optional, tag = "1")]
     pub envelope: Option<Envelope>,
     /// What verifies its signatures.
-    #[prost(message, repeated, tag = "2")]
     pub verifiers: Vec<Verifier>,
 }
 
+impl Message for DsseRequestV002 {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        self.envelope.iter().for_each(|envelope| message::encode(1, envelope, buf));
+        message::encode_repeated(2, &self.verifiers, buf);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire: WireType,
+        buf: &mut impl Buf,
+        ctx: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        match tag {
+            1 => message::merge(wire, self.envelope.get_or_insert_default(), buf, ctx),
+            2 if self.verifiers.len() < FEW => {
+                message::merge_repeated(wire, &mut self.verifiers, buf, ctx)
+            }
+            _ => skip_field(wire, tag, buf, ctx),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        let envelope = self.envelope.as_ref().map_or(0, |it| message::encoded_len(1, it));
+        envelope + message::encoded_len_repeated(2, &self.verifiers)
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// `io.intoto.Envelope`.
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Envelope {
     /// What it says.
-    #[prost(bytes = "vec", tag = "1")]
     pub payload: Vec<u8>,
     /// What kind of thing that is.
-    #[prost(string, tag = "2")]
     pub payload_type: String,
     /// Its signatures.
-    #[prost(message, repeated, tag = "3")]
     pub signatures: Vec<EnvelopeSignature>,
+}
+
+impl Message for Envelope {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        octets::encode(1, &self.payload, buf);
+        string::encode(2, &self.payload_type, buf);
+        message::encode_repeated(3, &self.signatures, buf);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire: WireType,
+        buf: &mut impl Buf,
+        ctx: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        match tag {
+            1 => octets::merge(wire, &mut self.payload, buf, ctx),
+            2 => string::merge(wire, &mut self.payload_type, buf, ctx),
+            3 if self.signatures.len() < FEW => {
+                message::merge_repeated(wire, &mut self.signatures, buf, ctx)
+            }
+            _ => skip_field(wire, tag, buf, ctx),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        octets::encoded_len(1, &self.payload)
+            + string::encoded_len(2, &self.payload_type)
+            + message::encoded_len_repeated(3, &self.signatures)
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// `io.intoto.Signature`.
@@ -278,5 +347,42 @@ impl UnaryService<CreateEntryRequest> for CreateEntry {
             let logged = logged.map_err(|problem| problem.status(&id))?;
             Ok(tonic::Response::new(TransparencyLogEntry::from(&logged)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dsse(count: usize) -> CreateEntryRequest {
+        let signature = EnvelopeSignature { sig: vec![7; 3], keyid: String::new() };
+        let envelope = Envelope {
+            payload: b"payload".to_vec(),
+            payload_type: "text/plain".to_owned(),
+            signatures: vec![signature; count],
+        };
+        let key = VerifierKey::PublicKey(RawBytes { raw_bytes: vec![8; 3] });
+        let verifiers = vec![Verifier { verifier: Some(key), key_details: 5 }; count];
+        let request = DsseRequestV002 { envelope: Some(envelope), verifiers };
+        CreateEntryRequest { spec: Some(Spec::DsseRequestV002(request)) }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let octets = dsse(1).encode_to_vec();
+        // As protobuf has it: tag and length of each, payload, type, signature; verifier.
+        let envelope = b"\x0a\x07payload\x12\x0atext/plain\x1a\x05\x0a\x03\x07\x07\x07";
+        let verifier = b"\x12\x09\x0a\x05\x0a\x03\x08\x08\x08\x18\x05";
+        let expected = [b"\x12\x29\x0a\x1c", &envelope[..], verifier].concat();
+        assert_eq!(octets, expected);
+        assert_eq!(CreateEntryRequest::decode(&octets[..]), Ok(dsse(1)));
+    }
+
+    #[test]
+    fn of_a_long_list_no_more_is_read_than_is_needed_to_refuse_it() {
+        let many = CreateEntryRequest::decode(&dsse(100_000).encode_to_vec()[..]).unwrap();
+        assert_eq!(many, dsse(FEW));
+        let refused = many.into_request().unwrap().check().unwrap_err();
+        assert_eq!(refused, RekorError::TooMany { name: "envelope.signatures", count: FEW });
     }
 }
