@@ -6,12 +6,12 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::StoreError;
-use super::sqlite::settle;
+use super::sqlite::{beside, settle};
 
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
     .union(OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -42,9 +42,7 @@ fn unwritable(path: &Path) -> StoreError {
 
 /// Opens the database at `path` as it lies there: nobody can be writing to it.
 fn open_still(path: &Path) -> Result<Connection, StoreError> {
-    let mut journal = path.as_os_str().to_owned();
-    journal.push("-wal");
-    if !PathBuf::from(journal).metadata().is_ok_and(|file| file.len() > 0) {
+    if !beside(path, "wal").metadata().is_ok_and(|file| file.len() > 0) {
         return open_immutable(path);
     }
     // Alone, SQLite keeps the index in memory. A quirk: to be alone it asks for a lock that only those who may

@@ -105,7 +105,7 @@ pub fn open_read_only(path: &Path) -> Result<Sqlite, StoreError> {
 }
 
 /// `log.db` → `log.db-new`: SQLite names its own files so, too.
-fn beside(path: &Path, what: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-");
     name.push(what);
