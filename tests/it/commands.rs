@@ -587,6 +587,14 @@ fn a_passphrase_is_its_owners_and_named_by_its_file() {
     let show = ["trust", "show", "--config", text(&file)];
     check(&show, 0);
     write("offen\n", 0o600);
+    let other = folder.path().join("other");
+    check(&["init", text(&other), "--passphrase-file", text(&secret)], 0);
+    let root = other.join("data/root.key");
+    let rotate = ["rotate", "authority", "--root-key", text(&root), "--config", text(&file)];
+    write("geheim\n", 0o600);
+    let (_, err) = check(&rotate, 1);
+    assert!(err.contains(text(&root)) && err.contains(text(&secret)), "{err}");
+    write("offen\n", 0o600);
     let (_, err) = check(&show, 1);
     assert!(err.contains("authority.key") && err.contains(text(&secret)), "{err}");
     let yaml = std::fs::read_to_string(&file).unwrap();
