@@ -29,6 +29,7 @@ use crate::authority::Trust;
 use crate::authority::succession::Succession;
 use crate::http::trust::TrustFiles;
 use crate::installation::shards::{self, AHEAD, Folder, Kind, Shard};
+use crate::installation::succession::Issuer;
 use crate::installation::{Files, Installation};
 use crate::log::Log;
 use crate::log::shards::Shards;
@@ -235,14 +236,17 @@ impl Calendar {
             Ok(found) => found,
             Err(error) => return self.complain(error),
         };
-        for (issuer, issuing) in found {
+        for issuer in found {
             for log in self.logs().all().iter().filter(|log| !log.is_over()) {
                 if let Err(error) = log.keep_chain(issuer.chain.ders()).await {
                     return self.complain(CommandError::failed(error));
                 }
             }
-            self.place.know(issuer);
+            self.place.know(issuer.clone());
             self.publisher.publish(&self.material());
+            // One that was taken over, and is put back for verifiers, may be without its key.
+            let Issuer { chain, signer: Some(signer), .. } = &issuer else { continue };
+            let issuing = self.place.issuing(chain, signer);
             let begins = issuing.profile.begins();
             self.succession.put(issuing);
             tracing::info!("the authority has a new chain, which issues from {begins} on");

@@ -95,7 +95,7 @@ impl Place {
     }
 
     /// The chains that are not known yet.
-    pub(super) fn find_issuers(&self) -> Result<Vec<(Issuer, Issuing)>, CommandError> {
+    pub(super) fn find_issuers(&self) -> Result<Vec<Issuer>, CommandError> {
         let (known, files) = (self.issuers.load_full(), &self.installed);
         if !succession::has_others(files, &known) {
             return Ok(Vec::new());
@@ -104,11 +104,7 @@ impl Place {
             succession::read(files, passphrase, self.clock.now(), &known)
         })?;
         let is_new = |issuer: &Issuer| known.iter().all(|one| one.file != issuer.file);
-        let found = all.into_iter().filter(is_new).filter_map(|issuer| {
-            let issuing = issuer.signer.as_ref().map(|it| self.issuing(&issuer.chain, it))?;
-            Some((issuer, issuing))
-        });
-        Ok(found.collect())
+        Ok(all.into_iter().filter(is_new).collect())
     }
 
     /// Tells verifiers of a chain from now on.
