@@ -200,8 +200,21 @@ impl Series {
         }
         let trace = std::fs::read_to_string(trace).unwrap();
         let folder = folder.to_str().unwrap();
-        let mut struck = trace.lines().filter(|line| line.ends_with("(INJECTED)")).peekable();
+        let lines: Vec<&str> = trace.lines().collect();
+        let struck = (0..lines.len()).filter(|i| lines[*i].ends_with("(INJECTED)"));
+        let mut struck = struck.map(|i| beginning(&lines[..=i])).peekable();
         struck.peek().is_some() && struck.all(|line| line.contains(folder))
+    }
+}
+
+/// Where the call of the last line begins, its file with it: in an earlier line of the same thread, if
+/// another thread's call was written in between.
+fn beginning<'a>(trace: &[&'a str]) -> &'a str {
+    let (last, before) = trace.split_last().unwrap();
+    let thread = last.split(' ').next().unwrap();
+    match last.contains(" resumed>") {
+        true => before.iter().rfind(|line| line.split(' ').next() == Some(thread)).unwrap(),
+        false => last,
     }
 }
 
