@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::issuer::{Endpoint, FakeIssuer, Fault};
+use crate::support::patience::{PATIENCE, until};
 use crate::support::process::Server;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A `mayfly.yaml` that trusts the issuers at `urls` for e-mail addresses.
 fn yaml(urls: &[&str]) -> String {
@@ -253,9 +252,7 @@ async fn a_request_under_way_ends_under_the_trust_it_began_with() {
     let bench = Bench::serving(&yaml(&[&issuer.url()]));
     issuer.fail(Endpoint::Keys, Fault::Silent);
     let change = async {
-        while issuer.requests(Endpoint::Keys) == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("the keys are asked for", async || issuer.requests(Endpoint::Keys) > 0).await;
         bench.write(&yaml(&[A]));
         bench.comes_to_trust(&[A]).await;
         // Whoever begins now is refused, though the keys are still waited for.

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use crate::faults::stage;
 use crate::support::authority::{self, Parts, golden};
 use crate::support::caller;
 use crate::support::issuer::MIDNIGHT;
+use crate::support::patience::{soon, until};
 use crate::support::store::{FaultyStore, HandClock, LogKey, means_of_certificates, opening};
 
 const CALLERS: usize = 8;
@@ -199,13 +201,13 @@ async fn at_the_turn_of_the_year_each_certificate_finds_its_shard() {
 
     // The year is over while the server runs: the shard is closed, and the last head stays.
     bench.clock.set(Timestamp::from_secs(MIDNIGHT));
-    logs[0].close().await;
+    soon("the shard is closed", logs[0].close()).await;
     authority.logs.put(bench.over(0));
     drop(logs);
     closed(&bench, &authority.logs, heads[0]).await;
     let late = load(&authority).await.len() as u64;
     assert_eq!(authority.logs.size(), counts[0] + counts[1] + late);
-    authority.logs.close().await;
+    soon("the log is closed", authority.logs.close()).await;
     drop(authority);
 
     // And when it starts again.
@@ -215,7 +217,7 @@ async fn at_the_turn_of_the_year_each_certificate_finds_its_shard() {
     let newest = authority.logs.all()[1].clone();
     check_served(&newest, Some(heads[1])).await.unwrap();
     assert_eq!(newest.head().size, counts[1] + 2 * late);
-    authority.logs.close().await;
+    soon("the log is closed", authority.logs.close()).await;
 }
 
 /// P18: ten times what there is room for, while the disk stands still. Every shard bears as much, whoever
@@ -228,15 +230,16 @@ async fn every_shard_turns_the_same_overload_away_and_keeps_what_it_promised() {
     let logs = [0, 1].map(|at| bench.open_over(at, stores[at].clone()));
     let authority = bench.authority(logs.to_vec());
     let router = router(App::new(Arc::clone(&authority), &Material::default()));
-    let asked = async || router.clone().oneshot(exchange()).await.unwrap();
+    let asked = async || soon("an answer", router.clone().oneshot(exchange())).await.unwrap();
     for (at, time) in [TURN - 6, MIDNIGHT].into_iter().enumerate() {
         bench.clock.set(Timestamp::from_secs(time));
         let gate = stores[at].gate.lock().await;
-        let offered: Vec<_> =
-            (0..10 * QUEUE as u64).map(|number| queued(&logs[at], number)).collect();
-        let promised: Vec<_> = offered.into_iter().filter_map(Result::ok).collect();
-        // The sequencer holds a batch of them.
-        assert!((QUEUE..=QUEUE + 512).contains(&promised.len()), "{} at {at}", promised.len());
+        // The sequencer holds the first one, and takes no other.
+        let mut promised = vec![queued(&logs[at], 0).unwrap()];
+        until("it is held up", async || stores[at].begun.load(Ordering::SeqCst) == 1).await;
+        let offered = (1..10 * QUEUE as u64).map(|number| queued(&logs[at], number));
+        promised.extend(offered.filter_map(Result::ok));
+        assert_eq!(promised.len(), 1 + QUEUE, "at {at}");
         for _ in 0..20 {
             let answer = asked().await;
             assert_eq!(answer.status(), 503);
@@ -245,7 +248,7 @@ async fn every_shard_turns_the_same_overload_away_and_keeps_what_it_promised() {
         drop(gate);
         let mut given = Vec::new();
         for (number, append) in promised {
-            given.push((number, append.await.unwrap()));
+            given.push((number, soon("an SCT", append).await.unwrap()));
         }
         assert_eq!(asked().await.status(), 200, "it goes on");
         check_served(&logs[at], None).await.unwrap();
@@ -371,7 +374,8 @@ async fn a_shard_that_comes_later_is_watched_too() {
     damage(&bench.path(2026));
     let refused = append(&log).await;
     assert_eq!(refused, Err(LogError::Store(StoreError::Conflict)));
-    assert_eq!(failed.await.unwrap(), LogError::Store(StoreError::Conflict));
+    let failed = soon("its failure", failed).await.unwrap();
+    assert_eq!(failed, LogError::Store(StoreError::Conflict));
 }
 
 /// What somebody puts away is one file, with all that was logged in it.
@@ -381,7 +385,7 @@ async fn a_closed_shard_is_one_file() {
     let authority = bench.authority(vec![bench.open(0), bench.open(1)]);
     authority.issue(request()).await.unwrap();
     let over = bench.over(0);
-    authority.logs.close().await;
+    soon("the log is closed", authority.logs.close()).await;
     drop(authority);
     let away = bench.folder.path().join("away.sqlite");
     std::fs::copy(bench.path(2025), &away).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 pub mod authority;
 pub mod caller;
 pub mod issuer;
+pub mod patience;
 pub mod process;
 pub mod shard;
 pub mod signer;

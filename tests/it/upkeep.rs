@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::issuer::FakeIssuer;
+use crate::support::patience::PATIENCE;
 use crate::support::process::{Server, free_port, fulcio_config, send};
 use crate::support::shard;
 
@@ -151,6 +152,7 @@ impl Bench {
 /// The whole answer, as it comes.
 pub fn raw(url: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

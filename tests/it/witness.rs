@@ -29,26 +29,15 @@ use tower::ServiceExt as _;
 use crate::support::authority::Parts;
 use crate::support::issuer::MIDNIGHT;
 use crate::support::made_log::{MadeLog, ORIGIN};
+use crate::support::patience::{soon, until};
 use crate::support::store::{HandClock, LogKey, MemoryStore, means_of_certificates, opening};
 use crate::support::witness::{FakeWitness, Lie};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const PACE: Pace = Pace {
     every: Duration::from_millis(10),
     answer: Duration::from_millis(300),
     longest: Duration::from_millis(40),
 };
-
-/// Spins until it holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let spin = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, spin).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
 
 /// A log in memory, and the keys by which witnesses know it.
 struct Bench {
@@ -186,7 +175,7 @@ async fn the_newest_head_is_served_at_once_and_cosigned_soon() {
     // Nobody is asked about an old head again, nor after the end.
     open.log.close().await;
     let mut open = open;
-    tokio::time::timeout(PATIENCE, &mut open.cosigning).await.unwrap().unwrap();
+    soon("the cosigning ends", &mut open.cosigning).await.unwrap();
 }
 
 /// A witness that is hostile or away changes nothing but that its cosignature is not there.

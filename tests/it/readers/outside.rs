@@ -32,6 +32,7 @@ use tower::ServiceExt as _;
 
 use crate::support::authority::Parts;
 use crate::support::made_log::MadeLog;
+use crate::support::patience::soon;
 use crate::support::store::{LogKey, means_of_certificates, opening};
 
 /// Below it the log is served.
@@ -127,7 +128,8 @@ impl Outside {
     /// An entry on its way into the log.
     pub fn begin_append(&self, number: u64) -> JoinHandle<Sct> {
         let (log, entry) = (self.log(), self.made.entries[number as usize].clone());
-        tokio::spawn(async move { log.append(entry, Attempt::default()).await.unwrap() })
+        let appended = async move { log.append(entry, Attempt::default()).await.unwrap() };
+        tokio::spawn(soon("an SCT", appended))
     }
 
     /// The log.

@@ -268,14 +268,16 @@ pub struct FaultyStore {
     pub fault: Mutex<Option<Fault>>,
     /// Held by a test, it holds up commits.
     pub gate: tokio::sync::Mutex<()>,
+    /// How many commits were begun, with the one that is held up.
+    pub begun: AtomicUsize,
     /// How many batches were committed.
     pub batches: AtomicUsize,
 }
 
 impl FaultyStore {
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        let (fault, gate, batches) = Default::default();
-        Self { inner, fault, gate, batches }
+        let (fault, gate, begun, batches) = Default::default();
+        Self { inner, fault, gate, begun, batches }
     }
 
     pub fn fail(&self, fault: Fault) {
@@ -305,6 +307,7 @@ impl Store for FaultyStore {
     }
 
     fn append(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let _gate = self.gate.blocking_lock();
         let fault = self.fault.lock().unwrap().take();
         assert_ne!(fault, Some(Fault::Panic), "told to panic");

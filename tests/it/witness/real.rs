@@ -18,20 +18,20 @@ use mayfly::tlog::note::{Checkpoint, SignedNote, VerifierKey};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::until;
 use crate::support::issuer::FakeIssuer;
+use crate::support::patience::until;
 use crate::support::process::{Server, free_port};
 use crate::support::witness::FakeWitness;
 
 /// Neither side forgets anything that matters when it restarts, and nobody asks for what is inconsistent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn litewitness_cosigns_through_restarts_of_either_side() {
-    let Some(witness) = LiteWitness::new() else { return };
+    let Some(witness) = LiteWitness::new().await else { return };
     let place = Place::new(&witness.line()).await;
     // It is away at the start, which is a line and no more.
     let server = place.serve();
     witness.add_log(&place.vkey());
-    let running = witness.start();
+    let running = witness.start().await;
     place.issue(3).await;
     let first = place.cosigned(&witness, 3).await;
     assert!(server.said().contains("is not known: "), "{}", server.said());
@@ -44,7 +44,7 @@ async fn litewitness_cosigns_through_restarts_of_either_side() {
 
     drop(running);
     place.issue(2).await;
-    let _running = witness.start();
+    let _running = witness.start().await;
     place.cosigned(&witness, 7).await;
     assert!(!server.said().contains("another history"), "{}", server.said());
 }
@@ -192,7 +192,7 @@ const NAME: &str = "litewitness.example/w1";
 
 impl LiteWitness {
     /// None where it is not installed, and `CI=true` allows no such gap.
-    fn new() -> Option<Self> {
+    async fn new() -> Option<Self> {
         let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/.cache/bin");
         let program = clients.join("litewitness");
         let has_agent = Command::new("ssh-agent").arg("-h").output().is_ok();
@@ -206,9 +206,7 @@ impl LiteWitness {
         let mut agent = Command::new("ssh-agent");
         let agent = agent.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
         let agent = Running(agent);
-        while !socket.exists() {
-            std::thread::yield_now();
-        }
+        until("the agent listens", async || socket.exists()).await;
         run(Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &socket));
         let public = fs::read_to_string(key.with_extension("pub")).unwrap();
         let blob = BASE64_STANDARD.decode(public.split(' ').nth(1).unwrap()).unwrap();
@@ -256,7 +254,7 @@ impl LiteWitness {
         self.database().query_row("SELECT tree_size, tree_hash FROM log", [], row).unwrap()
     }
 
-    fn start(&self) -> Running {
+    async fn start(&self) -> Running {
         let fingerprint = BASE64_STANDARD_NO_PAD.encode(Hash::of(&[&self.blob]));
         let listen = format!("127.0.0.1:{}", self.port);
         let (fingerprint, path) =
@@ -265,12 +263,21 @@ impl LiteWitness {
         witness.args(["-name", NAME, "-listen", &listen, "-key", &fingerprint, "-db"]);
         witness.arg(path("witness.db")).arg("-ssh-agent").arg(path("agent"));
         let log = fs::File::create(path("witness.log")).unwrap();
-        let running = Running(witness.stderr(log).spawn().unwrap());
-        while TcpStream::connect(&listen).is_err() {
-            std::thread::yield_now();
-        }
+        let mut running = Running(witness.stderr(log).spawn().unwrap());
+        until("the witness listens", async || {
+            let ended = running.0.try_wait().unwrap();
+            assert_eq!(ended, None, "{}", fs::read_to_string(path("witness.log")).unwrap());
+            listens(&listen)
+        })
+        .await;
         running
     }
+}
+
+/// Whether somebody listens there. A quirk: where nobody does, a socket may come to connect to itself.
+fn listens(address: &str) -> bool {
+    let ends = |stream: TcpStream| Some((stream.local_addr().ok()?, stream.peer_addr().ok()?));
+    TcpStream::connect(address).ok().and_then(ends).is_some_and(|(ours, theirs)| ours != theirs)
 }
 
 fn run(command: &mut Command) {
