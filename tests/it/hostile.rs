@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::bench::{Answer, Bench};
+use crate::support::patience::soon;
 
 mod algorithms;
 mod bench;
@@ -160,7 +161,7 @@ impl Row {
 
 /// Every one of `rows` is withstood, one after the other.
 async fn withstand(rows: Vec<Row>) {
-    let bench = Bench::start().await;
+    let bench = soon("an instance that issues", Bench::start()).await;
     for row in rows {
         let withstood = tokio::time::timeout(PATIENCE, row.is_withstood(&bench));
         assert!(withstood.await.is_ok(), "{}: not within {PATIENCE:?}", row.id);

@@ -12,9 +12,11 @@ use mayfly::time::Timestamp;
 use mayfly::token::json::JsonError;
 use mayfly::token::{Claims, TokenError, UnverifiedToken};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::issuer::{Alg, Endpoint, FakeIssuer, Fault, MIDNIGHT};
+use crate::support::patience::until;
 
 mod bearer;
 mod proxy;
@@ -107,9 +109,10 @@ async fn a_hundred_first_tokens_cost_one_fetch() {
             verify(&keyset, &token).await.unwrap();
         });
     }
-    while started.load(Ordering::SeqCst) < 100 || fake.requests(Endpoint::Discovery) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("all wait for one answer", async || {
+        started.load(Ordering::SeqCst) == 100 && fake.requests(Endpoint::Discovery) > 0
+    })
+    .await;
     fake.heal();
     assert_eq!(tasks.join_all().await.len(), 100);
     asked(&fake, 1, 1);
@@ -121,11 +124,7 @@ async fn who_asked_may_go_away() {
     let keyset = keyset_of(&fake, patient());
     fake.fail(Endpoint::Discovery, Fault::Silent);
     let token = fake.token(json!({}));
-    let arrived = async {
-        while fake.requests(Endpoint::Discovery) == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
+    let arrived = until("it is asked", async || fake.requests(Endpoint::Discovery) > 0);
     tokio::select! {
         outcome = verify(&keyset, &token) => panic!("{outcome:?}"),
         () = arrived => {}
@@ -143,10 +142,11 @@ async fn keys_serve_while_their_issuer_is_down() {
     verify(&keyset, &fake.token(json!({}))).await.unwrap();
     fake.fail(Endpoint::Discovery, Fault::HangUp);
     // Each asks again behind the scenes, unless somebody is asking already.
-    while fake.requests(Endpoint::Discovery) < 5 {
+    until("it is asked again", async || {
         verify(&keyset, &fake.token(json!({}))).await.unwrap();
-        tokio::task::yield_now().await;
-    }
+        fake.requests(Endpoint::Discovery) >= 5
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -366,7 +366,8 @@ async fn nobody_at_home_is_said_so() {
     let url = fake.url();
     drop(fake);
     // The listener closes when its task is gone.
-    while tokio::net::TcpStream::connect(url.trim_start_matches("https://")).await.is_ok() {}
+    let address = url.trim_start_matches("https://");
+    until("the port is closed", async || TcpStream::connect(address).await.is_err()).await;
     let error = verify(&keyset, &token).await.unwrap_err();
     let expected = format!(
         "issuer {url} does not answer (connection refused); this is not the token's fault, try again"

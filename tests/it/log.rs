@@ -31,6 +31,7 @@ use mayfly::tlog::tile::{TileKind, TilePath};
 
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 
+use crate::support::patience::{soon, until};
 use crate::support::store::{
     Fault, FaultyStore, HandClock, LogKey, MemoryStore, epoch, means_of_certificates, opening,
 };
@@ -124,7 +125,7 @@ impl Bench {
     async fn filled(self, size: u64) -> Self {
         let (log, _) = self.open();
         fill(&log, size).await;
-        log.close().await;
+        close(&log).await;
         self
     }
 
@@ -132,10 +133,10 @@ impl Bench {
     async fn grown(self, numbers: std::ops::Range<u64>) -> Self {
         let (log, _) = self.open();
         for number in numbers {
-            log.append(entry(number), attempt(number)).await.unwrap();
+            append(&log, number).await.unwrap();
         }
         check_log(&log).await;
-        log.close().await;
+        close(&log).await;
         self
     }
 
@@ -187,11 +188,25 @@ fn attempt(number: u64) -> Attempt<'static> {
     Attempt { time: MIDNIGHT, request_id: number.to_string().into(), ..Attempt::default() }
 }
 
+/// An append, and what it is answered.
+async fn append(log: &Log, number: u64) -> Result<Sct, LogError> {
+    answered(log.append(entry(number), attempt(number))).await
+}
+
+/// The answer to an append that is under way.
+async fn answered(append: impl Future<Output = Result<Sct, LogError>>) -> Result<Sct, LogError> {
+    soon("an answer", append).await
+}
+
+async fn close(log: &Log) {
+    soon("the log is closed", log.close()).await;
+}
+
 /// Appends entries 0 to `size`, all in flight at once.
 async fn fill(log: &Log, size: u64) -> Vec<Sct> {
     let append = |number| {
         let log = log.clone();
-        tokio::spawn(async move { log.append(entry(number), attempt(number)).await.unwrap() })
+        tokio::spawn(async move { append(&log, number).await.unwrap() })
     };
     let appends: Vec<_> = (0..size).map(append).collect();
     let mut scts = Vec::new();
@@ -329,7 +344,7 @@ async fn an_sct_names_the_place_of_its_entry() {
         assert_eq!(indexes, (0..700).collect::<Vec<_>>());
         assert!(store.batches.load(Ordering::SeqCst) < 700, "nothing was ever batched");
         assert_eq!(check_log(&log).await.size, 700);
-        log.close().await;
+        close(&log).await;
     }
 }
 
@@ -342,7 +357,7 @@ async fn many_tasks_share_one_tree() {
                 let log = log.clone();
                 tokio::spawn(async move {
                     for number in task * 20..task * 20 + 20 {
-                        let sct = log.append(entry(number), attempt(number)).await.unwrap();
+                        let sct = append(&log, number).await.unwrap();
                         // Zero merge delay: whoever has the SCT finds the entry in the checkpoint.
                         assert!(log.head().size > sct.leaf_index);
                         check_sct(&log, number, &sct).await;
@@ -354,7 +369,7 @@ async fn many_tasks_share_one_tree() {
             task.await.unwrap();
         }
         assert_eq!(check_log(&log).await.size, 64 * 20);
-        log.close().await;
+        close(&log).await;
     }
 }
 
@@ -369,12 +384,12 @@ async fn a_log_goes_on_where_it_stopped() {
             let head = check_log(&log).await;
             assert_eq!(before.unwrap_or(head), head);
             for number in head.size..size {
-                log.append(entry(number), attempt(number)).await.unwrap();
+                append(&log, number).await.unwrap();
             }
             let head = check_log(&log).await;
             assert_eq!(head.size, size);
             before = Some(head);
-            log.close().await;
+            close(&log).await;
         }
     }
 }
@@ -392,19 +407,19 @@ async fn a_large_log_goes_on_where_it_stopped() {
         for append in appends {
             // Some are answered before they are waited for.
             let error = match append {
-                Ok(append) => append.await.unwrap_err(),
+                Ok(append) => answered(append).await.unwrap_err(),
                 Err(error) => error,
             };
             assert!(matches!(error, LogError::Signer(_)), "{error}");
         }
     }
-    log.close().await;
+    close(&log).await;
     bench.key.broken.store(false, Ordering::SeqCst);
     for number in 65_535..65_538 {
         let (log, _) = bench.open();
-        let sct = log.append(entry(number), attempt(number)).await.unwrap();
+        let sct = append(&log, number).await.unwrap();
         check_sct(&log, number, &sct).await;
-        log.close().await;
+        close(&log).await;
     }
     let (log, _) = bench.open();
     assert_eq!(check_log(&log).await.size, 65_538);
@@ -430,22 +445,22 @@ async fn a_failed_commit_answers_everybody_and_ends_the_log() {
         let appends: Vec<_> = (250..1000).map(|number| queued(&log, number).unwrap()).collect();
         drop(gate);
         for append in appends {
-            assert_eq!(append.await, Err(told.clone()));
+            assert_eq!(answered(append).await, Err(told.clone()));
         }
-        assert_eq!(log.failed().await, told);
+        assert_eq!(soon("its failure", log.failed()).await, told);
         assert_eq!(log.ready(), Err(told.clone()));
-        assert_eq!(log.append(entry(0), attempt(0)).await, Err(told.clone()));
+        assert_eq!(append(&log, 0).await, Err(told.clone()));
         assert_eq!(check_log(&log).await, before, "what is not committed is not served");
-        log.close().await;
+        close(&log).await;
         drop((log, store));
 
         let (log, _) = bench.open();
         let after = check_log(&log).await;
         assert_eq!(after == before, fault == Fault::Before);
-        let sct = log.append(entry(1000), attempt(1000)).await.unwrap();
+        let sct = append(&log, 1000).await.unwrap();
         check_sct(&log, 1000, &sct).await;
         assert_eq!(check_log(&log).await.size, after.size + 1);
-        log.close().await;
+        close(&log).await;
     }
 }
 
@@ -458,13 +473,13 @@ async fn a_dead_sequencer_is_noticed_by_everybody() {
     let appends: Vec<_> = (0..700).map(|number| queued(&log, number).unwrap()).collect();
     drop(gate);
     for append in appends {
-        assert_eq!(append.await, Err(LogError::Died));
+        assert_eq!(answered(append).await, Err(LogError::Died));
     }
-    assert_eq!(log.failed().await, LogError::Died);
+    assert_eq!(soon("its failure", log.failed()).await, LogError::Died);
     assert_eq!(log.ready(), Err(LogError::Died));
-    assert_eq!(log.append(entry(0), attempt(0)).await, Err(LogError::Died));
+    assert_eq!(append(&log, 0).await, Err(LogError::Died));
     assert_eq!(check_log(&log).await.size, 0);
-    log.close().await;
+    close(&log).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -486,7 +501,7 @@ async fn a_full_queue_turns_callers_away_and_loses_nobody() {
     drop(gate);
     let size = appends.len() as u64;
     for append in appends {
-        append.await.unwrap();
+        answered(append).await.unwrap();
     }
     assert_eq!(check_log(&log).await.size, size);
 }
@@ -498,18 +513,18 @@ async fn close_answers_everybody() {
         let (log, store) = bench.open();
         let gate = store.gate.lock().await;
         let appends: Vec<_> = (0..700).map(|number| queued(&log, number).unwrap()).collect();
-        let mut close = Box::pin(log.close());
-        assert!(close.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let mut closing = Box::pin(log.close());
+        assert!(closing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!(queued(&log, 700).err(), Some(LogError::Closed));
         assert_eq!(log.ready(), Err(LogError::Closed));
         drop(gate);
-        close.await;
+        soon("the log is closed", closing).await;
         for append in appends {
-            append.await.unwrap();
+            answered(append).await.unwrap();
         }
-        assert_eq!(log.append(entry(700), attempt(700)).await, Err(LogError::Closed));
+        assert_eq!(append(&log, 700).await, Err(LogError::Closed));
         assert_eq!(check_log(&log).await.size, 700);
-        log.close().await;
+        close(&log).await;
         let failed = tokio::time::timeout(Duration::ZERO, log.failed()).await;
         assert!(failed.is_err(), "a closed log has not failed");
     }
@@ -531,11 +546,11 @@ async fn a_clock_behind_the_log_stops_it_until_it_is_right() {
     assert_eq!(log.ready(), Ok(()));
     bench.clock.set(wrong);
     assert!(matches!(log.ready(), Err(LogError::Clock { .. })));
-    let error = log.append(entry(3), attempt(3)).await.unwrap_err();
+    let error = append(&log, 3).await.unwrap_err();
     assert!(matches!(error, LogError::Clock { .. }), "{error}");
     assert!(error.to_string().starts_with("the clock is behind the log: it says"));
     bench.clock.set(head);
-    let sct = log.append(entry(3), attempt(3)).await.unwrap();
+    let sct = append(&log, 3).await.unwrap();
     assert!(sct.timestamp > head);
     assert_eq!(check_log(&log).await.size, 4);
 }
@@ -546,7 +561,7 @@ async fn a_clock_that_stands_still_gives_every_batch_a_time_of_its_own() {
     let bench = Bench { clock: Arc::new(HandClock::at(MIDNIGHT, 0)), ..Bench::memory() };
     let (log, _) = bench.open();
     for number in 0..20 {
-        let sct = log.append(entry(number), attempt(number)).await.unwrap();
+        let sct = append(&log, number).await.unwrap();
         assert_eq!(sct.timestamp, MIDNIGHT.plus(Duration::from_millis(number + 1)));
     }
     check_log(&log).await;
@@ -558,10 +573,10 @@ async fn a_key_that_cannot_sign_leaves_a_log_that_goes_on() {
     let (log, _) = bench.open();
     bench.key.broken.store(true, Ordering::SeqCst);
     let error = LogError::Signer(SignerError("told to fail".into()));
-    assert_eq!(log.append(entry(0), attempt(0)).await, Err(error.clone()));
+    assert_eq!(append(&log, 0).await, Err(error.clone()));
     assert_eq!(log.checkpoint().await, Err(error));
     bench.key.broken.store(false, Ordering::SeqCst);
-    assert_eq!(log.append(entry(1), attempt(1)).await.unwrap().leaf_index, 1);
+    assert_eq!(append(&log, 1).await.unwrap().leaf_index, 1);
     assert_eq!(check_log(&log).await.size, 2);
 }
 
@@ -580,7 +595,7 @@ async fn a_checkpoint_is_signed_once_for_each_head() {
         assert_eq!(ask.await.unwrap().unwrap(), first);
     }
     assert_eq!(signed(), 1);
-    log.append(entry(0), attempt(0)).await.unwrap();
+    append(&log, 0).await.unwrap();
     assert_ne!(log.checkpoint().await.unwrap(), first);
     assert_eq!(signed(), 3);
 }
@@ -701,7 +716,7 @@ async fn a_mark_that_is_behind_does_no_harm() {
     std::fs::write(&path, &old).unwrap();
     let (log, _) = bench.open();
     for number in 700..720 {
-        log.append(entry(number), attempt(number)).await.unwrap();
+        append(&log, number).await.unwrap();
         assert_eq!(mark::read(&path).unwrap().unwrap().head, log.head());
     }
     check_log(&log).await;
@@ -757,18 +772,14 @@ async fn damage_is_found_while_the_log_runs() {
         let log = Log::open(Opening { mark, scrub: Duration::ZERO, ..opening(means) }).unwrap();
         let before = log.checkpoint().await.unwrap();
         bench.damage(&damage);
-        let error = loop {
-            match log.ready() {
-                Ok(()) => tokio::task::yield_now().await,
-                Err(error) => break error,
-            }
-        };
+        until("the damage is found", async || log.ready().is_err()).await;
+        let error = log.ready().unwrap_err();
         assert!(matches!(error, LogError::Damaged(_)) && error.to_string().contains(what), "{error}");
-        assert_eq!(log.append(entry(700), attempt(700)).await, Err(error));
+        assert_eq!(append(&log, 700).await, Err(error));
         // What was signed stays, and what is sound is read.
         assert_eq!(log.checkpoint().await.unwrap(), before);
         assert!(tile(&log, TileKind::Data, 2, 188).await.is_some());
-        log.close().await;
+        close(&log).await;
     }
 }
 
@@ -781,11 +792,11 @@ async fn a_scrub_lets_a_sound_log_run() {
         let means = bench.means(bench.store().unwrap());
         let log = Log::open(Opening { scrub: Duration::ZERO, ..opening(means) }).unwrap();
         for number in 600..1200 {
-            log.append(entry(number), attempt(number)).await.unwrap();
+            append(&log, number).await.unwrap();
         }
         assert_eq!(log.ready(), Ok(()));
         check_log(&log).await;
-        log.close().await;
+        close(&log).await;
     }
 }
 
@@ -808,17 +819,17 @@ async fn a_log_is_served_for_reading_only() {
     let reader = read_only();
     assert_eq!(check_log(&reader).await.size, 300);
     assert_eq!(reader.ready(), Err(LogError::ReadOnly));
-    assert_eq!(reader.append(entry(300), attempt(300)).await, Err(LogError::ReadOnly));
+    assert_eq!(append(&reader, 300).await, Err(LogError::ReadOnly));
     let failed = tokio::time::timeout(Duration::ZERO, reader.failed()).await;
     assert!(failed.is_err(), "a log that is read has not failed");
 
     let (writer, _) = bench.open();
     for number in 300..303 {
-        writer.append(entry(number), attempt(number)).await.unwrap();
+        append(&writer, number).await.unwrap();
         assert_eq!(check_log(&reader).await, writer.head(), "it follows the one that appends");
     }
-    writer.close().await;
-    reader.close().await;
+    close(&writer).await;
+    close(&reader).await;
     drop((writer, reader));
     assert_eq!(names(), before, "nothing is left behind");
 
@@ -845,10 +856,10 @@ async fn whoever_began_last_is_the_only_one_who_appends() {
         fill(&first, 300).await;
         let second = bench.open_over(Arc::clone(&store)).unwrap();
         let gone = LogError::Store(StoreError::Conflict);
-        assert_eq!(first.append(entry(300), attempt(300)).await, Err(gone.clone()));
-        assert_eq!(first.failed().await, gone);
+        assert_eq!(append(&first, 300).await, Err(gone.clone()));
+        assert_eq!(soon("its failure", first.failed()).await, gone);
         assert_eq!(check_log(&first).await, check_log(&second).await);
-        let sct = second.append(entry(300), attempt(300)).await.unwrap();
+        let sct = append(&second, 300).await.unwrap();
         check_sct(&second, 300, &sct).await;
         assert_eq!(check_log(&second).await.size, 301);
     }
@@ -878,7 +889,7 @@ async fn a_log_cut_short_anywhere_is_an_older_log() {
     let (log, _) = bench.open();
     let mut heads = vec![log.head()];
     for number in 0..300 {
-        log.append(entry(number), attempt(number)).await.unwrap();
+        append(&log, number).await.unwrap();
         heads.push(log.head());
     }
     let wal = std::fs::read(bench.path().with_extension("db-wal")).unwrap();
@@ -894,12 +905,12 @@ async fn a_log_cut_short_anywhere_is_an_older_log() {
         let whole = cut == wal.len();
         assert_eq!(whole, head == *heads.last().unwrap(), "every commit had reached the file");
         found += u64::from(head.size > 0);
-        log.append(entry(300), attempt(300)).await.unwrap();
+        append(&log, 300).await.unwrap();
         check_log(&log).await;
-        log.close().await;
+        close(&log).await;
     }
     assert!(found > 20, "the cuts fell at different heads");
-    log.close().await;
+    close(&log).await;
 }
 
 #[test]

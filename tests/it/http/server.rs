@@ -24,6 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use super::files::Files;
 use super::wire::{Answer, PATIENCE, Running, drained};
+use crate::support::patience::{soon, until};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
 const GET_AND_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
@@ -259,7 +260,7 @@ async fn a_flood_of_resets_ends_the_connection() {
     let heard = drained(&mut read).await;
     const ENHANCE_YOUR_CALM: u32 = 11;
     assert_eq!(frames(&heard).1, Some(ENHANCE_YOUR_CALM));
-    flooding.await.unwrap();
+    soon("the flood ends", flooding).await.unwrap();
     assert_eq!(server.get("/").await.text(), "hello");
 }
 
@@ -318,7 +319,7 @@ async fn requests_under_way_finish_after_the_end() {
     let mut idle = server.connect().await;
     idle.write_all(GET).await.unwrap();
     one(&mut idle).await;
-    inside.acquire().await.unwrap().forget();
+    soon("the request", inside.acquire()).await.unwrap().forget();
 
     server.tell_to_end();
     assert_eq!(drained(&mut idle).await, b"");
@@ -336,7 +337,7 @@ async fn requests_that_do_not_finish_are_cut() {
     let server = Running::start_with(router, None, short(|limits| limits.drain = SHORT)).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /gate HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
-    inside.acquire().await.unwrap().forget();
+    soon("the request", inside.acquire()).await.unwrap().forget();
     assert_eq!(server.ended().await, 1);
 }
 
@@ -348,7 +349,7 @@ async fn a_peer_that_does_not_read_is_cut() {
     stream.write_all(GET).await.unwrap();
     // The server gives up by itself: it ends without having to cut anything.
     let began = Instant::now();
-    stream.readable().await.unwrap();
+    soon("the answer begins", stream.readable()).await.unwrap();
     assert_eq!(server.ended().await, 0);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
@@ -382,7 +383,7 @@ async fn handshake(
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from("localhost").unwrap();
     let stream = server.connect().await;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    soon("a handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await
 }
 
 #[tokio::test]
@@ -457,12 +458,8 @@ async fn tls_is_followed_while_it_serves() {
     let limits = short(|limits| limits.look = Duration::from_millis(20));
     let server = Running::start_with(hello(), Some(tls), limits).await;
     let renewed = Files::renew(&files.paths);
-    let taken_up = async {
-        while handshake(&server, &renewed, &["h2"]).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, taken_up).await.expect("the new certificate is not taken up");
+    let taken_up = async || handshake(&server, &renewed, &["h2"]).await.is_ok();
+    until("the new certificate is taken up", taken_up).await;
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ use super::authority::TestAuthority;
 use super::grpc;
 use super::wire::{Answer, Running};
 use crate::support::issuer::{FakeIssuer, MIDNIGHT};
+use crate::support::patience::soon;
 
 /// A log on a port.
 struct Bench {
@@ -51,7 +52,7 @@ impl Bench {
     /// The same log, closed and opened again.
     async fn again(self) -> Self {
         let Self { issuer, authority, log, server } = self;
-        log.close().await;
+        soon("the log is closed", log.close()).await;
         server.ended().await;
         drop(log);
         let (log, server) = serve(&authority, false, None).await;

@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::support::patience::soon;
+
 /// After this a test has failed, not become slow.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -41,7 +43,7 @@ impl Running {
     }
 
     pub async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
+        soon("a connection", TcpStream::connect(self.address)).await.unwrap()
     }
 
     /// Tells the server to end, without waiting for it.
@@ -58,7 +60,7 @@ impl Running {
     /// One request on a connection of its own.
     pub async fn ask(&self, request: &[u8]) -> Answer {
         let mut stream = self.connect().await;
-        stream.write_all(request).await.unwrap();
+        soon("the request is taken", stream.write_all(request)).await.unwrap();
         Answer::read(&mut stream).await
     }
 

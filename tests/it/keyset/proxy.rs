@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use mayfly::config::{self, Overrides, Proxy};
 use mayfly::keyset::ProxyError;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
