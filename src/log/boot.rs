@@ -71,10 +71,11 @@ pub fn check(store: &dyn Store, wanted: Wanted<'_>) -> Result<Tree, LogError> {
     newest_entries(store, form, head)?;
     newest_tile(store, head.size)?;
     let rows = store.end()?;
-    if rows != head.size {
+    // Whoever appends meanwhile has moved the head as well.
+    if rows < head.size || rows > head.size && rows > store.head()?.size {
         return Err(LogError::Rows { rows, size: head.size });
     }
-    mark.map_or(Ok(()), |mark| mark::check(store, (mark, form), head))?;
+    mark.map_or(Ok(()), |mark| mark::check(store, (mark, form)))?;
     Ok(Tree { head, frontier, edge })
 }
 

@@ -90,16 +90,18 @@ pub struct Remembered {
     pub head: Head,
 }
 
-/// Whether a log may go on from `head`, as its mark at `path` remembers; it has none yet only where it is
+/// Whether a log may go on from its head, as its mark at `path` remembers; it has none yet only where it is
 /// empty.
 ///
 /// # Errors
 ///
 /// [`LogError::Mark`] with what does not hold; [`LogError::Store`] when the store cannot be read.
-pub fn check(store: &dyn Store, (path, form): (&Path, Form), head: Head) -> Result<(), LogError> {
-    let (origin, size) = (&store.owner().origin, head.size);
+pub fn check(store: &dyn Store, (path, form): (&Path, Form)) -> Result<(), LogError> {
     let name = || path.display().to_string();
-    let Some(mark) = read(path)? else {
+    let mark = read(path)?;
+    // After the mark: whoever appends meanwhile commits a head before it is remembered.
+    let (origin, size) = (&store.owner().origin, store.head()?.size);
+    let Some(mark) = mark else {
         let is_new = size <= form.first();
         let missing = || MarkError::Missing { path: name(), size }.into();
         return if is_new { Ok(()) } else { Err(missing()) };

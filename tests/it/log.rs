@@ -1,6 +1,7 @@
 //! The log: scenarios × stores × faults. Each ends in [`check_log`], which recomputes everything that
 //! the log serves from what it serves.
 
+mod busy;
 mod proofs;
 
 use std::future::Future;
