@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -36,6 +37,10 @@ pub mod show;
 pub mod style;
 pub mod trust;
 pub mod verify;
+
+/// How long what still blocks a thread at the end may go on: no promise hangs on it, and what it writes is
+/// written whole or not at all.
+const MOMENT: Duration = Duration::from_secs(3);
 
 /// A short-lived certificate authority with its own transparency log, compatible with Sigstore's Fulcio.
 #[derive(Debug, Parser)]
@@ -120,13 +125,24 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CommandError
 
 fn verify_log(args: &verify::VerifyArgs) -> Result<(), CommandError> {
     let (out, mut report) = (Out::stdout(), Vec::new());
-    let verified = runtime()?.block_on(verify::run(args, &mut report));
+    let verified = block_on(verify::run(args, &mut report))?;
     let printed = out.print(String::from_utf8_lossy(&report));
     verified.map_err(|error| match error.exit_code() {
         1 => CommandError::failed(error),
         _ => CommandError::usage(error),
     })?;
     printed
+}
+
+/// What `future` yields; and what it has begun on other threads has a moment to end.
+///
+/// A quirk of the runtime's: left to itself it waits for all that blocks a thread, and a name that is still
+/// being resolved, or a file on a disk that does not answer, would keep the process from its end.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = runtime()?;
+    let found = runtime.block_on(future);
+    runtime.shutdown_timeout(MOMENT);
+    Ok(found)
 }
 
 /// What asynchronous commands run on.

@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::CommandError;
+use super::block_on;
 use super::client::Client;
 use super::out::Out;
 use super::requester::Requester;
-use super::runtime;
 use floor::Floor;
 
 pub mod cpu;
@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     if let (Some(url), Some(token)) = (&args.url, &args.token) {
         let token = std::fs::read_to_string(token)
             .map_err(|error| CommandError::Usage(format!("{}: {error}", token.display())))?;
-        let load = runtime()?.block_on(load(&args, url, &token))?;
+        let load = block_on(load(&args, url, &token))??;
         load.report(&mut say);
         if let Some(each) = load.cpu_each() {
             say("server_cpu_us", json!(round(each)));

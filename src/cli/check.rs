@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use self::live::Finding;
 use super::instance::{self, Source};
 use super::out::Out;
-use super::{CommandError, runtime};
+use super::{CommandError, block_on};
 use crate::config::{Config, ConfigError, ConfigErrors, IssuerSummary};
 use crate::quote::visible;
 
@@ -69,7 +69,7 @@ fn live(config: Config, json: bool, out: &Out) -> Result<(), CommandError> {
     let mut summary = if json { config_json(&config) } else { Value::Null };
     // People see it before the slowest issuer has answered.
     let shown = if json { Ok(()) } else { out.print(config_text(&config, out)) };
-    let findings = runtime()?.block_on(live::findings(config))?;
+    let findings = block_on(live::findings(config))??;
     let failures = findings.iter().filter(|finding| finding.failed()).count();
     let printed = if json {
         if let Some(members) = summary.as_object_mut() {

@@ -10,12 +10,12 @@ use tokio::net::TcpListener;
 
 use self::issuer::Issuer;
 use super::CommandError;
+use super::block_on;
 use super::client::Client;
 use super::instance::{Instance, Source};
 use super::out::{self, Out};
 use super::proof::LogClient;
 use super::requester::{Requester, challenge};
-use super::runtime;
 use super::serve;
 use crate::reading::Reading;
 use crate::time::SystemClock;
@@ -45,7 +45,7 @@ pub struct Args {
 /// [`CommandError::Failed`] when a step of the story does not hold.
 pub fn run(args: Args) -> Result<(), CommandError> {
     let folder = tempfile::tempdir().map_err(CommandError::failed)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let issuer = Issuer::start(Arc::new(SystemClock)).await?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = TcpListener::bind(any_port).await.map_err(CommandError::failed)?;
@@ -65,7 +65,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
         drop(stop);
         server.await.map_err(CommandError::failed)??;
         told
-    })
+    })?
 }
 
 /// The demo's configuration, a file like any other.

@@ -9,7 +9,7 @@ use self::input::{At, Input};
 use super::instance::Source;
 use super::out::Out;
 use super::style::Style;
-use super::{CommandError, runtime};
+use super::{CommandError, block_on};
 use crate::authority::IssueError;
 use crate::authority::explanation::{Check, Explanation, Finding, Signature, UsedClaim, explain};
 use crate::config::Config;
@@ -73,8 +73,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     }
     let now = At::of(args.at, &input.token)?;
     let signature = if args.offline { Signature::Skipped } else { Signature::Checked };
-    let mut explanation =
-        runtime()?.block_on(explanation(&config, (&input.token, signature), now))?;
+    let mut explanation = block_on(explanation(&config, (&input.token, signature), now))??;
     if input.is_claims {
         tell_claims(&mut explanation);
     }

@@ -10,10 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::CommandError;
+use super::block_on;
 use super::instance::{self, Instance, Running, Source};
 use super::out::{self, Out};
 use super::reload::Reloader;
-use super::runtime;
 use crate::config::Config;
 use crate::http::server;
 use crate::installation;
@@ -54,7 +54,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
     if !args.read_only {
         make_data_folder(&config, args.create)?;
     }
-    runtime()?.block_on(async {
+    block_on(async {
         let listener = TcpListener::from_std(listener).map_err(CommandError::failed)?;
         let open = if args.read_only { Instance::open_read_only } else { Instance::open };
         let mut running = open(config)?;
@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result<(), CommandError> {
             served = serve(running, listener, stop) => served,
             () = reloader.follow(&authority) => Ok(()),
         }
-    })
+    })?
 }
 
 /// A log that nobody may read is worth little to those who verify, and its operator should know.

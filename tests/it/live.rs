@@ -144,6 +144,20 @@ async fn what_does_not_hold_is_named() {
     bench.fails("", "keys", ["none of its keys can be used", "`algorithms`"]);
 }
 
+/// A pipe that nobody writes to stands for a disk that does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_read_to_its_end_keeps_nobody_from_theirs() {
+    let bench = Bench::new().await;
+    let pipe = bench.folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    let mut command = Command::new("timeout");
+    command.args(["60", env!("CARGO_BIN_EXE_mayfly")]);
+    let output = bench.run(command, &bench.yaml("    bearer_token_file: pipe\n"), &[]);
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(out.contains("no complete answer in time"), "{out}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_environments_proxy_counts_when_the_file_says_so() {
     let bench = Bench::new().await;
