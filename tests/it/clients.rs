@@ -17,7 +17,7 @@ mod stock;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -27,6 +27,7 @@ use instance::{Caller, Instance, assert_succeeds, said};
 use judge::judge;
 use recorded::Recorded;
 
+use crate::support::process::Run;
 use crate::support::skip;
 
 /// What a caller reads whose issuer is not configured.
@@ -289,8 +290,9 @@ pub fn installed(client: &str, file: &str) -> Option<PathBuf> {
     None
 }
 
+#[track_caller]
 fn run(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().unwrap()
+    command.run().unwrap()
 }
 
 #[track_caller]

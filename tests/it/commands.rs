@@ -1,9 +1,8 @@
 //! The commands as their users type them: the real binary, its exit codes, its words.
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,12 +15,12 @@ use serde_json::{Value, json};
 
 use crate::clients::installed;
 use crate::support::issuer::FakeIssuer;
-use crate::support::process::{Server, fulcio_config};
+use crate::support::process::{Program, Run, Server, fulcio_config};
 use crate::support::skip;
 
 fn mayfly(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-    command.args(arguments).env_remove("NO_COLOR").output().expect("the binary runs")
+    command.args(arguments).env_remove("NO_COLOR").run().expect("the binary runs")
 }
 
 /// Runs `mayfly arguments`, expects it to exit with `code`, and yields stdout and stderr.
@@ -408,13 +407,9 @@ fn a_shard_that_a_mark_remembers_is_missed() {
     std::fs::write(home.join("head-1999"), "").unwrap();
     let mut serve = Command::new(env!("CARGO_BIN_EXE_mayfly"));
     serve.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(&home);
-    serve.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut server = Killed(serve.spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "", "it serves");
-    let said = std::io::read_to_string(server.0.stderr.take().unwrap()).unwrap();
-    assert_eq!(server.0.wait().unwrap().code(), Some(1), "{said}");
+    let ended = Server::try_run(&mut serve).err().expect("it must not serve");
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("the shard ct/1999 of the log is missing"), "{said}");
     assert!(said.contains("head-1999 remembers it"), "{said}");
 }
@@ -460,7 +455,7 @@ fn a_closed_pipe_is_enough() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = command.args(arguments).stdout(writer).output().unwrap();
+        let output = command.args(arguments).stdout(writer).run_elsewhere().unwrap();
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(!err.contains("panicked") && !err.contains("roken pipe"), "{arguments:?}: {err}");
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {err}");
@@ -480,22 +475,14 @@ fn a_folder_that_is_not_there_is_made_for_loopback_alone() {
     assert!(out.is_empty() && !data.exists(), "{out}");
 
     std::fs::write(&file, "listen: 127.0.0.1:0\ndata: daat\nissuers: []\n").unwrap();
-    let said = std::fs::File::create(folder.path().join("stderr")).unwrap();
-    let mut server = Command::new(env!("CARGO_BIN_EXE_mayfly"))
-        .args(["serve", "--config", text(&file)])
-        .env("RUST_LOG", "off")
-        .stdout(Stdio::piped())
-        .stderr(said)
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    server.kill().unwrap();
-    server.wait().unwrap();
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    serve.args(["serve", "--config", text(&file)]).env("RUST_LOG", "off");
+    let server = Program::start(&mut serve);
+    let line = server.lines().next().unwrap_or_else(|| server.said());
     assert!(line.starts_with("mayfly serves http://127.0.0.1:"), "{line}");
     assert!(line.contains("(0 issuers, 0 certificates logged)"), "{line}");
-    let said = std::fs::read_to_string(folder.path().join("stderr")).unwrap();
-    assert!(said.contains(&format!("made a new installation in {}", data.display())), "{said}");
+    let made = format!("made a new installation in {}", data.display());
+    server.comes_to_tell(&made, |said| said.contains(&made).then_some(()));
 }
 
 #[test]
@@ -641,7 +628,7 @@ fn whom_an_issuer_vouches_for_is_not_a_readers_business() {
 fn what_is_not_there_is_named() {
     let nowhere = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-    let output = command.arg("check").current_dir(nowhere.path()).output().unwrap();
+    let output = command.arg("check").current_dir(nowhere.path()).run().unwrap();
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(said.contains("or make one with `mayfly init`"), "{said}");
     let (_, err) = check(&["serve", "--listen", "localhost:5998"], 2);
@@ -660,27 +647,15 @@ fn the_sample_is_a_configuration() {
     assert_eq!(out, std::fs::read_to_string(sample).unwrap());
 }
 
-/// A process that does not outlive its test.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The demo, and what it prints.
-fn demo() -> (Killed, impl Iterator<Item = String>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-    let mut demo = Killed(command.arg("demo").stdout(Stdio::piped()).spawn().unwrap());
-    let lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+fn demo() -> (Program, impl Iterator<Item = String>) {
+    let demo = Program::start(Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("demo"));
+    let lines = demo.lines();
     (demo, lines)
 }
 
 /// Ends the demo, and removes its folder: whoever is killed cannot.
-fn end(demo: Killed, config: &str) {
+fn end(demo: Program, config: &str) {
     drop(demo);
     std::fs::remove_dir_all(Path::new(config.trim()).parent().unwrap()).unwrap();
 }
@@ -688,7 +663,7 @@ fn end(demo: Killed, config: &str) {
 /// The README's issuance by hand, with the addresses that the demo prints.
 #[test]
 fn the_demo_issues_to_curl_and_openssl() {
-    let has = |tool: &&str| Command::new(tool).arg("version").output().is_ok();
+    let has = |tool: &&str| Command::new(tool).arg("version").run().is_ok();
     if !["curl", "openssl"].iter().all(has) {
         return skip("curl or openssl is not installed");
     }
@@ -707,7 +682,7 @@ fn the_demo_issues_to_curl_and_openssl() {
     let folder = tempfile::tempdir().unwrap();
     let mut shell = Command::new("sh");
     shell.args(["-e", "-c", commands]).envs([("CA", ca), ("ISSUER", issuer)]);
-    let output = shell.current_dir(folder.path()).output().unwrap();
+    let output = shell.current_dir(folder.path()).run().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && out.contains("acme/app"), "{output:?}");
     end(demo, &config);
@@ -731,7 +706,7 @@ fn the_lines_of_the_demo_sign_and_verify() {
     let mut shell = Command::new("sh");
     let script = format!("PATH=$PWD:$PATH\n{}", commands.join("\n"));
     let shell = shell.args(["-e", "-c", &script]).env("HOME", folder.path());
-    let output = shell.current_dir(folder.path()).output().unwrap();
+    let output = shell.current_dir(folder.path()).run().unwrap();
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && err.contains("Verified OK"), "{commands:#?}\n{err}");
     end(demo, &config);

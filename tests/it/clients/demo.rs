@@ -1,28 +1,26 @@
 //! What the demo signs is for stock clients to verify.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use super::instance::assert_succeeds;
 use super::{assert_refuses, clients, installed, run};
+use crate::support::process::Program;
 
 const IDENTITY: &str = "https://github.com/acme/app/.github/workflows/release.yml@refs/heads/main";
 
 /// `mayfly demo`, killed when dropped, and what it prints.
 struct Demo {
-    process: Child,
+    process: Program,
     issuer: String,
     bundle: PathBuf,
 }
 
 impl Demo {
     fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        let mut process = command.arg("demo").stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut lines = lines.map(Result::unwrap);
+        let process = Program::start(Command::new(env!("CARGO_BIN_EXE_mayfly")).arg("demo"));
+        let mut lines = process.lines();
         let mut after = |begin: &str, end: &str| {
             let line = lines.find_map(|line| Some(line.split_once(begin)?.1.to_owned()));
             let rest = line.unwrap_or_else(|| panic!("no {begin:?}"));
@@ -30,8 +28,6 @@ impl Demo {
         };
         let issuer = after("curl -s ", "/token");
         let bundle = after("cosign verify-blob --bundle ", " ").into();
-        // The rest of what it prints must find a reader.
-        lines.find(|line| line.contains("--certificate-oidc-issuer")).unwrap();
         Self { process, issuer, bundle }
     }
 
@@ -52,8 +48,7 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.kill();
         // It was killed, and could not remove its folder.
         let _ = fs::remove_dir_all(self.folder());
     }

@@ -46,17 +46,25 @@ pub async fn call(url: &str, tls_ca: &str, message: &[u8]) -> Answer {
         .header("grpc-timeout", "60S")
         .body(Full::new(Bytes::from(frame)))
         .unwrap();
-    let response = client(tls_ca).request(request);
-    let response = tokio::time::timeout(Duration::from_secs(60), response).await;
-    answer(response.expect("an answer within the client's 60 s").unwrap()).await
+    let client = client(tls_ca);
+    within_patience(async { answer(client.request(request).await.unwrap()).await }).await
 }
 
 /// Fetches a path of the instance at `url`.
 pub async fn get(url: &str, tls_ca: &str, path: &str) -> Bytes {
     let request = Request::get(format!("{url}{path}")).body(Full::default()).unwrap();
-    let response = client(tls_ca).request(request).await.unwrap();
-    assert_eq!(response.status(), 200, "{path}");
-    response.into_body().collect().await.unwrap().to_bytes()
+    let client = client(tls_ca);
+    within_patience(async {
+        let response = client.request(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.into_body().collect().await.unwrap().to_bytes()
+    })
+    .await
+}
+
+/// Gives an answer as long as sigstore-java does.
+async fn within_patience<T>(answer: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), answer).await.expect("an answer within 60 s")
 }
 
 async fn answer(response: Response<hyper::body::Incoming>) -> Answer {

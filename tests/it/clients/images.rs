@@ -1,12 +1,12 @@
 //! cosign signs and attests an image in a registry on loopback, and verifies both there.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use super::instance::{Caller, Instance, assert_succeeds, said};
 use super::stock::Desk;
 use super::{assert_refuses, installed, run};
+use crate::support::process::Program;
 
 /// Who signs, with which words more, and who verifies: cosign 3 does not read what cosign 2 logs.
 const PAIRS: [(&Cosign, &Cosign); 3] =
@@ -96,21 +96,20 @@ impl Cosign {
 struct Registry<'a> {
     desk: &'a Desk,
     host: String,
-    server: Child,
+    _server: Program,
 }
 
 impl<'a> Registry<'a> {
     fn start(desk: &'a Desk) -> Self {
         let mut command = desk.command(".cache/bin/crane");
         command.args(["registry", "serve", "--address", "127.0.0.1:0"]);
-        let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
-        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            line.split_once("serving on port ").map(|(_, port)| port.trim().to_owned())
+        let server = Program::start(&mut command);
+        let port = "serving on port ";
+        let port = server.comes_to_tell(port, |said| {
+            let (_, rest) = said.split_once(port)?;
+            rest.lines().next().map(|port| port.trim().to_owned())
         });
-        // To the end, though nobody listens any more: a full pipe would stop the server.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { desk, host: format!("127.0.0.1:{}", port.expect("a port")), server }
+        Self { desk, host: format!("127.0.0.1:{port}"), _server: server }
     }
 
     /// Pushes an image that holds `text`; yields its name by digest.
@@ -128,12 +127,5 @@ impl<'a> Registry<'a> {
         let said = said(&pushed);
         let found = said.split_whitespace().find(|word| word.contains("@sha256:"));
         found.expect("the digest").to_owned()
-    }
-}
-
-impl Drop for Registry<'_> {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
     }
 }

@@ -1,27 +1,25 @@
 //! The real binary, serving on loopback, and whom it trusts.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::{Command, Output};
 
 use mayfly::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::run;
 use crate::support::issuer::{Alg, FakeIssuer};
-use crate::support::process::{free_port, send};
+use crate::support::process::{Server, free_port};
 use crate::support::shard;
 
 /// `mayfly serve`, killed when dropped.
 pub struct Instance {
     pub url: String,
     issuer: FakeIssuer,
+    server: Server,
     folder: TempDir,
     source: Vec<String>,
-    server: Child,
 }
 
 /// Somebody with a token, and what their certificate must say.
@@ -73,26 +71,21 @@ impl Instance {
     }
 
     fn launch(issuer: FakeIssuer, folder: TempDir, source: Vec<String>, url: String) -> Self {
-        let server = serve(&folder, &source, &url);
-        Self { url, issuer, folder, source, server }
+        let server = serve(&source, &url);
+        Self { url, issuer, server, folder, source }
     }
 
     /// Has it start again, after its data folder was changed.
     pub fn restarted(mut self, change: impl FnOnce(&Path)) -> Self {
-        self.kill();
+        self.server.kill();
         change(&self.file("data"));
-        self.server = serve(&self.folder, &self.source, &self.url);
+        self.server = serve(&self.source, &self.url);
         self
     }
 
     /// SIGHUP, now; it runs.
     pub fn hang_up(&self) {
-        assert!(send("HUP", self.server.id()), "it has ended");
-    }
-
-    fn kill(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.server.hang_up();
     }
 
     /// A file in a folder of the test's own.
@@ -113,7 +106,7 @@ impl Instance {
         }
         let mut export = Command::new(env!("CARGO_BIN_EXE_mayfly"));
         export.args(["trust", "export"]).arg(&folder).args(&self.source);
-        assert_succeeds(&export.stdin(Stdio::null()).output().unwrap());
+        assert_succeeds(&run(&mut export));
         folder
     }
 
@@ -126,8 +119,7 @@ impl Instance {
     /// What a command says about this instance.
     pub fn mayfly(&self, words: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        command.args(words).args(&self.source);
-        let output = command.stdin(Stdio::null()).output().unwrap();
+        let output = run(command.args(words).args(&self.source));
         assert_succeeds(&output);
         said(&output)
     }
@@ -178,41 +170,12 @@ impl Instance {
     }
 }
 
-impl Drop for Instance {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Starts a server; returns once it says on stdout that it serves.
-fn serve(folder: &TempDir, source: &[String], url: &str) -> Child {
-    let log = folder.path().join("stderr");
-    let mut server = Command::new(env!("CARGO_BIN_EXE_mayfly"))
-        .arg("serve")
-        .args(source)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(File::create(&log).unwrap())
-        .spawn()
-        .unwrap();
-    let serves = says(server.stdout.take().unwrap(), url);
-    assert!(serves, "serve:\n{}", fs::read_to_string(log).unwrap());
+/// Starts a server; returns once it says on stdout that it serves at `url`.
+#[track_caller]
+fn serve(source: &[String], url: &str) -> Server {
+    let server = Server::start(source);
+    assert_eq!(server.url, url);
     server
-}
-
-/// Whether a line of `output` names `url` before it ends, or before half a minute has passed.
-fn says(output: ChildStdout, url: &str) -> bool {
-    let (sender, receiver) = mpsc::channel();
-    let url = url.to_owned();
-    std::thread::spawn(move || {
-        // To the end, though nobody listens any more: a full pipe would stop the server.
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if line.contains(&url) {
-                let _ = sender.send(());
-            }
-        }
-    });
-    receiver.recv_timeout(Duration::from_secs(30)).is_ok()
 }
 
 #[track_caller]

@@ -10,6 +10,7 @@ use x509_parser::pem::Pem;
 use x509_parser::prelude::X509Certificate;
 
 use super::instance::{Caller, Instance, assert_succeeds, said};
+use super::run;
 
 /// Judges a chain (PEM: certificate, intermediate, root) issued to `caller` for the key in `spki`.
 #[track_caller]
@@ -82,7 +83,7 @@ fn judge_with_openssl(instance: &Instance, chain: &[String], log_id: &[u8]) {
     let mut verify = Command::new("openssl");
     verify.args(["verify", "-x509_strict", "-CAfile"]).arg(root);
     verify.arg("-untrusted").arg(file("intermediate.pem", &chain[1])).arg(&leaf);
-    assert_succeeds(&verify.output().expect("openssl, which tests/run installs"));
+    assert_succeeds(&run(&mut verify));
 
     let text = openssl_text(&leaf).replace([' ', '\n', ':'], "");
     let id: String = log_id.iter().map(|octet| format!("{octet:02X}")).collect();
@@ -91,7 +92,7 @@ fn judge_with_openssl(instance: &Instance, chain: &[String], log_id: &[u8]) {
 
 fn openssl_text(certificate: &Path) -> String {
     let mut show = Command::new("openssl");
-    let output = show.args(["x509", "-noout", "-text", "-in"]).arg(certificate).output().unwrap();
+    let output = run(show.args(["x509", "-noout", "-text", "-in"]).arg(certificate));
     assert_succeeds(&output);
     said(&output)
 }

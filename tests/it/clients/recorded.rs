@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
@@ -138,6 +139,7 @@ impl Fresh {
     /// Sends it as it stands, and reads until the server closes.
     pub fn send(&self, method: &str, host: &str) -> Answer {
         let mut stream = TcpStream::connect(host).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let Self { target, head, body, .. } = self;
         write!(stream, "{method} {target} HTTP/1.1\r\n{head}\r\n{body}").unwrap();
         let mut answer = String::new();
