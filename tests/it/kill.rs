@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::faults::chance::Chance;
 use crate::faults::instance::Instance;
-use crate::support::process::Server;
+use crate::support::process::{Run as _, Server};
 
 const KILLS: u32 = 50;
 const CALLERS: usize = 8;
@@ -91,13 +91,13 @@ async fn what_the_signature_log_acknowledged_survives_ten_kills() {
     ] {
         let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
         mayfly.args(&command).args(&instance.arguments()[1..]).current_dir(instance.folder());
-        let output = mayfly.output().unwrap();
+        let output = mayfly.run().unwrap();
         let said = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&said));
     }
     let mut verify = Command::new(env!("CARGO_BIN_EXE_mayfly"));
     verify.args(["log", "verify", &format!("http://{}/{shard}/api/v2", instance.listen)]);
-    let output = verify.env("XDG_STATE_HOME", instance.folder()).output().unwrap();
+    let output = verify.env("XDG_STATE_HOME", instance.folder()).run().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("127.0.0.1 holds"), "{said}");
     assert!(said.contains(&format!("entries  {} ", served.len())), "{said}");

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::support::issuer::{Endpoint, FakeIssuer, Fault};
+use crate::support::process::Run as _;
 
 /// A configuration whose issuers are at hand, and trusted with `lines` beside their URL.
 struct Bench {
@@ -34,7 +35,7 @@ impl Bench {
     fn run(&self, mut command: Command, yaml: &str, more: &[&str]) -> Output {
         let file = self.folder.path().join("mayfly.yaml");
         fs::write(&file, yaml).unwrap();
-        command.args(["check", "--live", "--config"]).arg(&file).args(more).output().unwrap()
+        command.args(["check", "--live", "--config"]).arg(&file).args(more).run().unwrap()
     }
 
     /// The issuer itself, with `lines` more.
@@ -149,12 +150,9 @@ async fn what_does_not_hold_is_named() {
 async fn a_file_that_is_not_read_to_its_end_keeps_nobody_from_theirs() {
     let bench = Bench::new().await;
     let pipe = bench.folder.path().join("pipe");
-    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
-    let mut command = Command::new("timeout");
-    command.args(["60", env!("CARGO_BIN_EXE_mayfly")]);
-    let output = bench.run(command, &bench.yaml("    bearer_token_file: pipe\n"), &[]);
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(Command::new("mkfifo").arg(pipe).run().unwrap().status.success());
+    let (code, out) = bench.check(&bench.yaml("    bearer_token_file: pipe\n"), &[]);
+    assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("no complete answer in time"), "{out}");
 }
 
@@ -192,9 +190,7 @@ async fn the_keys_and_the_log_of_the_instance_are_tried() {
     let data = bench.folder.path().join("data");
     let home = bench.folder.path().join("made");
     let init = ["init", home.to_str().unwrap(), "--url", "http://127.0.0.1:5555"];
-    assert!(
-        Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).output().unwrap().status.success()
-    );
+    assert!(Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).run().unwrap().status.success());
     fs::rename(home.join("data"), &data).unwrap();
     let (code, out) = bench.check(&bench.yaml(""), &[]);
     assert_eq!(code, Some(0), "{out}");
@@ -249,7 +245,7 @@ async fn an_authority_that_is_configured_is_tried_before_the_first_start() {
     for home in ["one", "two"] {
         let home = bench.folder.path().join(home);
         let init = ["init", home.to_str().unwrap()];
-        let made = Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).output().unwrap();
+        let made = Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).run().unwrap();
         assert!(made.status.success());
     }
     let under = |key: &str| {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::commands::certificate;
 use crate::support::issuer::FakeIssuer;
-use crate::support::process::{Server, free_port, fulcio_config};
+use crate::support::process::{Run as _, Server, free_port, fulcio_config};
 
 /// What the page says its reader has: an encrypted key, its chain, its passphrase.
 const FULCIO: &str = r#"
@@ -39,7 +39,7 @@ fn run(folder: &Path, script: &str) -> String {
     let path = format!("{binaries}:{}", path.display());
     let script = format!("set -euo pipefail\n{script}");
     let mut bash = Command::new("bash");
-    let ran = bash.args(["-c", &script]).env("PATH", path).current_dir(folder).output().unwrap();
+    let ran = bash.args(["-c", &script]).env("PATH", path).current_dir(folder).run().unwrap();
     let [out, err] = [ran.stdout, ran.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(ran.status.success(), "{script}\n{out}{err}");
     out
@@ -47,7 +47,7 @@ fn run(folder: &Path, script: &str) -> String {
 
 /// Whether the tools that the page speaks of are installed; says so where they are not.
 fn has_tools() -> bool {
-    let found = |tool: &&str| Command::new(tool).arg("--help").output().is_ok();
+    let found = |tool: &&str| Command::new(tool).arg("--help").run().is_ok();
     let tools = ["openssl", "jq"];
     if tools.iter().all(found) {
         return true;

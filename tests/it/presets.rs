@@ -11,6 +11,7 @@ use yaml_serde::Value;
 
 use crate::support::authority::golden;
 use crate::support::caller;
+use crate::support::process::Run as _;
 
 const HEAD: &str = "\
 # Presets
@@ -113,7 +114,7 @@ fn what_the_page_shows_comes_about() {
             std::fs::write(folder.path().join(file), text).expect("a file");
         }
         let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        let ran = mayfly.args(arguments.clone()).current_dir(folder.path()).output();
+        let ran = mayfly.args(arguments.clone()).current_dir(folder.path()).run();
         let ran = ran.expect("the binary runs");
         let out = String::from_utf8(ran.stdout).expect("text");
         let err = String::from_utf8(ran.stderr).expect("text");

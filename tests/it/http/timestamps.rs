@@ -15,6 +15,7 @@ use mayfly::trust::Material;
 use super::doors::{Test, start};
 use super::wire::Running;
 use crate::support::issuer::MIDNIGHT;
+use crate::support::process::Run as _;
 
 /// Somebody with a file and OpenSSL.
 struct Judge {
@@ -24,7 +25,7 @@ struct Judge {
 impl Judge {
     /// None where OpenSSL is not installed, and `CI=true` allows no such gap.
     fn new() -> Option<Self> {
-        if Command::new("openssl").arg("version").output().is_err() {
+        if Command::new("openssl").arg("version").run().is_err() {
             crate::support::skip("openssl is not installed");
             return None;
         }
@@ -42,7 +43,7 @@ impl Judge {
     fn ts(&self, arguments: &str) -> Output {
         let arguments = arguments.split_whitespace();
         let mut openssl = Command::new("openssl");
-        openssl.arg("ts").args(arguments).current_dir(self.path()).output().unwrap()
+        openssl.arg("ts").args(arguments).current_dir(self.path()).run().unwrap()
     }
 
     #[track_caller]
