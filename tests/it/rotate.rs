@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use mayfly::cli::client::Client;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::support::caller;
 use crate::support::issuer::FakeIssuer;
-use crate::support::process::{Server, free_port, fulcio_config};
+use crate::support::process::{Run as _, Server, free_port, fulcio_config};
 use crate::support::shard;
 
 mod signatures;
@@ -58,7 +58,7 @@ impl Bench {
     fn init(&self) {
         let home = self.path("home");
         let init = ["init", home.to_str().unwrap(), "--url", &self.url()];
-        let made = Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).output().unwrap();
+        let made = Command::new(env!("CARGO_BIN_EXE_mayfly")).args(init).run().unwrap();
         assert!(made.status.success());
         std::fs::rename(home.join("data"), self.path("data")).unwrap();
     }
@@ -66,7 +66,7 @@ impl Bench {
     /// Runs a command about this instance.
     fn output(&self, command: &[&str]) -> Output {
         let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        mayfly.args(command).args(self.source()).output().unwrap()
+        mayfly.args(command).args(self.source()).run().unwrap()
     }
 
     /// The same of one that succeeds; yields stdout.
@@ -89,12 +89,12 @@ impl Bench {
         let spawn = |_| {
             let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
             mayfly.args(command).args(self.source());
-            mayfly.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            std::thread::spawn(move || mayfly.run().unwrap())
         };
         let racers: Vec<_> = (0..6).map(spawn).collect();
         let mut winners = Vec::new();
         for racer in racers {
-            let output = racer.wait_with_output().unwrap();
+            let output = racer.join().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             let late = ["another process", "wait until it has"].iter().any(|it| said.contains(it));
             match output.status.code() {
@@ -165,7 +165,7 @@ impl Bench {
         assert_eq!(verified.matches(" holds\n").count(), all, "{verified}");
         if of(&root, "ctlogs") > 1 {
             let mut one = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-            let one = one.args(["log", "verify", &self.url(), "--state", "one"]).output().unwrap();
+            let one = one.args(["log", "verify", &self.url(), "--state", "one"]).run().unwrap();
             let said = String::from_utf8(one.stderr).unwrap();
             assert!(said.contains("ct/") && said.contains("tlog/"), "{said}");
         }
@@ -176,7 +176,7 @@ impl Bench {
         let output = Command::new(env!("CARGO_BIN_EXE_mayfly"))
             .args(["log", "verify", &self.url()])
             .env("XDG_STATE_HOME", self.folder.path())
-            .output()
+            .run()
             .unwrap();
         let [out, err] =
             [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
@@ -253,7 +253,7 @@ async fn the_next_shard_is_made_by_hand() {
     let refused = Command::new(env!("CARGO_BIN_EXE_mayfly"))
         .args(["log", "show", "0", "--shard", "1999"])
         .args(bench.source())
-        .output()
+        .run()
         .unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
     let there_are = format!("{this}, {next}");
@@ -306,7 +306,7 @@ async fn a_running_server_takes_up_what_is_made_beside_it_and_misses_what_was_ta
     }
     for command in [&["serve"][..], &["rotate", "log"], &["log", "search"], &["trust", "show"]] {
         let mut refused = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        let refused = refused.args(command).args(bench.source()).output().unwrap();
+        let refused = refused.args(command).args(bench.source()).run().unwrap();
         let said = String::from_utf8(refused.stderr).unwrap();
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains(&format!("the shard {this} of the log is missing")), "{said}");

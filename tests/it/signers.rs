@@ -13,6 +13,8 @@ use mayfly::signer::Signer;
 use mayfly::signer::file::{FileSigner, KeyFileProblem};
 use mayfly::time::Timestamp;
 
+use crate::support::process::Run as _;
+
 /// What the port's documentation promises, of one key.
 async fn keep_contract(signer: &dyn Signer) {
     let key = PublicKey::from_spki(signer.public_key()).unwrap();
@@ -44,7 +46,7 @@ struct OpenSsl {
 
 impl OpenSsl {
     fn find() -> Option<Self> {
-        if Command::new("openssl").arg("version").output().is_err() {
+        if Command::new("openssl").arg("version").run().is_err() {
             crate::support::skip("openssl is not installed");
             return None;
         }
@@ -59,7 +61,7 @@ impl OpenSsl {
         let output = Command::new("openssl")
             .args(arguments.split(' '))
             .current_dir(self.dir.path())
-            .output()
+            .run()
             .unwrap();
         if !output.status.success() {
             eprintln!("openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));

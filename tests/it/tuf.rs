@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clients::{clients, installed};
-use crate::support::process::{Server, clock_at, free_port, fulcio_config};
+use crate::support::process::{Run as _, Server, clock_at, free_port, fulcio_config};
 use crate::upkeep::raw;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ impl Bench {
     #[track_caller]
     fn run(&self, command: &[&str]) -> String {
         let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        said(&mayfly.args(command).args(self.source()).output().unwrap())
+        said(&mayfly.args(command).args(self.source()).run().unwrap())
     }
 
     /// Serves, and gives clients their first root.
@@ -117,7 +117,7 @@ impl Judge<'_> {
         let mut command = Command::new(&self.python);
         command.arg(clients().join("python/update.py")).args(self.bench.arguments(state));
         command.envs(time.and_then(clock_at).unwrap_or_default());
-        let has: Value = serde_json::from_str(&said(&command.output().unwrap())).unwrap();
+        let has: Value = serde_json::from_str(&said(&command.run().unwrap())).unwrap();
         let versions = serde_json::from_value(has["versions"].clone()).unwrap();
         (versions, has)
     }
@@ -183,9 +183,7 @@ async fn cosign_is_initialized_with_the_repository() {
             let [repository, root, state] = bench.arguments(state);
             let mut command = Command::new(&cosign);
             command.arg("initialize").arg("--mirror").arg(repository).arg("--root").arg(root);
-            said(
-                &command.env("TUF_ROOT", &state).env("HOME", bench.folder.path()).output().unwrap(),
-            );
+            said(&command.env("TUF_ROOT", &state).env("HOME", bench.folder.path()).run().unwrap());
             let known = find(Path::new(&state), "targets/trusted_root.json");
             serde_json::from_slice::<Value>(&fs::read(known).unwrap()).ok()
         };
@@ -215,7 +213,7 @@ async fn sigstore_python_trusts_the_instance_by_its_repository() {
     let trust = || {
         let mut command = Command::new("bash");
         command.args(["-c", &line]).env("HOME", bench.path("home"));
-        said(&command.current_dir(bench.path("trust")).output().unwrap());
+        said(&command.current_dir(bench.path("trust")).run().unwrap());
     };
     trust();
     bench.rotate(&server, 2).await;
@@ -233,7 +231,7 @@ async fn sigstore_js_follows_the_repository() {
     let update = |state: &str| -> Value {
         let mut command = Command::new("node");
         command.arg(clients().join("js/update.cjs")).args(bench.arguments(state));
-        serde_json::from_str(&said(&command.output().unwrap())).unwrap()
+        serde_json::from_str(&said(&command.run().unwrap())).unwrap()
     };
     let root = bench.get("/trusted_root.json").await.unwrap();
     let id = |root: &Value| root["ctlogs"][0]["logId"]["keyId"].clone();
@@ -328,7 +326,7 @@ async fn an_old_copy_of_the_repository_is_refused() {
     }
     for command in [&["serve"][..], &["rotate", "tuf"]] {
         let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        let refused = mayfly.args(command).args(bench.source()).output().unwrap();
+        let refused = mayfly.args(command).args(bench.source()).run().unwrap();
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(
             refused.status.code() == Some(1) && said.contains("tuf.newest remembers root 2"),

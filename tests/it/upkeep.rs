@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::support::issuer::FakeIssuer;
 use crate::support::patience::PATIENCE;
-use crate::support::process::{Server, free_port, fulcio_config, send};
+use crate::support::process::{Run as _, Server, free_port, fulcio_config, send};
 use crate::support::shard;
 
 /// An instance in a folder, with one URL for all of its life.
@@ -50,7 +50,7 @@ impl Bench {
 
     /// `mayfly command` for this instance: exit code, stdout, stderr.
     fn run(&self, command: &[&str], listen: bool) -> (i32, String, String) {
-        let output = self.command(command, listen).output().unwrap();
+        let output = self.command(command, listen).run().unwrap();
         let [out, err] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
         (output.status.code().unwrap(), out, err)
     }
@@ -137,7 +137,7 @@ impl Bench {
         assert_eq!(self.run(&["trust", "export", trust], false).0, 0);
         let mut verify = Command::new(env!("CARGO_BIN_EXE_mayfly"));
         verify.args(["log", "verify", mirror, "--state", state, "--key"]);
-        let output = verify.arg(self.path("trust/ct.pem")).output().unwrap();
+        let output = verify.arg(self.path("trust/ct.pem")).run().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -213,7 +213,7 @@ async fn a_backup_is_evidence_and_not_a_way_back() {
     let mut search = Command::new(env!("CARGO_BIN_EXE_mayfly"));
     search.args(["log", "search", "alice@example.com", "--url", &bench.url]);
     search.arg("--fulcio-config").arg(bench.path("fulcio.yaml")).arg("--data").arg(&look);
-    let found = search.output().unwrap();
+    let found = search.run().unwrap();
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
     assert!(String::from_utf8_lossy(&found.stdout).contains("alice@example.com"));
 
@@ -225,7 +225,7 @@ async fn a_backup_is_evidence_and_not_a_way_back() {
     };
     let mut export = Command::new(env!("CARGO_BIN_EXE_mayfly"));
     let export = export.args(["trust", "export"]).arg(bench.path("trust")).args(looked(false));
-    let export = export.output().unwrap();
+    let export = export.run().unwrap();
     let err = String::from_utf8_lossy(&export.stderr);
     assert!(export.status.success() && err.contains("no root.json: "), "{err}");
     for (file, is_there) in [("rekor.pem", true), ("tsa.pem", true), ("root.json", false)] {
@@ -296,8 +296,8 @@ async fn a_head_that_the_search_index_knows_better_is_not_accepted() {
     Index::open(&index, &owner).unwrap().add(0, &[String::new()], true_one).unwrap();
     let said = bench.fsck(&[], 1);
     assert!(said.contains("it does not have entry 0, which it says it has"), "{said}");
-    let (code, found, _) = bench.run(&["log", "search", "alice@example.com", "--json"], false);
-    assert_eq!((code, found.lines().count()), (0, 1), "{found}");
+    let (code, found, err) = bench.run(&["log", "search", "alice@example.com", "--json"], false);
+    assert_eq!((code, found.lines().count()), (0, 1), "{found}{err}");
 }
 
 /// `log.mark` was set, and the file is still where it was.
@@ -315,7 +315,7 @@ async fn a_mark_that_was_not_moved_along_is_found() {
     fs::write(&file, config).unwrap();
     let run = |command: &[&str]| {
         let mut run = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        let output = run.args(command).arg("--config").arg(&file).output().unwrap();
+        let output = run.args(command).arg("--config").arg(&file).run().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap(), String::from_utf8(said).unwrap())
     };
@@ -345,15 +345,15 @@ async fn a_folder_that_this_user_may_not_write_is_said_to_be_one() {
     // Root may write everywhere.
     let user = if us == 0 { 65534 } else { us };
     if us == 0 {
-        let gave = Command::new("chown").args(["-R", &user.to_string()]).arg(folder).status();
-        assert!(gave.unwrap().success());
+        let gave = Command::new("chown").args(["-R", &user.to_string()]).arg(folder).run();
+        assert!(gave.unwrap().status.success());
     }
     let allow = |mode| fs::set_permissions(&log, PermissionsExt::from_mode(mode)).unwrap();
     allow(0o555);
     for command in [["log", "search"], ["log", "fsck"], ["check", "--live"]] {
         let mut run = Command::new(&mayfly);
         let output = run.args(command).args(bench.source(false)).arg("--allow-anybody").uid(user);
-        let output = output.output().unwrap();
+        let output = output.run().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(said.contains("is not writable by this user"), "{command:?}: {said}");
         assert!(!said.contains("look at the disk"), "{command:?}: {said}");

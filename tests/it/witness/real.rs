@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::support::issuer::FakeIssuer;
 use crate::support::patience::until;
-use crate::support::process::{Server, free_port};
+use crate::support::process::{Run as _, Server, free_port};
 use crate::support::witness::FakeWitness;
 
 /// Neither side forgets anything that matters when it restarts, and nobody asks for what is inconsistent.
@@ -118,7 +118,7 @@ impl Place {
     /// The key that signs its checkpoints for witnesses.
     fn vkey(&self) -> VerifierKey {
         let mut show = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        let shown = show.args(["trust", "show", "--config"]).arg(self.path("mayfly.yaml")).output();
+        let shown = show.args(["trust", "show", "--config"]).arg(self.path("mayfly.yaml")).run();
         let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
         let line = shown.lines().find_map(|line| line.trim().strip_prefix("vkey"));
         line.unwrap_or_else(|| panic!("{shown}")).trim().parse().unwrap()
@@ -165,8 +165,7 @@ impl Place {
 
 /// Copies a folder that nobody writes to.
 fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-r").args([from, to]).status().unwrap();
-    assert!(copied.success());
+    run(Command::new("cp").arg("-r").args([from, to]));
 }
 
 /// The witness, its key in an agent of its own.
@@ -195,7 +194,7 @@ impl LiteWitness {
     async fn new() -> Option<Self> {
         let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/.cache/bin");
         let program = clients.join("litewitness");
-        let has_agent = Command::new("ssh-agent").arg("-h").output().is_ok();
+        let has_agent = Command::new("ssh-agent").arg("-h").run().is_ok();
         if !program.exists() || !has_agent {
             crate::support::skip("litewitness or ssh-agent is not installed");
             return None;
@@ -204,8 +203,8 @@ impl LiteWitness {
         let (key, socket) = (folder.path().join("key"), folder.path().join("agent"));
         run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key));
         let mut agent = Command::new("ssh-agent");
-        let agent = agent.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
-        let agent = Running(agent);
+        agent.arg("-D").arg("-a").arg(&socket).stdin(Stdio::null()).stdout(Stdio::null());
+        let agent = Running(agent.spawn().unwrap());
         until("the agent listens", async || socket.exists()).await;
         run(Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &socket));
         let public = fs::read_to_string(key.with_extension("pub")).unwrap();
@@ -281,7 +280,7 @@ fn listens(address: &str) -> bool {
 }
 
 fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.run().unwrap();
     let program: &OsStr = command.get_program();
     assert!(output.status.success(), "{program:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
