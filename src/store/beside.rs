@@ -39,8 +39,8 @@ impl Beside {
     /// Opens the database at `path`; makes one where there is none.
     pub(super) fn open(path: &Path, kind: &Kind) -> Result<Self, StoreError> {
         let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-        let is_new = !path.exists();
         let mut writer = connect(path, create)?;
+        let is_new = is_empty(&writer)?;
         if is_new {
             private(path)?;
         }
@@ -64,6 +64,9 @@ impl Beside {
             return Err(StoreError::Missing(path.display().to_string()));
         }
         let readers = Readers::open(path, READERS)?;
+        if readers.with(is_empty)? {
+            return Err(StoreError::Missing(path.display().to_string()));
+        }
         readers.with(|connection| recognise(connection, path, kind))?;
         Ok(Self { readers, writer: None })
     }
@@ -117,6 +120,12 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     settle(&connection)?;
     Ok(connection)
+}
+
+/// Whether it has no tables yet. Crash: whoever made the file may have died before they were in it.
+fn is_empty(connection: &Connection) -> Result<bool, StoreError> {
+    let version = connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0));
+    Ok(version? == 0)
 }
 
 fn recognise(connection: &Connection, path: &Path, kind: &Kind) -> Result<(), StoreError> {

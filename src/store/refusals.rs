@@ -251,6 +251,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_maker_died_before_its_tables_is_none_yet() {
+        let journal = |path: &Path| {
+            Connection::open(path).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
+        };
+        for begin in [|path: &Path| std::fs::write(path, []).unwrap(), journal] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("refusals.sqlite");
+            begin(&path);
+            let missing = Some(StoreError::Missing(path.display().to_string()));
+            assert_eq!(Refusals::open_read_only(&path).err(), missing);
+            Refusals::open(&path).unwrap().add(&records(0..1), ALL).unwrap();
+            assert_eq!(ids(&Refusals::open_read_only(&path).unwrap(), &[], 9), [1]);
+        }
+    }
+
+    #[test]
     fn what_is_too_old_or_too_much_goes_a_little_at_a_time() {
         let (_folder, refusals) = refusals();
         refusals.add(&records(0..1200), ALL).unwrap();
