@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::instance::{Caller, Instance, assert_succeeds};
 use super::{clients, grpc, installed, run};
-use crate::support::process::clock_at;
+use crate::support::process::{REAL_TIMEOUTS, clock_at};
 
 /// One client. `tests/clients/README.md` says what is unmodified and what is a program of ours.
 pub struct Client {
@@ -234,6 +234,10 @@ impl Desk {
         command.current_dir(clients()).env_clear().env("HOME", &self.home);
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.envs(self.clock.iter().map(|(name, value)| (name, value)));
+        if program == "java" {
+            // With those, libfaketime 0.9.10 has every wait of a JVM end at once: all its threads spin.
+            REAL_TIMEOUTS.iter().for_each(|name| _ = command.env_remove(name));
+        }
         command.envs(roots.map(|name| (name, &self.tls)));
         command.env("JDK_JAVA_OPTIONS", format!("{java}{}", self.file("tls.p12").display()));
         command

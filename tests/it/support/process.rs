@@ -308,6 +308,10 @@ fn kill(signal: &str, whom: &str) -> bool {
     sent.expect("there is a kill").status.success()
 }
 
+/// What leaves alone the clock by which timeouts go, since the kernel reads that one too: its name in older
+/// and newer versions of libfaketime.
+pub const REAL_TIMEOUTS: [&str; 2] = ["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC"];
+
 /// The environment in which a clock stands at `time` when a program starts; none where libfaketime is not
 /// installed, and `CI=true` allows no such gap.
 pub fn clock_at(time: &str) -> Option<Vec<(&'static str, OsString)>> {
@@ -318,9 +322,7 @@ pub fn clock_at(time: &str) -> Option<Vec<(&'static str, OsString)>> {
         return None;
     };
     let clock = [("FAKETIME", format!("@{time}").into()), ("TZ", "UTC".into())];
-    // Timeouts go by the other clock, which the kernel reads too.
-    let real = ["FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC"];
-    let real = real.map(|name| (name, "1".into()));
+    let real = REAL_TIMEOUTS.map(|name| (name, "1".into()));
     Some(clock.into_iter().chain(real).chain([("LD_PRELOAD", library.into())]).collect())
 }
 
