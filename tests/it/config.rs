@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::process::Run;
 use mayfly::algorithm::jose::Algorithm;
 use mayfly::config::{self, Changes, Config, ConfigErrors, Overrides};
 use mayfly::issuer::Kind;
@@ -351,8 +352,8 @@ fn broken_json_is_not_called_yaml() {
 fn only_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let made = std::process::Command::new("mkfifo").arg(at("pipe")).status();
-    assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+    let made = std::process::Command::new("mkfifo").arg(at("pipe")).run();
+    assert!(made.is_ok_and(|output| output.status.success()), "mkfifo");
     for path in [at("pipe"), folder.path().to_owned(), "/dev/zero".into()] {
         let error = config::load(&path, &Overrides::default()).unwrap_err().to_string();
         assert!(error.ends_with("cannot be read: it is no regular file"), "{error}");

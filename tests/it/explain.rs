@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::support::issuer::FakeIssuer;
+use crate::support::process::output_of;
 use crate::vectors::{self, Answer};
 
 /// What the door says before anybody looks at the token.
@@ -156,7 +157,7 @@ fn told(folder: &Path, token: &str, arguments: &[&str]) -> (Option<i32>, String,
         .spawn()
         .expect("the binary runs");
     child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("it reads");
-    let output = child.wait_with_output().expect("it ends");
+    let output = output_of(child);
     let [out, err] =
         [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
     (output.status.code(), out, err)

@@ -1,14 +1,13 @@
 //! The first start, twice at once, and killed in the middle: a data folder that is there starts.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::support::process::Server;
+use crate::support::process::{Program, Run, Server};
 
 const PAIRS: usize = 10;
 const KILLS: u32 = 20;
@@ -50,10 +49,10 @@ impl Place {
         [of("--config"), file, of("--listen"), of("127.0.0.1:0"), of("--url"), url]
     }
 
-    fn spawn(&self) -> Child {
+    fn spawn(&self) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
         command.arg("serve").args(self.arguments());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+        Program::start(&mut command)
     }
 
     /// It starts, with the keys it had if it had any, and nothing is left of whoever died.
@@ -75,17 +74,13 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// Waits for its first line or its end; yields whether it serves.
-fn serves(child: &mut Child) -> bool {
-    let stdout = child.stdout.as_mut().expect("piped");
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line).expect("text");
-    line.starts_with("mayfly serves")
+fn serves(program: &mut Program) -> bool {
+    program.lines().next().is_some_and(|line| line.starts_with("mayfly serves"))
 }
 
-fn end(mut child: Child) -> Output {
-    // It may have ended already.
-    let _ = child.kill();
-    child.wait_with_output().expect("it ends")
+fn end(mut program: Program) -> Output {
+    program.kill();
+    program.output().expect("it was killed")
 }
 
 #[track_caller]
@@ -122,7 +117,7 @@ fn a_first_start_under_an_authority_that_is_there_makes_a_log_alone() {
     let path = |name: &str| folder.path().join(name);
     for home in ["one", "two"] {
         let mut init = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        assert!(init.arg("init").arg(path(home)).output().expect("it runs").status.success());
+        assert!(init.arg("init").arg(path(home)).run().expect("it runs").status.success());
     }
     let file = path("mayfly.yaml").to_str().expect("UTF-8").to_owned();
     let configure = |key: &str| {
@@ -132,7 +127,7 @@ fn a_first_start_under_an_authority_that_is_there_makes_a_log_alone() {
     };
     configure("two");
     let mut serve = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-    let output = serve.args(["serve", "--config", &file]).output().expect("it runs");
+    let output = serve.args(["serve", "--config", &file]).run().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("the authority's key is not the key of the first"), "{said}");
@@ -149,7 +144,7 @@ fn a_first_start_under_an_authority_that_is_there_makes_a_log_alone() {
     assert_eq!(made, ["ct", "timestamp", "tlog", "tuf"]);
     let mut trust = Command::new(env!("CARGO_BIN_EXE_mayfly"));
     trust.args(["trust", "export", "--config", &file]).arg(path("trust"));
-    assert!(trust.output().expect("it runs").status.success());
+    assert!(trust.run().expect("it runs").status.success());
     let read = |name: &str| std::fs::read_to_string(path(name)).expect("a chain");
     assert_eq!(read("trust/ca.pem").trim(), read("one/data/authority.pem").trim());
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{certificate, load, write};
+use crate::support::process::Run;
 
 fn import(text: &str, allow_anybody: bool) -> Imported {
     let folder = TempDir::new().unwrap();
@@ -332,7 +333,7 @@ fn the_command_writes_once_and_lists_what_is_left() {
     let folder = TempDir::new().unwrap();
     let run = |arguments: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mayfly"));
-        let ran = command.args(arguments).current_dir(folder.path()).output().unwrap();
+        let ran = command.args(arguments).current_dir(folder.path()).run().unwrap();
         (
             ran.status.code(),
             String::from_utf8(ran.stdout).unwrap(),

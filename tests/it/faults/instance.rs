@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::journal::Journal;
 use crate::support::issuer::FakeIssuer;
-use crate::support::process::{Server, free_port, fulcio_config};
+use crate::support::process::{Run, Server, free_port, fulcio_config};
 use crate::support::shard;
 
 /// An instance that may die, those who call it, and what they hold.
@@ -264,14 +264,14 @@ pub fn checkpoint(note: &str) -> Checkpoint {
 /// The process that a strace traces, while there is one.
 pub fn child(strace: &Server) -> Option<u32> {
     let id = strace.id().to_string();
-    let children = Command::new("ps").args(["-o", "pid=", "--ppid", &id]).output();
+    let children = Command::new("ps").args(["-o", "pid=", "--ppid", &id]).run();
     let children = String::from_utf8(children.expect("there is a ps").stdout).expect("text");
     children.trim().parse().ok()
 }
 
 /// Whether strace is there and may trace; says so when not, and fails where all must be.
 pub fn can_trace() -> bool {
-    let tried = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).output();
+    let tried = Command::new("strace").args(["-qq", "-e", "trace=none", "true"]).run();
     if tried.is_ok_and(|output| output.status.success()) {
         return true;
     }

@@ -20,7 +20,7 @@ use super::chance::Chance;
 use super::instance::Instance;
 use super::stage::{Stage, leaves};
 use super::{folder, sweep};
-use crate::support::process::{Server, free_port, send};
+use crate::support::process::{Run, Server, free_port, send};
 use crate::support::shard;
 
 /// A small disk of its own; gone when dropped.
@@ -47,12 +47,12 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.0).run();
     }
 }
 
 fn mount(arguments: &[&str]) -> bool {
-    let output = Command::new("mount").args(arguments).output();
+    let output = Command::new("mount").args(arguments).run();
     output.is_ok_and(|output| output.status.success())
 }
 
@@ -117,7 +117,7 @@ async fn a_disk_that_is_read_only_is_read() {
             [&["log", "search"][..], &["log", "show", &shown], &["log", "fsck"], &["trust", "show"]]
         {
             let mut mayfly = Command::new(env!("CARGO_BIN_EXE_mayfly"));
-            let output = mayfly.args(command).args(&source).output().unwrap();
+            let output = mayfly.args(command).args(&source).run().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{command:?} after {signal}, {index}: {said}");
         }

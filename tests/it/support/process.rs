@@ -49,11 +49,19 @@ fn run_within(patience: Duration, command: &mut Command) -> io::Result<Output> {
     // A group of its own can be killed whole.
     command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     let mut program = Program::of(command.spawn()?);
-    if let Some(output) = program.output(patience) {
+    if let Some(output) = program.output_within(patience) {
         return Ok(output);
     }
     kill("KILL", &format!("-{}", program.id()));
     panic!("{command:?} does not end, or what it started; it says:\n{}", program.said())
+}
+
+/// Waits until a process whose output is piped has ended by itself.
+#[track_caller]
+pub fn output_of(child: Child) -> Output {
+    let mut program = Program::of(child);
+    let Some(output) = program.output() else { panic!("it runs on: {}", program.said()) };
+    output
 }
 
 /// A running program, and what it says; killed when dropped.
@@ -103,8 +111,12 @@ impl Program {
         String::from_utf8_lossy(&said).into_owned()
     }
 
-    /// Waits until it has ended by itself, and was heard to the end; none when that takes too long.
-    fn output(&mut self, patience: Duration) -> Option<Output> {
+    /// Waits until it has ended, and was heard to the end; none when that takes too long.
+    pub fn output(&mut self) -> Option<Output> {
+        self.output_within(LONG)
+    }
+
+    fn output_within(&mut self, patience: Duration) -> Option<Output> {
         let end = Instant::now() + patience;
         let [stdout, stderr] = [self.stdout.whole(end)?, self.stderr.whole(end)?];
         // Nobody holds its output any more: it has ended, or is about to.
@@ -250,7 +262,7 @@ impl Server {
         if let Some(url) = program.stdout.find(PATIENCE, url) {
             return Ok(Self { url, program });
         }
-        let Some(output) = program.output(LONG) else {
+        let Some(output) = program.output() else {
             panic!("it neither serves nor ends, and says:\n{}", program.said())
         };
         Err(output)
@@ -286,7 +298,7 @@ impl Server {
     /// Waits until it has ended by itself, and was heard to the end; yields its exit code.
     #[track_caller]
     pub fn ended(&mut self) -> Option<i32> {
-        let output = self.program.output(LONG);
+        let output = self.program.output();
         let Some(output) = output else { panic!("it does not end, and says:\n{}", self.said()) };
         output.status.code()
     }
