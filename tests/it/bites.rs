@@ -22,6 +22,7 @@ use tower::ServiceExt;
 
 use crate::support::authority::{Parts, golden};
 use crate::support::caller;
+use crate::support::patience::soon;
 use crate::support::signer::FaultySigner;
 
 mod complete;
@@ -154,7 +155,7 @@ async fn refused(
     at: &Location<'_>,
 ) {
     let before = authority.logs.size();
-    let error = authority.issue(request.clone()).await.err();
+    let error = soon("an answer", authority.issue(request.clone())).await.err();
     assert_eq!(error.as_ref(), Some(&outcome.error), "{at}");
     refused_at_the_door(
         &App::new(Arc::clone(authority), &Material::default()),
@@ -184,7 +185,7 @@ async fn refused_at_the_door(app: &App, request: &Request, outcome: &Outcome, at
 /// The authority issues, and its door does, and both certificates are in the log.
 async fn issued(authority: &Arc<Authority>, request: &Request, at: &Location<'_>) {
     let before = authority.logs.size();
-    if let Err(error) = authority.issue(request.clone()).await {
+    if let Err(error) = soon("an answer", authority.issue(request.clone())).await {
         panic!("{at}: the untouched request is refused: {error}");
     }
     let app = App::new(Arc::clone(authority), &Material::default());
@@ -223,7 +224,7 @@ struct Answer {
 }
 
 async fn answer(app: &App, request: axum::http::Request<Body>) -> Answer {
-    let Ok(response) = router(app.clone()).oneshot(request).await;
+    let Ok(response) = soon("an answer", router(app.clone()).oneshot(request)).await;
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.expect("a body").to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -4,13 +4,15 @@
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use mayfly::authority::Authority;
 use mayfly::certificate::check::CheckError;
 use mayfly::certificate::profile::ProfileError;
 use mayfly::ct::entry::Entry;
+use mayfly::log::sequencer::QUEUE;
 use mayfly::log::shards::Shards;
 use mayfly::log::{Log, LogError};
 use mayfly::record::Attempt;
@@ -20,6 +22,7 @@ use mayfly::time::Timestamp;
 
 use crate::support::authority::{Parts, chain};
 use crate::support::issuer::MIDNIGHT;
+use crate::support::patience::{soon, until};
 use crate::support::signer::{FaultySigner, Mishap};
 use crate::support::store::Fault;
 
@@ -137,33 +140,31 @@ async fn a_log_that_has_too_many_waiting() {
     let good = Ask::golden(CASE).request();
     let authority = Arc::new(parts.open());
     let gate = parts.store.gate.lock().await;
-    let waiting = crowd(&authority);
+    // What the sequencer takes later would make room again: it is to be held up with the first.
+    let mut waiting = vec![queued(&authority).expect("there is room")];
+    until("it is held up", async || parts.store.begun.load(Ordering::SeqCst) == 1).await;
+    waiting.extend(std::iter::from_fn(|| queued(&authority)));
+    assert_eq!(waiting.len(), 1 + QUEUE);
     super::refused(&authority, &good, &full(), Location::caller()).await;
     drop(gate);
     for append in waiting {
-        append.await.unwrap();
+        soon("its place", append).await.unwrap();
     }
     super::issued(&authority, &good, Location::caller()).await;
 }
 
-/// Appends entries until no more are taken; yields those that wait.
-fn crowd(authority: &Authority) -> Vec<impl Future<Output = Result<(), LogError>>> {
-    let mut waiting = Vec::new();
-    loop {
-        let entry = Entry {
-            issuer_key_hash: [7; 32],
-            tbs: vec![0; 8],
-            precertificate: vec![0; 8],
-            chain: [[1; 32]].into(),
-        };
-        let log = authority.logs.all()[0].clone();
-        let mut append =
-            Box::pin(async move { log.append(entry, Attempt::default()).await.map(drop) });
-        match append.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => waiting.push(append),
-            Poll::Ready(_) => return waiting,
-        }
-    }
+/// Appends an entry that waits in the queue; none where that is full.
+fn queued(authority: &Authority) -> Option<impl Future<Output = Result<(), LogError>> + use<>> {
+    let entry = Entry {
+        issuer_key_hash: [7; 32],
+        tbs: vec![0; 8],
+        precertificate: vec![0; 8],
+        chain: [[1; 32]].into(),
+    };
+    let log = authority.logs.all()[0].clone();
+    let mut append = Box::pin(async move { log.append(entry, Attempt::default()).await.map(drop) });
+    let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    polled.is_pending().then_some(append)
 }
 
 fn closed() -> Outcome {
