@@ -94,6 +94,8 @@ impl Test {
 struct Caller {
     token: String,
     key_pem: String,
+    /// The SHA-256 of the key, in hexadecimal.
+    fingerprint: String,
     proof: Vec<u8>,
 }
 
@@ -108,6 +110,7 @@ impl Caller {
         Self {
             token: issuer.token(alice()),
             key_pem: format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"),
+            fingerprint: Hash::of(&[spki.as_ref()]).to_string(),
             proof: proof.as_ref().to_vec(),
         }
     }
@@ -141,12 +144,11 @@ fn alice() -> serde_json::Value {
 
 async fn run(name: &str) {
     let test = start().await;
-    run_on(&test, name).await;
+    run_on(&test, &Caller::of(&test.issuer), name).await;
     assert_eq!(test.server.ended().await, 0);
 }
 
-async fn run_on(test: &Test, name: &str) {
-    let caller = Caller::of(&test.issuer);
+async fn run_on(test: &Test, caller: &Caller, name: &str) {
     let with = |name: &str, value: &str| {
         let mut claims = alice();
         claims[name] = json!(value);
@@ -161,6 +163,7 @@ async fn run_on(test: &Test, name: &str) {
         ("expired", test.issuer.token_at(MIDNIGHT - 700, alice())),
         ("foreign", with("iss", &format!("{}/", test.issuer.url()))),
         ("elsewhere", with("aud", "vault")),
+        ("key_fingerprint", caller.fingerprint.clone()),
         ("fingerprint", Hash::of(&[&test.authority.chain().ders()[0]]).to_string()),
     ];
     script::run(name, &defined, &test.server).await;
@@ -220,7 +223,7 @@ async fn records() {
         assert!(began.elapsed() < super::wire::PATIENCE, "the refusals are not kept");
         tokio::task::yield_now().await;
     }
-    run_on(&test, "records.txt").await;
+    run_on(&test, &caller, "records.txt").await;
     assert_eq!(test.server.ended().await, 0);
 }
 
