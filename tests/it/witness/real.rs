@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -205,7 +206,7 @@ impl LiteWitness {
         let mut agent = Command::new("ssh-agent");
         agent.arg("-D").arg("-a").arg(&socket).stdin(Stdio::null()).stdout(Stdio::null());
         let agent = Running(agent.spawn().unwrap());
-        until("the agent listens", async || socket.exists()).await;
+        until("the agent listens", async || UnixStream::connect(&socket).is_ok()).await;
         run(Command::new("ssh-add").arg("-q").arg(&key).env("SSH_AUTH_SOCK", &socket));
         let public = fs::read_to_string(key.with_extension("pub")).unwrap();
         let blob = BASE64_STANDARD.decode(public.split(' ').nth(1).unwrap()).unwrap();
