@@ -33,6 +33,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::support::issuer::{Endpoint, FakeIssuer, Fault, MIDNIGHT};
+use crate::support::patience::until;
 
 use super::authority::TestAuthority;
 use super::files::Files;
@@ -218,11 +219,7 @@ async fn records() {
     }
     // They are kept by a thread of its own.
     let kept = || test.authority.authority.recorder.refusals().and_then(|all| all.end().ok());
-    let began = tokio::time::Instant::now();
-    while kept() != Some(3) {
-        assert!(began.elapsed() < super::wire::PATIENCE, "the refusals are not kept");
-        tokio::task::yield_now().await;
-    }
+    until("the refusals are kept", async || kept() == Some(3)).await;
     run_on(&test, &caller, "records.txt").await;
     assert_eq!(test.server.ended().await, 0);
 }
@@ -516,9 +513,7 @@ async fn exchanges_over_the_bound_are_told_to_come_again() {
     test.issuer.fail(Endpoint::Keys, Fault::Silent);
     let first = grpc::call(server.address, None, CREATE, Request::new(caller.request()));
     let first = tokio::spawn(first);
-    while test.issuer.requests(Endpoint::Keys) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the keys are asked for", async || test.issuer.requests(Endpoint::Keys) > 0).await;
 
     let request = b"POST /api/v2/signingCert HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\
         connection: close\r\n\r\n";
@@ -538,9 +533,7 @@ async fn a_call_under_way_finishes_after_the_end() {
     test.issuer.fail(Endpoint::Keys, Fault::Silent);
     let call = grpc::call(test.server.address, None, CREATE, Request::new(caller.request()));
     let call = tokio::spawn(call);
-    while test.issuer.requests(Endpoint::Keys) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the keys are asked for", async || test.issuer.requests(Endpoint::Keys) > 0).await;
     test.server.tell_to_end();
     test.issuer.heal();
     check_chain(call.await.unwrap().unwrap().into_inner());
