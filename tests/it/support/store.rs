@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
@@ -272,12 +272,14 @@ pub struct FaultyStore {
     pub begun: AtomicUsize,
     /// How many batches were committed.
     pub batches: AtomicUsize,
+    /// What happens whenever its entries are counted.
+    pub counted: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl FaultyStore {
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        let (fault, gate, begun, batches) = Default::default();
-        Self { inner, fault, gate, begun, batches }
+        let (fault, gate, begun, batches, counted) = Default::default();
+        Self { inner, fault, gate, begun, batches, counted }
     }
 
     pub fn fail(&self, fault: Fault) {
@@ -295,6 +297,7 @@ impl Store for FaultyStore {
     }
 
     fn end(&self) -> Result<u64, StoreError> {
+        self.counted.get().into_iter().for_each(|happens| happens());
         self.inner.end()
     }
 
