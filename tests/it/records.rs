@@ -25,12 +25,11 @@ use mayfly::tlog::merkle::Hash;
 use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
 use tokio::time::Instant;
 
+use crate::support::patience::PATIENCE;
 use crate::support::store::{HandClock, LogKey, MemoryStore, means_of_certificates, opening};
 
 /// The last second of 2025 is before it.
 const MIDNIGHT: Timestamp = Timestamp::from_secs(1_767_225_600);
-/// After this a test has failed, not become slow.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A log in memory, and a folder for its index.
 struct Bench {

@@ -15,13 +15,12 @@ use tempfile::TempDir;
 
 use crate::support::caller;
 use crate::support::issuer::FakeIssuer;
+use crate::support::patience::PATIENCE;
 use crate::support::process::{Run as _, Server, free_port, fulcio_config};
 use crate::support::shard;
 
 mod signatures;
 mod timestamp;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An instance that comes and goes, and who may have certificates of it.
 struct Bench {

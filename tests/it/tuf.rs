@@ -13,10 +13,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clients::{clients, installed};
+use crate::support::patience::PATIENCE;
 use crate::support::process::{Run as _, Server, clock_at, free_port, fulcio_config};
 use crate::upkeep::raw;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An instance that comes and goes, with the first root that clients were given.
 struct Bench {

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a program may take to say what it must.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::patience::PATIENCE;
+
 /// How long one may take that is run to its end.
 const RUN: Duration = Duration::from_secs(120);
 /// How long a server may take to end that will: some have to fill a disk first.
